@@ -1,0 +1,180 @@
+"""Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
+
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from domain.case import Case, OutcomeRatings, Risk, Section
+from domain.clock import ClockKind, ClockPolicy
+from domain.command import CASE_WORK, Command, Draft
+from domain.contacts import NotYetHappened, restart_cadence
+from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.event import Event
+from domain.program import NeedsConsent, Stage, Tier
+from domain.stages import ACTIVE, enter, missing_for_planning, set_back
+from domain.values import Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
+
+
+class UnknownSection(Invalid):
+    """The programme's assessment has no section of this name; the refusal lists those it has."""
+
+
+class AssessmentIncomplete(Rejected):
+    """The tier ends the assessment; `missing` lists what it still needs."""
+
+
+class ReassessmentOpen(Rejected):
+    """The reassessment that a change asks for is open already."""
+
+
+class SectionFinding(Value):
+    """What was found in one section, on its own date."""
+
+    name: Slug
+    assessed_on: date
+    findings: Text
+    sensitivity: Sensitivity | None = None
+
+
+class SectionAssessed(Event):
+    name: Slug
+    assessed_on: date
+    author: Opaque
+    findings: Text
+    sensitivity: Sensitivity
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
+        others = tuple(s for s in case.sections if s.name != self.name)
+        return case.changed(sections=(*others, section))
+
+
+class BaselineRated(Event):
+    """Where the person stands in the three outcome domains before anything is done."""
+
+    ratings: OutcomeRatings
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(baseline=self.ratings)
+
+
+class RiskTierSet(Event):
+    """The risk evaluation: how much support the person needs, and why."""
+
+    risk: Risk
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(risk=self.risk, reassessing_since=None)
+
+
+class SignificantChangeReported(Event):
+    description: Text
+
+
+class ReassessmentOpened(Event):
+    """The case is to be assessed anew: the year is over, or the person's condition has changed."""
+
+    cause: Literal["due", "significant-change"]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(reassessing_since=at)
+
+
+def promise_reassessment(draft: Draft, policy: ClockPolicy) -> None:
+    promise = Promise(kind=ClockKind.REASSESSMENT, title="Reassess the person")
+    start_clock(draft, promise, policy, draft.now)
+
+
+def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"]) -> None:
+    """Open the one step that a due reassessment and a changed condition both lead to."""
+    draft.happen(ReassessmentOpened(cause=cause))
+    if draft.case.stage is not Stage.ASSESSMENT:
+        set_back(draft, Stage.ASSESSMENT, f"reassessment: {cause}")
+
+
+class RecordAssessment(Command):
+    """Record sections of the assessment, each with its own date. It may be done in several sittings."""
+
+    kind: ClassVar[str] = "record-assessment"
+    says: ClassVar[str] = "Record assessment sections"
+
+    sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
+    baseline: OutcomeRatings | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
+        known = {s.name for s in draft.program.sections}
+        today = draft.now.astimezone(draft.program.zone).date()
+        for found in self.sections:
+            if found.name not in known:
+                draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}")
+            if found.assessed_on > today:
+                draft.refuse(NotYetHappened, f"section {found.name} cannot be dated after today")
+            draft.happen(_assessed(draft, found))
+        if self.baseline is not None and draft.case.baseline is None:
+            draft.happen(BaselineRated(ratings=self.baseline))
+
+
+def _assessed(draft: Draft, found: SectionFinding) -> SectionAssessed:
+    return SectionAssessed(
+        name=found.name,
+        assessed_on=found.assessed_on,
+        author=draft.actor.subject,
+        findings=found.findings,
+        sensitivity=found.sensitivity or draft.program.sensitivity,
+    )
+
+
+class SetRiskTier(Command):
+    """Evaluate the risk. In assessment this ends the stage; later it changes cadence and clocks at once."""
+
+    kind: ClassVar[str] = "set-risk-tier"
+    says: ClassVar[str] = "Set the risk tier"
+
+    tier: Tier
+    reasons: tuple[Line, ...] = Field(min_length=1, max_length=20)
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
+        changed = draft.case.risk is None or draft.case.risk.tier is not self.tier
+        assessing = draft.case.stage is Stage.ASSESSMENT
+        if assessing and (missing := missing_for_planning(draft)):
+            draft.refuse(AssessmentIncomplete, "complete the assessment before the tier is set", missing)
+        draft.happen(RiskTierSet(risk=Risk(tier=self.tier, reasons=self.reasons)))
+        if changed:
+            restart_cadence(draft)
+        if assessing:
+            self._end_assessment(draft)
+
+    def _end_assessment(self, draft: Draft) -> None:
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.REASSESSMENT:
+                keep_clock(draft, clock, draft.now)
+        promise_reassessment(draft, draft.program.reassessment.every)
+        enter(draft, Stage.PLANNING, "assessment complete and risk evaluated")
+
+
+class ReportSignificantChange(Command):
+    """Report that the person's condition has changed so much that she must be assessed anew."""
+
+    kind: ClassVar[str] = "report-significant-change"
+    says: ClassVar[str] = "Report a significant change"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+
+    description: Text
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE, Stage.CLOSURE)
+        if draft.case.reassessing_since is not None:
+            draft.refuse(ReassessmentOpen, "the reassessment is open; record the change as a section")
+        draft.happen(SignificantChangeReported(description=self.description))
+        if draft.case.risk is None:
+            return
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.REASSESSMENT:
+                cancel_clock(draft, clock, "replaced by the reassessment that the change asks for")
+        promise_reassessment(draft, draft.program.reassessment.on_change)
+        open_reassessment(draft, "significant-change")

@@ -1,0 +1,176 @@
+"""Closure: what became of the person, the end of the case, and the window in which it may be reopened."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from domain.assessment import promise_reassessment
+from domain.budget import deadline
+from domain.case import Case, Closure, OutcomeRatings
+from domain.command import Command, Draft
+from domain.contacts import promise_contact
+from domain.deadlines import cancel_clock, keep_clock
+from domain.event import Event
+from domain.program import ClosureNeeds, Stage
+from domain.stages import UNDER_PLAN, enter, start_stage_clock
+from domain.tasks import TaskCancelled
+from domain.values import Instant, Invalid, Rejected, Slug, Text, Value
+
+# The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
+GOES_ON_IN = {Stage.CLOSURE: Stage.FOLLOW_UP, Stage.IMPLEMENTATION: Stage.PLANNING}
+
+
+class NoBaseline(Rejected):
+    """Outcomes are held against a baseline, and none was recorded with the assessment."""
+
+
+class UnknownClosureReason(Invalid):
+    """The programme does not close cases for this reason; the refusal lists those it knows."""
+
+
+class StillOpen(Rejected):
+    """The case cannot close for this reason yet; `missing` lists what is open."""
+
+
+class NotClosed(Rejected):
+    """Only a closed case is reopened."""
+
+
+class WindowOver(Rejected):
+    """The time for reopening is over; refer the person again."""
+
+
+class OutcomeChange(Value):
+    """Points gained (or lost) in each domain since the baseline."""
+
+    well_being: int
+    finances: int
+    appropriate_care: int
+
+
+class OutcomeEvaluated(Event):
+    """Where the person stands now in the three domains, against the baseline."""
+
+    ratings: OutcomeRatings
+    change: OutcomeChange
+    summary: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(outcome=self.ratings)
+
+
+class CaseEnded(Event):
+    """The case is closed. Until `reopen_until` it may be reopened."""
+
+    reason: Slug
+    from_stage: Stage
+    reopen_until: Instant
+    summary: Text | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        closure = Closure(reason=self.reason, at=at, from_stage=self.from_stage, reopen_until=self.reopen_until)
+        return case.changed(closure=closure, stage=Stage.CLOSURE, reassessing_since=None)
+
+
+class CaseReopened(Event):
+    """The case goes on where it was closed, with all of its history."""
+
+    stage: Stage
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(closure=None, stage=self.stage, outcome=None)
+
+
+class CaseSealed(Event):
+    """The window for reopening is over; nothing happens to this case any more."""
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(sealed=True)
+
+
+def end_case(draft: Draft, reason: str, summary: str | None = None) -> None:
+    """Close the case; what is still open ends with it, and the window for reopening begins."""
+    case, program = draft.case, draft.program
+    for task in case.open_tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
+    for clock in draft.case.running:
+        if clock.about == Stage.CLOSURE:
+            keep_clock(draft, clock, draft.now)
+        else:
+            cancel_clock(draft, clock, f"case closed: {reason}")
+    working = draft.moment.rulebook.calendar(program.calendar)
+    until = deadline(draft.now, program.reopen_within, 0, working, program.zone)
+    draft.happen(CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, summary=summary))
+
+
+def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
+    """What keeps the case from closing for a reason with these needs."""
+    case, found = draft.case, []
+    if ClosureNeeds.OUTCOME in needs and case.outcome is None:
+        found.append("outcome evaluation")
+    if ClosureNeeds.TASKS in needs:
+        found += [f"task {task.id}" for task in case.open_tasks]
+    if ClosureNeeds.ESCALATIONS in needs:
+        found += [f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged]
+    return found
+
+
+class EvaluateOutcome(Command):
+    """Rate the three outcome domains again and hold them against the baseline; closure begins with it."""
+
+    kind: ClassVar[str] = "evaluate-outcome"
+    says: ClassVar[str] = "Evaluate the outcome"
+
+    ratings: OutcomeRatings
+    summary: Text
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*UNDER_PLAN, Stage.CLOSURE)
+        before = draft.case.baseline
+        if before is None:
+            draft.refuse(NoBaseline, "record the baseline with record-assessment first")
+        change = OutcomeChange(**{domain: now - getattr(before, domain) for domain, now in self.ratings})
+        draft.happen(OutcomeEvaluated(ratings=self.ratings, change=change, summary=self.summary))
+        if draft.case.stage is not Stage.CLOSURE:
+            enter(draft, Stage.CLOSURE, "outcome evaluated")
+
+
+class CloseCase(Command):
+    """Close the case for one of the programme's reasons. Refused with a list of what is still open."""
+
+    kind: ClassVar[str] = "close"
+    says: ClassVar[str] = "Close the case"
+
+    reason: Slug
+    note: Text | None = None
+
+    def decide(self, draft: Draft) -> None:
+        policy = draft.program.closure.get(self.reason)
+        if policy is None:
+            draft.refuse(UnknownClosureReason, f"give one of: {', '.join(draft.program.closure)}")
+        if missing := still_open(draft, policy.needs):
+            draft.refuse(StillOpen, f"settle what is open before closing as {self.reason}", missing)
+        end_case(draft, self.reason, self.note)
+
+
+class ReopenCase(Command):
+    """Reopen a closed case while its window lasts. It goes on in the stage it was closed from."""
+
+    kind: ClassVar[str] = "reopen-case"
+    says: ClassVar[str] = "Reopen the case"
+    when_closed: ClassVar[bool] = True
+
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        closure = draft.case.closure
+        if closure is None:
+            draft.refuse(NotClosed, "the case is open")
+        if draft.case.sealed or draft.now > closure.reopen_until:
+            draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
+        stage = GOES_ON_IN.get(closure.from_stage, closure.from_stage)
+        draft.happen(CaseReopened(stage=stage, reason=self.reason))
+        start_stage_clock(draft)
+        promise_contact(draft, draft.now)
+        if draft.case.risk is not None:
+            promise_reassessment(draft, draft.program.reassessment.every)

@@ -1,0 +1,201 @@
+"""How a command is decided: the envelope it comes in, the draft it writes, the decision that results."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal, NoReturn
+
+from pydantic import JsonValue
+
+from domain.calendar import WorkingCalendar
+from domain.case import Case, Task
+from domain.clock import Clock, Ladder
+from domain.event import Entry, Event, follow
+from domain.program import NeedsConsent, Program, Stage
+from domain.rulebook import Rulebook
+from domain.staff import Directory
+from domain.values import Actor, Instant, Invalid, Opaque, Rejected, Role, Slug, Value
+
+CASE_WORK = frozenset({Role.CASE_MANAGER, Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
+
+
+class WrongStage(Rejected):
+    """The command belongs to another stage of the case."""
+
+
+class CaseClosed(Rejected):
+    """The case is closed; reopen it first, while its window lasts."""
+
+
+class ConsentMissing(Rejected):
+    """The person has not consented to this, or has withdrawn the consent."""
+
+
+class CaseChanged(Rejected):
+    """The case is not any more as the sender saw it (If-Match)."""
+
+
+class UnknownTask(Rejected):
+    """The case has no open task of this id."""
+
+
+class UnknownClock(Rejected):
+    """The case has no unsettled clock of this id."""
+
+
+class Envelope(Value):
+    """A command as it travels: who sends what, under which id, and for which state of the case."""
+
+    command_id: Opaque
+    kind: Slug
+    body: dict[str, JsonValue]
+    actor: Actor
+    expected_seq: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether a repeated id carries the same request."""
+        said = json.dumps([self.kind, self.body, self.actor.subject], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+class Outcome(Value):
+    """What became of a command: applied, refused by a rule, or failed by a fault of ours."""
+
+    command_id: Opaque
+    kind: Slug
+    fingerprint: str
+    status: Literal["applied", "refused", "failed"]
+    at: Instant
+    seq: int
+    events: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    error: str | None = None
+    invalid: bool = False
+    detail: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+class Decision(Value):
+    """All that a decision says; history keeps it, and replay believes it."""
+
+    outcome: Outcome
+    entries: tuple[Entry, ...] = ()
+    wake_at: Instant | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a decision may depend on besides the case: the time, the rules in force, the people there are."""
+
+    now: datetime
+    rulebook: Rulebook
+    staff: Directory = field(default_factory=lambda: Directory(known=False))
+
+
+@dataclass
+class Draft:
+    """A decision being written: the case as it would be so far, and the events that would make it so."""
+
+    moment: Moment
+    actor: Actor
+    command_id: str
+    before: Case | None
+    entries: list[Entry] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+
+    @property
+    def case(self) -> Case:
+        if self.before is None:
+            raise ValueError("there is no case yet")
+        return self.before
+
+    @property
+    def now(self) -> datetime:
+        return self.moment.now
+
+    @property
+    def program(self) -> Program:
+        return self.moment.rulebook.program(self.case.program, self.case.program_version)
+
+    def happen(self, *events: Event) -> None:
+        """Write down events, each on the case that the one before has left."""
+        for event in events:
+            seq = (self.before.seq if self.before else 0) + 1
+            self.entries.append(Entry.of(event, seq, self.now, self.actor, self.command_id))
+            self.before = follow(self.before, event, seq, self.now)
+
+    def new_id(self, letter: str) -> str:
+        """The next id of a task or a clock, unique within the case and the same on every replay."""
+        return f"{letter}{self.case.numbered + 1}"
+
+    def calendar(self, clock: Clock) -> WorkingCalendar:
+        return self.moment.rulebook.calendar(clock.calendar)
+
+    def ladder(self, clock: Clock) -> Ladder:
+        return self.program.ladders[clock.ladder]
+
+    def refuse(self, error: type[Rejected], detail: str, missing: Iterable[str] = ()) -> NoReturn:
+        raise error(detail, tuple(missing))
+
+    def require_stage(self, *stages: Stage) -> None:
+        """Raises `WrongStage` unless the case is in one of these stages."""
+        if self.case.stage not in stages:
+            names = " or ".join(stages)
+            self.refuse(WrongStage, f"the case is in {self.case.stage}; this belongs to {names}")
+
+    def require_consent(self, what: NeedsConsent) -> None:
+        """Raises `ConsentMissing` when the programme asks for consent to this and there is none in force."""
+        if not self.case.consents_to(what, self.program.consent.covers):
+            self.refuse(ConsentMissing, f"record the person's consent before {what} goes on")
+
+    def open_task(self, task_id: str) -> Task:
+        """Raises `UnknownTask`; a completed or cancelled task has left the case."""
+        task = self.case.task(task_id)
+        if task is None or not task.open:
+            self.refuse(UnknownTask, f"no open task {task_id}: it may be completed or cancelled")
+        return task
+
+    def open_clock(self, clock_id: str) -> Clock:
+        """Raises `UnknownClock`; a settled clock has left the case."""
+        clock = self.case.clock(clock_id)
+        if clock is None or clock.settled:
+            self.refuse(UnknownClock, f"no running clock {clock_id}: it may be settled")
+        return clock
+
+
+class Command(Value):
+    """Base of all commands. The fields are the request's body; `decide` writes the draft or raises `Rejected`.
+
+    `roles` may send it. `needs_staff` asks for the directory. `when_closed` admits it to a closed case.
+    """
+
+    kind: ClassVar[str]
+    says: ClassVar[str]
+    roles: ClassVar[frozenset[Role]] = CASE_WORK
+    needs_staff: ClassVar[bool] = False
+    when_closed: ClassVar[bool] = False
+
+    def decide(self, draft: Draft) -> None:
+        """Write what happens. Raises a `Rejected` that names the reason when nothing may."""
+        raise NotImplementedError
+
+
+class UnknownCommand(Invalid):
+    """There is no command of this kind in this release."""
+
+
+class UnreadableCommand(Invalid):
+    """The body does not fit the command; `missing` lists field and fault."""
+
+
+class UnknownStaff(Rejected):
+    """The directory does not know this person, or as inactive only."""
+
+
+def require_staff(draft: Draft, subject: str) -> None:
+    """Raises `UnknownStaff` unless work may be given to this person."""
+    if not draft.moment.staff.may_take_work(subject):
+        draft.refuse(UnknownStaff, "add the person to the staff directory, or choose somebody active")

@@ -1,0 +1,253 @@
+"""Promises over time: starting, pausing, resuming and settling the clocks of a case."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from domain.budget import Budget, deadline
+from domain.case import Case
+from domain.clock import (
+    Clock,
+    ClockKind,
+    ClockPolicy,
+    Pause,
+)
+from domain.command import Command, Draft
+from domain.event import Event
+from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
+
+MOST_CLOCKS = 300
+
+
+class TooManyClocks(Rejected):
+    """The case holds as many running clocks as a case may."""
+
+
+class AlreadyPaused(Rejected):
+    """The clock stands still already."""
+
+
+class AlreadyMissed(Rejected):
+    """The deadline has passed. A pause cannot undo that; acknowledge the escalation instead."""
+
+
+class NotPaused(Rejected):
+    """The clock is running."""
+
+
+class PauseTooLong(Invalid):
+    """A pause must end, after now and within the programme's longest pause."""
+
+
+class BelongsToTask(Rejected):
+    """The clock is a task's: hold or resume the task, and its clock follows."""
+
+
+class WaitsForConsent(Rejected):
+    """The clock waits for the person's consent and runs on when that is recorded."""
+
+
+class ClockStarted(Event):
+    """A promise was made."""
+
+    clock: Clock
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(clocks=(*case.clocks, self.clock), numbered=case.numbered + 1)
+
+
+class OfClock(Event):
+    """Base of what happens to a clock that is there. `next_at` is when it asks for attention again."""
+
+    clock_id: Slug
+    next_at: Instant | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        clock = case.clock(self.clock_id)
+        if clock is None:
+            return case
+        return case.with_clock(self.onto(clock, at).changed(next_at=self.next_at))
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        raise NotImplementedError
+
+
+class ClockPaused(OfClock):
+    """The service clock stands still, with a reason and, unless a decision is awaited, an end."""
+
+    until: Instant | None = None
+    reason: Text
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(pause=Pause(since=at, until=self.until, reason=self.reason))
+
+
+class ClockResumed(OfClock):
+    """The clock runs on; the deadline has moved by what the pause took out."""
+
+    held: int
+    due_at: Instant
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(pause=None, held=self.held, due_at=self.due_at)
+
+
+class ClockRescheduled(OfClock):
+    """The working calendar changed under a running clock, and its deadline with it."""
+
+    due_at: Instant
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(due_at=self.due_at)
+
+
+class ClockKept(OfClock):
+    """The promise was kept at `kept_at`, `late_by` seconds after its deadline (0 in time)."""
+
+    kept_at: Instant
+    late_by: int
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(settled=True)
+
+
+class ClockCancelled(OfClock):
+    """The promise is no longer owed."""
+
+    reason: Line
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(settled=True)
+
+
+class Promise(Value):
+    """What a new clock is for."""
+
+    kind: ClockKind
+    title: Line
+    about: str | None = None
+
+
+def start_clock(
+    draft: Draft, promise: Promise, policy: ClockPolicy, anchor: datetime, within: Budget | None = None
+) -> str:
+    """Start a clock by a policy of the programme and return its id. Raises `TooManyClocks`.
+
+    `within` replaces the policy's budget where a person agreed another time.
+    """
+    if len(draft.case.running) >= MOST_CLOCKS:
+        draft.refuse(TooManyClocks, f"a case holds at most {MOST_CLOCKS} running clocks; settle some first")
+    budget, calendar = within or policy.within, draft.program.calendar_of(policy)
+    zone = draft.case.zone
+    clock = Clock(
+        id=draft.new_id("c"),
+        **dict(promise),
+        budget=budget,
+        ladder=policy.ladder,
+        calendar=calendar,
+        zone=zone,
+        anchor=anchor,
+        due_at=anchor,
+    )
+    clock = clock.changed(due_at=clock.derived_due(draft.calendar(clock)))
+    draft.happen(ClockStarted(clock=clock.changed(next_at=next_at_of(draft, clock))))
+    return clock.id
+
+
+def keep_clock(draft: Draft, clock: Clock, kept_at: datetime) -> None:
+    """The promise is kept, in time or late. A paused clock is judged as if it had stood still until now."""
+    held = clock.held_since_pause(kept_at, draft.calendar(clock))
+    judged = clock.changed(held=clock.held + held)
+    late = judged.changed(due_at=judged.derived_due(draft.calendar(clock))).late_by(kept_at)
+    draft.happen(ClockKept(clock_id=clock.id, kept_at=kept_at, late_by=late))
+
+
+def cancel_clock(draft: Draft, clock: Clock, reason: str) -> None:
+    draft.happen(ClockCancelled(clock_id=clock.id, reason=reason))
+
+
+def pause_clock(draft: Draft, clock: Clock, until: datetime | None, reason: str) -> None:
+    """Stop a clock; it wakes at `until`. Raises `AlreadyPaused`."""
+    if clock.pause is not None:
+        draft.refuse(AlreadyPaused, f"clock {clock.id} is paused since {clock.pause.since:%Y-%m-%d}")
+    draft.happen(ClockPaused(clock_id=clock.id, until=until, reason=reason, next_at=until))
+
+
+def resume_clock(draft: Draft, clock: Clock) -> None:
+    """Let a paused clock run on, with what the pause took out. Raises `NotPaused`."""
+    if clock.pause is None:
+        draft.refuse(NotPaused, f"clock {clock.id} is running")
+    working = draft.calendar(clock)
+    held = clock.held + clock.held_since_pause(draft.now, working)
+    clock = clock.changed(pause=None, held=held)
+    clock = clock.changed(due_at=clock.derived_due(working))
+    draft.happen(ClockResumed(clock_id=clock.id, held=held, due_at=clock.due_at, next_at=next_at_of(draft, clock)))
+
+
+def stop_clock(draft: Draft, clock: Clock, reason: str) -> None:
+    """Stop a clock without an end, also one that was paused for a time: a decision is awaited."""
+    if clock.pause is not None:
+        resume_clock(draft, clock)
+    pause_clock(draft, draft.open_clock(clock.id), None, reason)
+
+
+def check_pause(draft: Draft, until: datetime) -> None:
+    """Raises `PauseTooLong` unless the pause ends after now and within the programme's longest."""
+    program = draft.program
+    working = draft.moment.rulebook.calendar(program.calendar)
+    latest = deadline(draft.now, program.longest_pause, 0, working, program.zone)
+    if not draft.now < until <= latest:
+        draft.refuse(PauseTooLong, f"give an end after now and not later than {latest:%Y-%m-%dT%H:%MZ}")
+
+
+def wake_at(case: Case) -> datetime | None:
+    """When the case asks for attention if nobody acts: its earliest next step or its reopening window's end."""
+    times = [c.next_at for c in case.running if c.next_at is not None]
+    if case.closure is not None and not case.sealed:
+        times.append(case.closure.reopen_until)
+    return min(times, default=None)
+
+
+def next_at_of(draft: Draft, clock: Clock) -> datetime | None:
+    step = clock.next_step(draft.ladder(clock), draft.calendar(clock))
+    return step.at if step else None
+
+
+class PauseClock(Command):
+    """Stop a service clock while the case waits for somebody outside."""
+
+    kind: ClassVar[str] = "pause-clock"
+    says: ClassVar[str] = "Pause a clock"
+
+    clock_id: Slug
+    until: Instant
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        clock = _of_its_own(draft, self.clock_id)
+        if clock.missed_at is not None:
+            draft.refuse(AlreadyMissed, f"acknowledge {clock.escalation_id} instead of pausing its clock")
+        check_pause(draft, self.until)
+        pause_clock(draft, clock, self.until, self.reason)
+
+
+class ResumeClock(Command):
+    """Let a paused clock run on before its pause ends."""
+
+    kind: ClassVar[str] = "resume-clock"
+    says: ClassVar[str] = "Resume a clock"
+
+    clock_id: Slug
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        clock = _of_its_own(draft, self.clock_id)
+        if clock.pause is not None and clock.pause.until is None:
+            draft.refuse(WaitsForConsent, "record the person's consent, or close the case")
+        resume_clock(draft, clock)
+
+
+def _of_its_own(draft: Draft, clock_id: str) -> Clock:
+    clock = draft.open_clock(clock_id)
+    if clock.kind is ClockKind.TASK:
+        draft.refuse(BelongsToTask, f"hold or resume task {clock.about} instead")
+    return clock

@@ -1,0 +1,77 @@
+"""The one place where a command meets a case: refuse it, or say what happens."""
+
+from datetime import datetime
+
+from domain.case import Case
+from domain.command import (
+    CaseChanged,
+    CaseClosed,
+    Command,
+    Decision,
+    Draft,
+    Envelope,
+    Moment,
+    Outcome,
+)
+from domain.commands import parse
+from domain.deadlines import wake_at
+from domain.values import Invalid, Rejected
+
+
+def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
+    """Decide a command. A refusal is a decision too; only a fault in a rule raises.
+
+    `case` is None for the command that opens one.
+    """
+    draft = Draft(moment, envelope.actor, envelope.command_id, case)
+    try:
+        write(draft, envelope)
+    except Rejected as refusal:
+        return Decision(outcome=_refused(envelope, refusal, case, moment), wake_at=_wake(case))
+    outcome = Outcome(
+        command_id=envelope.command_id,
+        kind=envelope.kind,
+        fingerprint=envelope.fingerprint,
+        status="applied",
+        at=moment.now,
+        seq=draft.case.seq if draft.before else 0,
+        events=tuple(entry.kind for entry in draft.entries),
+        created=tuple(draft.created),
+    )
+    return Decision(outcome=outcome, entries=tuple(draft.entries), wake_at=_wake(draft.before))
+
+
+def write(draft: Draft, envelope: Envelope) -> None:
+    """Write the draft of a command. Raises `Rejected` with the reason when nothing may happen."""
+    command = parse(envelope.kind, envelope.body)
+    _may_be_sent(draft, envelope, command)
+    command.decide(draft)
+
+
+def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
+    case = draft.before
+    if case is None:
+        return
+    if envelope.expected_seq is not None and envelope.expected_seq != case.seq:
+        draft.refuse(CaseChanged, f"the case is at {case.seq}; read it again and decide anew")
+    if case.closed and not command.when_closed:
+        draft.refuse(CaseClosed, "reopen the case first, while its window lasts")
+
+
+def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: Moment) -> Outcome:
+    return Outcome(
+        command_id=envelope.command_id,
+        kind=envelope.kind,
+        fingerprint=envelope.fingerprint,
+        status="refused",
+        at=moment.now,
+        seq=case.seq if case else 0,
+        error=refusal.code,
+        invalid=isinstance(refusal, Invalid),
+        detail=refusal.detail,
+        missing=refusal.missing,
+    )
+
+
+def _wake(case: Case | None) -> datetime | None:
+    return wake_at(case) if case else None

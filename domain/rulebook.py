@@ -1,0 +1,33 @@
+"""The rules in force: programmes in all their versions, and calendars. Read from `catalog/` by infra."""
+
+from domain.calendar import WorkingCalendar
+from domain.program import Program
+from domain.values import Invalid, Value
+
+
+class UnknownProgram(Invalid):
+    """The catalogue has no programme of this name, or not in this version."""
+
+
+class Rulebook(Value):
+    programs: tuple[Program, ...]
+    calendars: tuple[WorkingCalendar, ...]
+
+    def program(self, name: str, version: int) -> Program:
+        """One version of a programme. Raises `UnknownProgram`."""
+        for program in self.programs:
+            if program.program == name and program.version == version:
+                return program
+        raise UnknownProgram(f"there is no version {version} of the program {name}")
+
+    def latest(self, name: str) -> Program:
+        """The version that new cases open under. Raises `UnknownProgram`, naming those there are."""
+        versions = [p for p in self.programs if p.program == name]
+        if not versions:
+            names = ", ".join(sorted({p.program for p in self.programs}))
+            raise UnknownProgram(f"choose one of: {names}")
+        return max(versions, key=lambda p: p.version)
+
+    def calendar(self, name: str) -> WorkingCalendar:
+        """A calendar by name. The catalogue was refused on load if a programme names one that is not there."""
+        return next(calendar for calendar in self.calendars if calendar.name == name)

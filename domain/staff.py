@@ -1,0 +1,62 @@
+"""The people an escalation can find."""
+
+from datetime import datetime
+
+from domain.clock import RANK_OF_ROLE, Rank
+from domain.values import Instant, Opaque, Role, Slug, Value
+
+
+class StaffMember(Value):
+    """One person of the directory, by subject only; names stay in the record."""
+
+    subject: Opaque
+    role: Role
+    team: Slug | None = None
+    supervisor: Opaque | None = None
+    active: bool = True
+    absent_until: Instant | None = None
+
+    def available(self, now: datetime) -> bool:
+        """Whether this person can be told of anything now."""
+        return self.active and (self.absent_until is None or self.absent_until <= now)
+
+
+class Directory(Value):
+    """The staff that a decision about one case may need: its people, its team, those above them.
+
+    `known` is False when the directory could not be read; then nobody is refused for being unknown.
+    """
+
+    members: tuple[StaffMember, ...] = ()
+    known: bool = True
+
+    def member(self, subject: str | None) -> StaffMember | None:
+        return next((m for m in self.members if m.subject == subject), None)
+
+    def may_take_work(self, subject: str) -> bool:
+        """Whether work may be given to this person: known to the directory and active."""
+        member = self.member(subject)
+        return not self.known or (member is not None and member.active)
+
+    def find(self, rank: Rank, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
+        """The available people of a rank around an owner and a team; a named supervisor comes first."""
+        if rank is Rank.OWNER:
+            found = [self.member(owner)]
+        elif rank is Rank.SENIOR:
+            found = self._of_role(Role.SENIOR, team)
+        elif rank is Rank.SUPERVISOR:
+            found = self._above(owner, 1, now) or self._of_role(Role.SUPERVISOR, team)
+        else:
+            found = self._above(owner, 2, now) or self._of_role(Role.DIRECTOR, None)
+        return tuple(m.subject for m in found if m is not None and m.available(now))
+
+    def _above(self, owner: str | None, levels: int, now: datetime) -> list[StaffMember | None]:
+        member = self.member(owner)
+        for _ in range(levels):
+            member = self.member(member.supervisor) if member else None
+        reachable = member is not None and member.available(now)
+        of_rank = member is not None and RANK_OF_ROLE.get(member.role) is not None
+        return [member] if reachable and of_rank else []
+
+    def _of_role(self, role: Role, team: str | None) -> list[StaffMember | None]:
+        return [m for m in self.members if m.role is role and (team is None or m.team == team)]

@@ -1,0 +1,74 @@
+"""The stage machine: what lets a case leave a stage, and what begins with the next one."""
+
+from datetime import datetime
+
+from domain.case import Case
+from domain.clock import ClockKind
+from domain.command import Draft
+from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.event import Event
+from domain.program import Stage
+from domain.values import Line
+
+ACTIVE = (Stage.ASSESSMENT, Stage.PLANNING, Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
+UNDER_PLAN = (Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
+
+
+class StageEntered(Event):
+    """The case has moved to another stage, or back to one."""
+
+    stage: Stage
+    before: Stage
+    cause: Line
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(stage=self.stage)
+
+
+def start_stage_clock(draft: Draft) -> None:
+    """Promise the stage's time limit, if the programme gives it one."""
+    stage = draft.case.stage
+    if policy := draft.program.stages.of(stage):
+        promise = Promise(kind=ClockKind.STAGE, title=f"Complete {stage}", about=stage)
+        start_clock(draft, promise, policy, draft.now)
+
+
+def enter(draft: Draft, stage: Stage, cause: str) -> None:
+    """Leave the stage, keeping the promise of its time limit, and begin another one."""
+    before = draft.case.stage
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.STAGE:
+            keep_clock(draft, clock, draft.now)
+    draft.happen(StageEntered(stage=stage, before=before, cause=cause))
+    start_stage_clock(draft)
+
+
+def set_back(draft: Draft, stage: Stage, cause: str) -> None:
+    """Return to an earlier stage: the limit of the stage that was interrupted is no longer owed."""
+    before = draft.case.stage
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.STAGE:
+            cancel_clock(draft, clock, f"returned to {stage}")
+    draft.happen(StageEntered(stage=stage, before=before, cause=cause))
+    start_stage_clock(draft)
+
+
+def missing_sections(draft: Draft) -> list[str]:
+    """The required sections that this assessment does not have yet."""
+    since = draft.case.reassessing_since
+    first_day = since.astimezone(draft.program.zone).date() if since else None
+    done = {s.name for s in draft.case.sections if first_day is None or s.assessed_on >= first_day}
+    return [f"section {s.name}" for s in draft.program.sections if s.required and s.name not in done]
+
+
+def missing_for_planning(draft: Draft) -> list[str]:
+    """What keeps the case in assessment: sections, and the baseline that outcomes are held against."""
+    return missing_sections(draft) + ([] if draft.case.baseline else ["baseline of the three outcome domains"])
+
+
+def leave_implementation_when_done(draft: Draft) -> None:
+    """Implementation ends when every intervention of the plan has been carried out or given up."""
+    case = draft.case
+    waiting = [t for t in case.open_tasks if case.plan and t.from_plan is not None]
+    if case.stage is Stage.IMPLEMENTATION and not waiting:
+        enter(draft, Stage.FOLLOW_UP, "every intervention of the plan is settled")

@@ -1,0 +1,41 @@
+"""What happens when nobody acts: pauses end, promises are missed, ladders climbed, years go by."""
+
+from typing import ClassVar
+
+from domain.assessment import open_reassessment
+from domain.clock import Clock, ClockKind, Step
+from domain.closure import CaseSealed
+from domain.command import Command, Draft
+from domain.contacts import promise_contact
+from domain.escalation import climb_due
+from domain.tasks import resume_returned
+from domain.values import Role
+
+
+class Tick(Command):
+    """Time has passed. Sent by the case to itself, by nobody else."""
+
+    kind: ClassVar[str] = "tick"
+    says: ClassVar[str] = "Notice that time has passed"
+    roles: ClassVar[frozenset[Role]] = frozenset({Role.SYSTEM})
+    needs_staff: ClassVar[bool] = True
+    when_closed: ClassVar[bool] = True
+
+    def decide(self, draft: Draft) -> None:
+        closure = draft.case.closure
+        if closure is not None:
+            if draft.now >= closure.reopen_until and not draft.case.sealed:
+                draft.happen(CaseSealed())
+            return
+        for clock, step in climb_due(draft):
+            self._follow(draft, clock, step)
+
+    def _follow(self, draft: Draft, clock: Clock, step: Step | None) -> None:
+        """What a step on a clock brings about elsewhere in the case."""
+        if step is None and clock.kind is ClockKind.TASK and clock.pause is not None:
+            resume_returned(draft, clock.id)
+        if step is Step.MISS and clock.kind is ClockKind.CONTACT:
+            promise_contact(draft, clock.due_at)  # a missed contact never keeps the next one from being due
+        reassess = step is not None and clock.kind is ClockKind.REASSESSMENT
+        if reassess and draft.case.reassessing_since is None:
+            open_reassessment(draft, "due")

@@ -1,0 +1,77 @@
+"""The ground every rule stands on: frozen values, who acts, and refusals with a name."""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Opaque = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Instant = AwareDatetime
+
+
+class Value(BaseModel):
+    """A frozen value. Unknown fields are errors, so that a misspelt one is never lost in silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, **fields: Any) -> Self:
+        """This value with some fields replaced, validated again (`model_copy` would not look)."""
+        return type(self).model_validate({**dict(self), **fields})
+
+
+class Role(StrEnum):
+    """What a person may do. The first four are also the ranks an escalation climbs through."""
+
+    CASE_MANAGER = "case-manager"
+    SENIOR = "senior-case-manager"
+    SUPERVISOR = "supervisor"
+    DIRECTOR = "director"
+    INTEGRATOR = "integrator"
+    AUDITOR = "auditor"
+    SYSTEM = "system"
+
+
+class Sensitivity(StrEnum):
+    """Who may read a note, a section or a contact (42 CFR Part 2 keeps substance-use records apart)."""
+
+    GENERAL = "general"
+    BEHAVIORAL = "behavioral"
+    PART2 = "part2"
+    SUD_COUNSELLING = "sud-counselling"
+
+
+class Actor(Value):
+    """The person, or the system itself, on whose word something happens."""
+
+    subject: Opaque
+    role: Role
+
+
+SYSTEM = Actor(subject="caseloom", role=Role.SYSTEM)
+
+
+class Rejected(Exception):
+    """A refusal by the state of the case. The class name is the API's error code.
+
+    `detail` says what to do next and `missing` lists what is open; neither may hold personal data.
+    """
+
+    title: ClassVar[str] = "The case does not allow this now"
+
+    def __init__(self, detail: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.missing = missing
+
+    @property
+    def code(self) -> str:
+        return type(self).__name__
+
+
+class Invalid(Rejected):
+    """A refusal that no state of the case could turn into a yes: the request itself is wrong."""
+
+    title = "The request cannot be right for any case"

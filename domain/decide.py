@@ -15,7 +15,20 @@ from domain.command import (
 )
 from domain.commands import parse
 from domain.deadlines import wake_at
+from domain.intake import Open
 from domain.values import Invalid, Rejected
+
+
+class NotPermitted(Rejected):
+    """The sender's role may not do this."""
+
+
+class NoSuchCase(Rejected):
+    """The case was never opened."""
+
+
+class AlreadyOpen(Rejected):
+    """A case is opened once."""
 
 
 def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
@@ -50,12 +63,31 @@ def write(draft: Draft, envelope: Envelope) -> None:
 
 def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
     case = draft.before
+    if envelope.actor.role not in command.roles:
+        draft.refuse(NotPermitted, f"{command.kind} is for: {', '.join(sorted(command.roles))}")
+    if (case is None) != (command.kind == Open.kind):
+        draft.refuse(*((NoSuchCase, "open it first") if case is None else (AlreadyOpen, "the case is open")))
     if case is None:
         return
     if envelope.expected_seq is not None and envelope.expected_seq != case.seq:
         draft.refuse(CaseChanged, f"the case is at {case.seq}; read it again and decide anew")
     if case.closed and not command.when_closed:
         draft.refuse(CaseClosed, "reopen the case first, while its window lasts")
+
+
+def failed(envelope: Envelope, case: Case | None, now: datetime, fault: str) -> Decision:
+    """The decision that there is none: a fault of ours, by its type's name, kept the rules from deciding."""
+    outcome = Outcome(
+        command_id=envelope.command_id,
+        kind=envelope.kind,
+        fingerprint=envelope.fingerprint,
+        status="failed",
+        at=now,
+        seq=case.seq if case else 0,
+        error=fault,
+        detail="the command was set aside; nothing was changed",
+    )
+    return Decision(outcome=outcome, wake_at=_wake(case))
 
 
 def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: Moment) -> Outcome:

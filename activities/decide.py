@@ -1,0 +1,62 @@
+"""Decides commands, outside the workflow: its history keeps the decision, and replay believes it."""
+
+from datetime import datetime
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio import activity
+
+from activities.staff import directory
+from domain.case import Case
+from domain.command import Decision, Envelope, Moment
+from domain.commands import BY_KIND
+from domain.decide import decide, failed
+from domain.rulebook import Rulebook
+from domain.staff import Directory
+from domain.values import Instant, Value
+from infra.database import reading
+from infra.logs import places
+
+log = structlog.get_logger()
+
+
+class Question(Value):
+    """A command, the case it meets and the workflow's time."""
+
+    envelope: Envelope
+    case: Case | None
+    now: Instant
+
+
+class Deciding:
+    """Holds what decisions need: the rulebook in force and the staff directory."""
+
+    def __init__(self, rulebook: Rulebook, engine: AsyncEngine) -> None:
+        self._rulebook = rulebook
+        self._engine = reading(engine)
+
+    @activity.defn(name="decide")
+    async def decide(self, question: Question) -> Decision:
+        """Decide one command. A fault in a rule is an answer too: the command is set aside, the case lives."""
+        envelope, case, now = question.envelope, question.case, question.now
+        staff = await self._staff(envelope, case, now)
+        try:
+            return decide(envelope, case, Moment(now, self._rulebook, staff))
+        except Exception as fault:
+            name = type(fault).__name__
+            log.error(
+                "rule_failed", command_id=envelope.command_id, kind=envelope.kind, fault=name, at=places(fault)
+            )
+            return failed(envelope, case, now, name)
+
+    async def _staff(self, envelope: Envelope, case: Case | None, now: datetime) -> Directory:
+        command = BY_KIND.get(envelope.kind)
+        if command is None or not command.needs_staff:
+            return Directory(known=False)
+        tenant = case.tenant if case else str(envelope.body.get("tenant"))
+        try:
+            return await directory(self._engine, tenant, case, envelope.body)
+        except (SQLAlchemyError, OSError):
+            log.warning("staff_unreadable", command_id=envelope.command_id)
+            return Directory(known=False)

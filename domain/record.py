@@ -1,0 +1,183 @@
+"""What the database is told of a case: the new lines of its timeline, and the latest state of what they touched.
+
+A page grows while events happen and is written in one transaction. Everything but `entries` is derived
+from the entries and could be made again from them.
+"""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from domain.case import Case, Task
+from domain.clock import Clock
+from domain.command import Outcome
+from domain.event import Entry, Notice
+from domain.values import Instant, Value
+
+
+class CaseLine(Value):
+    """One case as the lists show it."""
+
+    id: str
+    tenant: str
+    program: str
+    program_version: int
+    seq: int
+    stage: str
+    status: Literal["open", "closed"]
+    closure_reason: str | None
+    owner: str | None
+    team: str | None
+    tier: str | None
+    opened_at: Instant
+    opened_by: str
+    updated_at: Instant
+    patient_reference: str
+    next_due_at: Instant | None
+    open_tasks: int
+    overdue: int
+    escalated: int
+    quarantined: int
+
+
+class TaskLine(Value):
+    """One task as the lists show it."""
+
+    id: str
+    type: str
+    title: str
+    category: str
+    status: str
+    assignee: str | None
+    clock_id: str
+
+
+class ClockLine(Value):
+    """One promise as the lists show it, whoever answers for it."""
+
+    id: str
+    kind: str
+    title: str
+    about: str | None
+    owner: str | None
+    state: Literal["running", "paused", "missed", "kept", "cancelled"]
+    due_at: Instant
+    paused_until: Instant | None
+    missed_at: Instant | None
+    told: str | None
+    acknowledged_by: str | None
+    settled_at: Instant | None
+    late_by: int | None
+
+
+class Page(Value):
+    """All that the record has still to be told of one case."""
+
+    case: CaseLine | None = None
+    entries: tuple[Entry, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    tasks: tuple[TaskLine, ...] = ()
+    clocks: tuple[ClockLine, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not self.entries and not self.outcomes
+
+    def told(self, before: Case | None, entry: Entry, after: Case) -> Self:
+        """This page with one more entry and what it changed."""
+        tasks = {t.id: t for t in self.tasks} | {t.id: t for t in _changed_tasks(before, after)}
+        clocks = {c.id: c for c in self.clocks} | {c.id: c for c in _changed_clocks(before, entry, after)}
+        return self.changed(
+            case=case_line(after, entry.at),
+            entries=(*self.entries, entry),
+            tasks=tuple(tasks.values()),
+            clocks=tuple(clocks.values()),
+            notices=(*self.notices, *entry.event.notices(after)),
+        )
+
+    def answered(self, outcome: Outcome) -> Self:
+        """This page with the outcome of a command."""
+        return self.changed(outcomes=(*self.outcomes, outcome))
+
+    def without(self, written: Self) -> Self:
+        """What is left when `written`, an earlier state of this page, is in the database."""
+        return self.changed(
+            entries=self.entries[len(written.entries) :],
+            outcomes=self.outcomes[len(written.outcomes) :],
+            notices=self.notices[len(written.notices) :],
+            tasks=tuple(t for t in self.tasks if t not in written.tasks),
+            clocks=tuple(c for c in self.clocks if c not in written.clocks),
+        )
+
+
+def case_line(case: Case, at: datetime) -> CaseLine:
+    """The line of a case, as of `at`."""
+    overdue = [c for c in case.running if c.missed_at is not None]
+    waiting = [c.due_at for c in case.running if c.missed_at is None and c.pause is None]
+    return CaseLine(
+        id=case.id,
+        tenant=case.tenant,
+        program=case.program,
+        program_version=case.program_version,
+        seq=case.seq,
+        stage=case.stage,
+        status="closed" if case.closed else "open",
+        closure_reason=case.closure.reason if case.closure else None,
+        owner=case.owner,
+        team=case.team,
+        tier=case.risk.tier if case.risk else None,
+        opened_at=case.opened_at,
+        opened_by=case.opened_by,
+        updated_at=at,
+        patient_reference=case.referral.patient.reference,
+        next_due_at=min(waiting, default=None),
+        open_tasks=len(case.open_tasks),
+        overdue=len(overdue),
+        escalated=sum(c.acknowledged is None for c in overdue),
+        quarantined=case.quarantined,
+    )
+
+
+def _changed_tasks(before: Case | None, after: Case) -> list[TaskLine]:
+    known = {t.id: t for t in before.tasks} if before else {}
+    return [_task_line(t) for t in after.tasks if known.get(t.id) is not t]
+
+
+def _changed_clocks(before: Case | None, entry: Entry, after: Case) -> list[ClockLine]:
+    """The clocks that changed, or that somebody else answers for now."""
+    if before is None:
+        return [_clock_line(c, entry, after) for c in after.clocks]
+    known = {c.id: c for c in before.clocks}
+    moved = before.owner != after.owner or entry.kind == "task-assigned"
+    return [_clock_line(c, entry, after) for c in after.clocks if moved or known.get(c.id) is not c]
+
+
+def _task_line(task: Task) -> TaskLine:
+    return TaskLine(**{name: getattr(task, name) for name in TaskLine.model_fields})
+
+
+def _clock_line(clock: Clock, entry: Entry, case: Case) -> ClockLine:
+    kept = entry.event if clock.settled and entry.kind == "clock-kept" else None
+    return ClockLine(
+        id=clock.id,
+        kind=clock.kind,
+        title=clock.title,
+        about=clock.about,
+        owner=case.responsible_for(clock),
+        state=_state(clock, kept is not None),
+        due_at=clock.due_at,
+        paused_until=clock.pause.until if clock.pause else None,
+        missed_at=clock.missed_at,
+        told=clock.climbs[-1].tell if clock.climbs else None,
+        acknowledged_by=clock.acknowledged.by if clock.acknowledged else None,
+        settled_at=entry.at if clock.settled else None,
+        late_by=getattr(kept, "late_by", None),
+    )
+
+
+def _state(clock: Clock, kept: bool) -> Literal["running", "paused", "missed", "kept", "cancelled"]:
+    if clock.settled:
+        return "kept" if kept else "cancelled"
+    if clock.missed_at is not None:
+        return "missed"
+    return "paused" if clock.pause else "running"

@@ -1,0 +1,98 @@
+"""Encryption of everything the engine stores: AES-256-GCM around each payload, under a ring of keys.
+
+A payload names its key by a fingerprint of the key's bytes. An unknown key is a missing key: the work
+waits until it is back. A known key with a bad tag is garbage: it becomes a payload that nothing can read,
+so that the message is quarantined and the case goes on (docs/decisions/0006).
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import PayloadCodec
+
+ENCODING = b"binary/caseloom-aes256gcm"
+NONCE = 12
+UNREADABLE = Payload(metadata={"encoding": b"binary/unreadable"}, data=b"")
+
+
+class KeyMissing(Exception):
+    """A payload was encrypted under a key that this process does not have."""
+
+
+class KeyRing(PayloadCodec):
+    """Encrypts under the first key and decrypts under any. Keys are 32 bytes each."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._ciphers = {fingerprint(key): AESGCM(key) for key in keys}
+        self._first = fingerprint(keys[0])
+
+    async def encode(self, payloads: Iterable[Payload]) -> list[Payload]:
+        return [self._encrypt(payload) for payload in payloads]
+
+    async def decode(self, payloads: Iterable[Payload]) -> list[Payload]:
+        return [self._decrypt(payload) for payload in payloads]
+
+    def _encrypt(self, payload: Payload) -> Payload:
+        nonce = os.urandom(NONCE)
+        sealed = self._ciphers[self._first].encrypt(nonce, payload.SerializeToString(), self._first)
+        return Payload(metadata={"encoding": ENCODING, "key": self._first}, data=nonce + sealed)
+
+    def _decrypt(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCODING:
+            return UNREADABLE
+        key = payload.metadata.get("key", b"")
+        cipher = self._ciphers.get(key)
+        if cipher is None:
+            raise KeyMissing(f"no encryption key {key.decode(errors='replace')[:16]}")
+        try:
+            plain = cipher.decrypt(payload.data[:NONCE], payload.data[NONCE:], key)
+        except (InvalidTag, ValueError):
+            return UNREADABLE
+        return Payload.FromString(plain)
+
+
+def fingerprint(key: bytes) -> bytes:
+    """The public name of a key."""
+    return hashlib.sha256(b"caseloom key " + key).hexdigest()[:16].encode()
+
+
+def load_keys(given: str, data_dir: Path) -> list[bytes]:
+    """The keys of this process: those given (base64, comma between them), else the data folder's own.
+
+    The file is made on first use, readable by its owner only. Raises `PermissionError` when others can
+    read it, `ValueError` when a key is not 32 bytes.
+    """
+    if given:
+        keys = [base64.b64decode(part) for part in given.split(",")]
+    else:
+        lines = secret_file(data_dir / "encryption.keys", lambda: base64.b64encode(os.urandom(32)))
+        keys = [base64.b64decode(line) for line in lines.split()]
+    if not keys or any(len(key) != 32 for key in keys):
+        raise ValueError("an encryption key is 32 bytes, written in base64")
+    return keys
+
+
+def secret_file(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The content of a secret file, made once by whoever comes first. Raises `PermissionError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(make())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    if path.stat().st_mode & 0o077:
+        raise PermissionError(f"{path.name} can be read by others: chmod 600 it")
+    return path.read_bytes()

@@ -1,0 +1,15 @@
+"""Alembic's entry: runs migrations on the connection that `infra.migrate` hands over."""
+
+from alembic import context
+
+from infra.tables import SQLModel
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=SQLModel.metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

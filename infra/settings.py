@@ -1,0 +1,35 @@
+"""Every setting, read from the environment. The names are the variables' names."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process needs to know of where it runs. The defaults suit one machine on loopback."""
+
+    model_config = SettingsConfigDict(env_prefix="CASELOOM_", extra="ignore")
+
+    data_dir: Path = Path(".data")
+    database_url: str = Field(default="", validation_alias="DATABASE_URL")
+    temporal_address: str = Field(default="127.0.0.1:7233", validation_alias="TEMPORAL_ADDRESS")
+    temporal_namespace: str = Field(default="default", validation_alias="TEMPORAL_NAMESPACE")
+    task_queue: str = "caseloom"
+    metrics_address: str = ""
+    history_events: int = Field(default=300, ge=20, le=2000)
+    encryption_keys: str = ""
+    issuer: str = "caseloom"
+    audience: str = "caseloom"
+    jwks_url: str = ""
+    update_seconds: float = Field(default=3.0, gt=0)
+    log_format: str = Field(default="", pattern="^(|json|console)$")
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy address of the record; a SQLite file in the data folder unless one is given."""
+        if not self.database_url:
+            return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'caseloom.db'}"
+        if self.database_url.startswith("postgresql://"):
+            return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return self.database_url

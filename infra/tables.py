@@ -1,0 +1,182 @@
+"""The tables of the record. `timeline` is append-only; the other tables of a case are derived from it.
+
+Every row carries its tenant, and no query crosses it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Dialect, Index, TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant, stored in UTC on both databases (SQLite keeps no zone of its own)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def instant(**more: Any) -> Any:
+    nullable = more.pop("nullable", False)
+    return Field(sa_column=Column(UtcDateTime, nullable=nullable, **more))
+
+
+class CaseRow(SQLModel, table=True):
+    """One case, for the lists."""
+
+    __tablename__ = "cases"
+    __table_args__ = (
+        Index("ix_cases_opened", "tenant", "opened_at", "id"),
+        Index("ix_cases_due", "tenant", "next_due_at", "id"),
+        Index("ix_cases_owner", "tenant", "owner", "opened_at"),
+        Index("ix_cases_team", "tenant", "team", "opened_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    program: str
+    program_version: int
+    seq: int
+    stage: str
+    status: str
+    closure_reason: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    tier: str | None = None
+    opened_at: datetime = instant()
+    opened_by: str
+    updated_at: datetime = instant()
+    recorded_at: datetime = instant()
+    patient_reference: str
+    next_due_at: datetime | None = instant(nullable=True)
+    open_tasks: int
+    overdue: int
+    escalated: int
+    quarantined: int
+
+
+class TimelineRow(SQLModel, table=True):
+    """One event of one case. Each row carries the hash of the one before, so that a change shows."""
+
+    __tablename__ = "timeline"
+
+    case_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    tenant: str
+    at: datetime = instant()
+    kind: str
+    actor: str
+    actor_role: str
+    command_id: str
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    previous: str
+    hash: str
+
+
+class TaskRow(SQLModel, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (Index("ix_tasks_assignee", "tenant", "assignee", "status"),)
+
+    case_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    tenant: str
+    type: str
+    title: str
+    category: str
+    status: str
+    assignee: str | None = None
+    clock_id: str
+
+
+class ClockRow(SQLModel, table=True):
+    """One promise. Worklists and escalations are read from here."""
+
+    __tablename__ = "clocks"
+    __table_args__ = (
+        Index("ix_clocks_owner", "tenant", "owner", "state", "due_at"),
+        Index("ix_clocks_due", "tenant", "state", "due_at", "case_id", "id"),
+    )
+
+    case_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    tenant: str
+    kind: str
+    title: str
+    about: str | None = None
+    owner: str | None = None
+    state: str
+    due_at: datetime = instant()
+    paused_until: datetime | None = instant(nullable=True)
+    missed_at: datetime | None = instant(nullable=True)
+    told: str | None = None
+    acknowledged_by: str | None = None
+    settled_at: datetime | None = instant(nullable=True)
+    late_by: int | None = None
+
+
+class ContactRow(SQLModel, table=True):
+    __tablename__ = "contacts"
+
+    case_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    tenant: str
+    mode: str
+    party: str
+    reached: bool
+    sensitivity: str
+    occurred_at: datetime = instant()
+    logged_by: str
+
+
+class CommandRow(SQLModel, table=True):
+    """What became of a command, for ever: the permanent half of exactly once."""
+
+    __tablename__ = "commands"
+
+    case_id: str = Field(primary_key=True)
+    command_id: str = Field(primary_key=True)
+    tenant: str
+    kind: str
+    fingerprint: str
+    status: str
+    at: datetime = instant()
+    outcome: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class OutboxRow(SQLModel, table=True):
+    """A notice to one person. The unread ones are the person's inbox."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_recipient", "tenant", "recipient", "created_at"),)
+
+    case_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    recipient: str = Field(primary_key=True)
+    tenant: str
+    subject: str
+    about: str
+    created_at: datetime = instant()
+    read_at: datetime | None = instant(nullable=True)
+
+
+class StaffRow(SQLModel, table=True):
+    __tablename__ = "staff"
+    __table_args__ = (Index("ix_staff_team", "tenant", "team", "role"),)
+
+    tenant: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    name: str
+    role: str
+    team: str | None = None
+    supervisor: str | None = None
+    active: bool = True
+    absent_until: datetime | None = instant(nullable=True)

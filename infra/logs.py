@@ -38,6 +38,9 @@ def configure(form: str = "") -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for noisy in ("uvicorn.access", "httpx2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for own_way in ("uvicorn", "uvicorn.error"):  # uvicorn brings handlers of its own; here there is one form
+        logging.getLogger(own_way).handlers.clear()
+        logging.getLogger(own_way).propagate = True
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

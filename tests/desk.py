@@ -19,7 +19,9 @@ from domain.values import Actor
 from infra.settings import Settings
 from infra.tables import TimelineRow
 from tests.story import ANNA, BASELINE, referral
-from workflows.case import CaseWorkflow, Life, Live
+from workflows import messages
+from workflows.case import CaseWorkflow
+from workflows.messages import Life, Live
 
 
 class Desk:
@@ -65,7 +67,10 @@ class Desk:
         """Send a command; where the engine does not know what became of it, send it again, as callers do."""
         while True:
             try:
-                return await self.handle.execute_update(CaseWorkflow.submit, envelope, id=envelope.command_id)
+                answer: Outcome = await self.handle.execute_update(
+                    messages.SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
+                )
+                return answer
             except RPCError as fault:
                 if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
                     raise

@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
@@ -24,13 +23,14 @@ with workflow.unsafe.imports_passed_through():
 
     from activities.decide import Deciding, Question
     from activities.record import Message, Recording
-    from domain.case import Case
     from domain.command import Decision, Envelope, Outcome
     from domain.decide import failed
     from domain.event import Entry, Event
     from domain.quarantine import CommandQuarantined, MessageUnreadable
     from domain.record import Page
-    from domain.values import SYSTEM, Instant, Value
+    from domain.values import SYSTEM
+    from workflows import messages
+    from workflows.messages import Answer, Life, Live
     from workflows.preflight import refusal
 
 log = structlog.get_logger()
@@ -45,36 +45,7 @@ FAIL_FAST = RetryPolicy(maximum_attempts=1)
 NEVER_GIVE_UP = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 
-class Life(Value):
-    """What a run begins with: the command that opens the case, or what the run before has left."""
-
-    tenant: str
-    case_id: str
-    history_events: int
-    opening: Envelope | None = None
-    case: Case | None = None
-    inbox: tuple[Envelope, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    page: Page = Page()
-    wake_at: Instant | None = None
-    tick_faults: int = 0
-
-
-class Live(Value):
-    """The case as it is now, and how many events the database does not have yet."""
-
-    case: Case | None
-    unrecorded: int
-
-
-class Answer(Value):
-    """What is known of a command: its outcome, or that it waits its turn, or nothing."""
-
-    status: Literal["done", "waiting", "unknown"]
-    outcome: Outcome | None = None
-
-
-@workflow.defn(name="Case")
+@workflow.defn(name=messages.CASE_WORKFLOW)
 class CaseWorkflow:
     """One case, from referral until the window for reopening is over."""
 
@@ -108,7 +79,7 @@ class CaseWorkflow:
         await workflow.wait_condition(lambda: self.page.empty)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
-    @workflow.update(unfinished_policy=HandlerUnfinishedPolicy.ABANDON)
+    @workflow.update(name=messages.SUBMIT, unfinished_policy=HandlerUnfinishedPolicy.ABANDON)
     async def submit(self, envelope: Envelope) -> Outcome:
         """Take a command and answer with its outcome."""
         self._take(envelope)
@@ -120,14 +91,14 @@ class CaseWorkflow:
         """Refuse at no cost what the loop would refuse, and a known id that carries another request."""
         if known := self._fingerprint(envelope.command_id):
             if known != envelope.fingerprint:
-                raise ApplicationError("this key was used for another request", type="KeyReused")
+                raise ApplicationError("this key was used for another request", type=messages.KEY_REUSED)
             return
         if len(self.page.entries) >= MOST_UNRECORDED:
-            raise ApplicationError("the record is too far behind", type="RecordBehind")
+            raise ApplicationError("the record is too far behind", type=messages.RECORD_BEHIND)
         if not self.inbox and (refused := refusal(envelope, self.case, workflow.now())):
-            raise ApplicationError("refused", refused.model_dump(mode="json"), type="Refused")
+            raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
 
-    @workflow.signal
+    @workflow.signal(name=messages.SUBMIT_LATER)
     def submit_later(self, raw: RawValue) -> None:
         """Take a command for which nobody waits. What cannot be read is set aside."""
         try:
@@ -140,11 +111,11 @@ class CaseWorkflow:
         """Set aside a signal that no release of ours sends."""
         self._note_unreadable(b"".join(raw.payload.data for raw in args))
 
-    @workflow.query(name="case")
+    @workflow.query(name=messages.LIVE)
     def live(self) -> Live:
         return Live(case=self.case, unrecorded=len(self.page.entries))
 
-    @workflow.query
+    @workflow.query(name=messages.ANSWER)
     def answer(self, command_id: str) -> Answer:
         if command_id in self.outcomes:
             return Answer(status="done", outcome=self.outcomes[command_id])

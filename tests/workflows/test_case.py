@@ -8,6 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from domain.program import Stage
 from tests.desk import Desk
+from workflows import messages
 from workflows.case import CaseWorkflow
 
 Opener = Callable[..., Desk]
@@ -64,7 +65,7 @@ async def test_the_same_command_many_times_is_applied_once_even_across_continue_
     async def send(note_and_way: tuple[int, int]) -> None:
         note, way = notes[note_and_way[0]], note_and_way[1]
         if way:
-            await anna.handle.signal(CaseWorkflow.submit_later, note.model_dump(mode="json"))
+            await anna.handle.signal(messages.SUBMIT_LATER, note)
         else:
             assert (await anna.update(note)).status == "applied"
 
@@ -119,7 +120,7 @@ async def test_a_late_refusal_of_a_signal_is_its_recorded_outcome(desk: Opener) 
     anna = desk()
     await anna.open()
     illegal = anna.envelope("complete-screening", accepted=True)
-    await anna.handle.signal(CaseWorkflow.submit_later, illegal.model_dump(mode="json"))
+    await anna.handle.signal(messages.SUBMIT_LATER, illegal)
 
     async def answered() -> bool:
         return (await anna.handle.query(CaseWorkflow.answer, illegal.command_id)).status == "done"

@@ -1,0 +1,60 @@
+# Everything a newcomer and the CI need. `make` alone says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+DATA_DIR ?= .data
+PORT ?= 8000
+TENANT ?= local
+export CASELOOM_DATA_DIR := $(DATA_DIR)
+export PORT
+
+.PHONY: help up demo test check format catalog token migrate lock histories
+
+help:  ## What there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/installed: requirements.lock
+	@if command -v uv >/dev/null 2>&1; then \
+		test -x $(PY) || uv venv -q $(VENV); \
+		uv pip sync -q -p $(PY) --require-hashes requirements.lock; \
+	else \
+		test -x $(PY) || python3 -m venv $(VENV); \
+		$(PY) -m pip install -q --require-hashes -r requirements.lock; \
+	fi
+	@touch $@
+
+up: $(VENV)/installed  ## Start everything on this machine (PORT, DATA_DIR)
+	@$(PY) -m deploy.up
+
+demo: $(VENV)/installed  ## Play a case manager against the running system (BUNDLES=folder)
+	@$(PY) -m deploy.demo $(BUNDLES)
+
+test: $(VENV)/installed  ## All tests, on the real engine and both databases
+	@$(PY) -m pytest
+
+check: $(VENV)/installed  ## Lint, format, types, import rules and all tests
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy .
+	@$(PY) -m pytest
+
+format: $(VENV)/installed  ## Put the code into its form
+	@$(VENV)/bin/ruff check --fix -q .
+	@$(VENV)/bin/ruff format -q .
+
+catalog: $(VENV)/installed  ## Validate programmes and calendars
+	@$(PY) -m infra.catalog
+
+token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north)
+	@$(PY) -m deploy.token $(ROLE) $(SUBJECT) $(or $(TEAM),"") $(TENANT)
+
+migrate: $(VENV)/installed  ## Bring the database to this release
+	@$(PY) -m infra.migrate
+
+histories: $(VENV)/installed  ## Record workflow histories anew under tests/histories
+	@$(PY) -m tests.record_histories
+
+lock:  ## Pin all dependencies with hashes (needs uv)
+	@uv lock -q && uv export -q --no-emit-project --all-groups --format requirements-txt \
+		--no-annotate --no-header -o requirements.lock && rm -f uv.lock

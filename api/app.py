@@ -1,0 +1,75 @@
+"""The API process: puts the system's parts together and serves the routes. The other composition root."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from api import cases, commands, health, lists, problems, referrals, staff
+from api.system import System
+from infra import catalog, database, logs, temporal
+from infra.settings import Settings
+from infra.tokens import Verifier
+
+BODY_LIMIT = 64 * 1024
+log = structlog.get_logger()
+
+
+async def connect(settings: Settings) -> System:
+    """The parts of a running system, as the settings say. The engine may still be away."""
+    if not settings.metrics_address:
+        settings = settings.model_copy(update={"metrics_address": f"127.0.0.1:{free_port()}"})
+    runtime = temporal.runtime(settings.metrics_address)
+    return System(
+        settings=settings,
+        rulebook=catalog.load(),
+        engine=database.connect(settings.database),
+        client=await temporal.connect(settings, runtime, lazy=True),
+        verifier=Verifier(settings),
+        runtime=runtime,
+    )
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+    settings = Settings()
+    logs.configure(settings.log_format)
+    system = await connect(settings)
+    application.state.system = system
+    log.info("api_started", programs=len(system.rulebook.programs))
+    yield
+    await system.engine.dispose()
+    log.info("api_stopped")
+
+
+def build() -> FastAPI:
+    """The application with all its routes, without a system behind it yet."""
+    application = FastAPI(
+        title="Caseloom",
+        version="0.1.0",
+        summary="Case orchestration for health and social care",
+        description=(
+            "Answers: 200/201 applied, once and for ever · 202 queued, ask at `Location` · 404 also for what one "
+            "may not know of · 409 refused by the state of the case · 412 the case has moved on · 422 malformed · "
+            "503 unknown, repeat with the same `Idempotency-Key`."
+        ),
+        lifespan=lifespan,
+        max_body_size=BODY_LIMIT,
+    )
+    problems.install(application)
+    for room in (cases, commands, referrals, lists, staff, health):
+        application.include_router(room.router)
+    return application
+
+
+app = build()

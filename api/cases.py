@@ -1,0 +1,230 @@
+"""Cases: opening, reading and listing them, and their timelines."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlmodel import col, select
+
+from api.commands import REFUSALS, CaseId
+from api.examples import REFERRAL
+from api.headers import WishDep
+from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.problems import Refusal, not_found, responses
+from api.scope import live_case, may_see, require_case, visible
+from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.case import Case, Referral
+from domain.command import Envelope, Moment
+from domain.decide import decide
+from domain.event import Entry
+from domain.intake import Open
+from domain.program import Stage, Tier
+from domain.values import Actor, Opaque, Role, Slug
+from infra.tables import CaseRow, TimelineRow
+
+router = APIRouter(tags=["cases"])
+SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
+
+
+class NewCase(BaseModel):
+    """A referral to a programme. Left out, team and owner are the sender's own, where she has a team and cases."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    program: Slug
+    referral: Referral
+    owner: Opaque | None = None
+    team: Slug | None = None
+
+
+class CaseView(BaseModel):
+    """One case. `source` says whether it was asked live or read from the record, and `as_of` of when it is."""
+
+    source: Literal["live", "record"]
+    as_of: datetime
+    unrecorded: int = Field(description="Events that the record does not have yet")
+    case: Case
+
+
+class CaseItem(BaseModel):
+    """One case of a list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    program: str
+    stage: str
+    status: str
+    closure_reason: str | None
+    owner: str | None
+    team: str
+    tier: str | None
+    opened_at: datetime
+    updated_at: datetime
+    patient_reference: str
+    next_due_at: datetime | None
+    open_tasks: int
+    overdue: int
+    escalated: int
+    seq: int
+
+
+class TimelineItem(BaseModel):
+    """One event of a case."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    seq: int
+    at: datetime
+    kind: str
+    actor: str
+    actor_role: str
+    command_id: str
+    data: dict[str, JsonValue]
+    hash: str
+
+
+@router.post("/cases", status_code=201, responses=REFUSALS)
+async def open_new_case(
+    new: Annotated[NewCase, Body(openapi_examples={"example": {"value": REFERRAL}})],
+    parts: SystemDep,
+    who: PrincipalDep,
+    wish: WishDep,
+    response: Response,
+) -> CommandResult:
+    """Refer a person and open the case. 201 with its id, or 202 when it is queued."""
+    return await refer(parts, who, new, wish, response)
+
+
+async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, response: Response) -> CommandResult:
+    """Open a case for a referral. What the rules refuse never reaches the engine. Raises `Refusal`."""
+    require_role(who, *Open.roles)
+    case_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/case/{wish.key}") if wish.key else uuid.uuid4()
+    body = _opening(who, new, case_id.hex)
+    envelope = Envelope(
+        command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
+    )
+    _look_ahead(parts, envelope, case_id.hex)
+    response.headers["Location"] = f"/cases/{case_id.hex}"
+    return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
+
+
+def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]:
+    team = new.team or (who.teams[0] if who.teams else None)
+    if team is None:
+        raise Refusal(422, "TeamMissing", "name the team that takes the case, so that somebody sees it")
+    if who.role is not Role.INTEGRATOR and who.role is not Role.DIRECTOR and team not in who.teams:
+        raise Refusal(403, "NotYourTeam", "open cases for your own team, or have the other one do it")
+    own = who.sub if who.role in (Role.CASE_MANAGER, Role.SENIOR) else None
+    command = Open(
+        case_id=case_id,
+        tenant=who.tenant,
+        program=new.program,
+        referral=new.referral,
+        owner=new.owner or own,
+        team=team,
+    )
+    said: dict[str, JsonValue] = command.model_dump(mode="json", exclude_none=True)
+    return said
+
+
+def _look_ahead(parts: System, envelope: Envelope, case_id: str) -> None:
+    """Refuse here what the rules would refuse: there is no case yet that could know better."""
+    outcome = decide(envelope, None, Moment(datetime.now(UTC), parts.rulebook)).outcome
+    if outcome.status == "refused":
+        answer(case_id, outcome, Response())
+
+
+@router.get("/cases", responses=responses(401, 422))
+async def list_cases(
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    stage: Stage | None = None,
+    status: Literal["open", "closed"] | None = None,
+    owner: Opaque | None = None,
+    team: Slug | None = None,
+    program: Slug | None = None,
+    tier: Tier | None = None,
+    overdue: Annotated[bool | None, Query(description="Only cases with a missed promise, or without")] = None,
+    escalated: Annotated[bool | None, Query(description="Only with one that nobody has acknowledged")] = None,
+    sort: Annotated[
+        Literal["opened_at", "-opened_at", "next_due_at"],
+        Query(description="`next_due_at` lists only cases that have something due"),
+    ] = "-opened_at",
+) -> Page[CaseItem]:
+    """The cases one may see, filtered and sorted."""
+    wanted = {"stage": stage, "status": status, "owner": owner, "team": team, "program": program, "tier": tier}
+    query = select(CaseRow).where(visible(who))
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(getattr(CaseRow, name) == str(value))
+    for column, flag in ((col(CaseRow.overdue), overdue), (col(CaseRow.escalated), escalated)):
+        if flag is not None:
+            query = query.where(column > 0 if flag else column == 0)
+    name = sort.removeprefix("-")
+    if name == "next_due_at":
+        query = query.where(col(CaseRow.next_due_at).is_not(None))
+    keys: list[Any] = [SORTS[name], col(CaseRow.id)]
+    async with parts.session() as session:
+        rows = list((await session.exec(slice_of(query, page, keys, sort.startswith("-")))).all())
+    more = rows[page.limit - 1] if len(rows) > page.limit else None
+    items = [CaseItem.model_validate(row) for row in rows[: page.limit]]
+    return Page(items=items, next=cursor_of((getattr(more, name), more.id)) if more else None)
+
+
+@router.get("/cases/{case_id}", responses=responses(401, 404, 503))
+async def read_case(case_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response) -> CaseView:
+    """One case, live; from the record with `as_of` when no worker answers."""
+    live = await live_case(parts, who.tenant, case_id)
+    if live is not None and live.case is not None:
+        if not may_see(who, live.case):
+            raise not_found()
+        response.headers["ETag"] = f'"{live.case.seq}"'
+        return CaseView(source="live", as_of=datetime.now(UTC), unrecorded=live.unrecorded, case=live.case)
+    await require_case(parts, who, case_id)
+    case, as_of = await _from_record(parts, case_id)
+    response.headers["ETag"] = f'"{case.seq}"'
+    return CaseView(source="record", as_of=as_of, unrecorded=0, case=case)
+
+
+async def _from_record(parts: System, case_id: str) -> tuple[Case, datetime]:
+    """The case as its timeline in the record makes it, and when that was last written."""
+    async with parts.session() as session:
+        row = await session.get(CaseRow, case_id)
+        query = select(TimelineRow).where(TimelineRow.case_id == case_id).order_by(col(TimelineRow.seq))
+        entries = [entry_of(line) for line in (await session.exec(query)).all()]
+    case: Case | None = None
+    for entry in entries:
+        case = entry.apply(case)
+    if case is None or row is None:
+        raise not_found()
+    return case, row.recorded_at
+
+
+def entry_of(row: TimelineRow) -> Entry:
+    """A timeline row as the event it records."""
+    return Entry(
+        seq=row.seq,
+        at=row.at,
+        kind=row.kind,
+        actor=Actor(subject=row.actor, role=Role(row.actor_role)),
+        command_id=row.command_id,
+        data=row.data,
+    )
+
+
+@router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422))
+async def read_timeline(
+    case_id: CaseId, parts: SystemDep, who: PrincipalDep, page: PagingDep
+) -> Page[TimelineItem]:
+    """Everything that happened to a case, in order."""
+    await require_case(parts, who, case_id)
+    query = select(TimelineRow).where(TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
+    async with parts.session() as session:
+        rows = list((await session.exec(slice_of(query, page, [col(TimelineRow.seq)]))).all())
+    items = [TimelineItem.model_validate(row) for row in rows[: page.limit]]
+    return Page(items=items, next=cursor_of([items[-1].seq]) if len(rows) > page.limit else None)

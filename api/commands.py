@@ -1,0 +1,122 @@
+"""One route for each command of the catalogue, and what became of a command."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Response
+from pydantic import BaseModel, JsonValue
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.service import RPCError
+
+from api.examples import EXAMPLES
+from api.headers import WishDep
+from api.problems import Refusal, not_found, responses
+from api.scope import require_case
+from api.submission import CommandResult, submit
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.command import Command, Outcome
+from domain.commands import FROM_PEOPLE
+from infra.tables import CommandRow
+from infra.temporal import workflow_id
+from workflows import messages
+
+router = APIRouter(tags=["commands"])
+CaseId = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
+REFUSALS = responses(401, 403, 404, 409, 412, 413, 422, 500, 503)
+ASK_SECONDS = 1.5
+
+
+class CommandAnswer(BaseModel):
+    """What became of a command: `applied`, `refused`, `failed`, or `queued` while it waits its turn."""
+
+    case_id: str
+    command_id: str
+    status: str
+    outcome: Outcome | None = None
+
+
+def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]:
+    async def endpoint(
+        case_id: CaseId,
+        body: Any,
+        parts: SystemDep,
+        who: PrincipalDep,
+        wish: WishDep,
+        response: Response,
+    ) -> CommandResult:
+        await require_case(parts, who, case_id)
+        require_role(who, *command.roles)
+        said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
+        return await submit(parts, who, case_id, command.kind, said, wish, response)
+
+    example = EXAMPLES[command.kind]
+    endpoint.__annotations__["body"] = Annotated[command, Body(openapi_examples={"example": {"value": example}})]
+    endpoint.__doc__ = command.__doc__
+    return endpoint
+
+
+for _command in FROM_PEOPLE:
+    router.add_api_route(
+        f"/cases/{{case_id}}/commands/{_command.kind}",
+        _endpoint(_command),
+        methods=["POST"],
+        name=_command.kind,
+        operation_id=_command.kind.replace("-", "_"),
+        summary=_command.says,
+        response_model=CommandResult,
+        responses={202: {"model": CommandResult, "description": "Queued; ask at Location"}, **REFUSALS},
+    )
+
+
+@router.get("/cases/{case_id}/commands/{command_id}", responses=responses(401, 404, 503))
+async def read_command(
+    case_id: CaseId, command_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response
+) -> CommandAnswer:
+    """What became of a command, from the record or from the case itself."""
+    await _require_command_scope(parts, who, case_id, command_id)
+    outcome = await _recorded(parts, who.tenant, case_id, command_id)
+    if outcome is None:
+        live = await _ask(parts, who.tenant, case_id, command_id)
+        if live.status == "waiting":
+            response.status_code = 202
+            return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
+        if live.outcome is None:
+            raise Refusal(404, "UnknownCommandId", "the case has no command of this id", command_id=command_id)
+        outcome = live.outcome
+    return CommandAnswer(case_id=case_id, command_id=command_id, status=outcome.status, outcome=outcome)
+
+
+async def _require_command_scope(parts: System, who: Principal, case_id: str, command_id: str) -> None:
+    """A refused opening has no case; its outcome may be asked for by whoever is given its id."""
+    try:
+        await require_case(parts, who, case_id)
+    except Refusal:
+        outcome = await _recorded(parts, who.tenant, case_id, command_id)
+        if outcome is None or outcome.kind != "open" or outcome.status != "refused":
+            raise not_found() from None
+
+
+async def _recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
+    try:
+        async with parts.session() as session:
+            row = await session.get(CommandRow, (case_id, command_id))
+    except (SQLAlchemyError, OSError):
+        return None
+    return Outcome.model_validate(row.outcome) if row is not None and row.tenant == tenant else None
+
+
+async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> messages.Answer:
+    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            found: messages.Answer = await handle.query(messages.ANSWER, command_id, result_type=messages.Answer)
+    except (RPCError, TimeoutError, RuntimeError):
+        raise Refusal(
+            503,
+            "OutcomeUnknown",
+            "the case does not answer now; what was queued is kept",
+            {"Retry-After": "2"},
+            command_id=command_id,
+        ) from None
+    return found

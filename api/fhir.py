@@ -1,0 +1,145 @@
+"""Reads a FHIR R4 bundle as a referral: one patient, active conditions and medications, a year's encounters.
+
+`fhir.resources` checks the form (R4B, which R4 resources fit); required codes it does not check, so what a
+rule depends on is checked here. What is not needed is not read, and nothing received is repeated in faults.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from domain.case import Coded, Patient, Stay
+from domain.values import Invalid
+
+ACTIVE_CONDITION = ("active", "recurrence", "relapse")
+SETTINGS = {
+    "IMP": "inpatient",
+    "ACUTE": "inpatient",
+    "NONAC": "inpatient",
+    "EMER": "emergency",
+    "AMB": "ambulatory",
+}
+NEEDED = ("Patient", "Condition", "MedicationRequest", "MedicationStatement", "Encounter")
+MOST = 100
+YEAR = timedelta(days=365)
+
+
+class UnreadableBundle(Invalid):
+    """The bundle cannot be read as a referral; `missing` says where and why."""
+
+
+def patient_of(bundle: Any, as_of: date) -> Patient:
+    """The patient of a bundle as of a day. Raises `UnreadableBundle` with the path of every fault."""
+    resources = list(_resources(bundle))
+    patients = [r for r in resources if r.get_resource_type() == "Patient"]
+    if len(patients) != 1:
+        raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}")
+    patient = patients[0]
+    return Patient(
+        reference=f"Patient/{patient.id}" if patient.id else "Patient/unknown",
+        birth_date=_day(patient.birthDate),
+        deceased=_deceased(patient, as_of),
+        conditions=_unique(_conditions(resources)),
+        medications=_unique(_medications(resources)),
+        encounters=tuple(sorted(_stays(resources, as_of), key=lambda s: s.started_on)[-MOST:]),
+    )
+
+
+def _resources(bundle: Any) -> Iterator[Any]:
+    from fhir.resources.R4B import get_fhir_model_class
+
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise UnreadableBundle("send a JSON object with resourceType Bundle")
+    entries = bundle.get("entry")
+    if not isinstance(entries, list) or not entries:
+        raise UnreadableBundle("the bundle has no entries", ("entry: required",))
+    faults: list[str] = []
+    for n, entry in enumerate(entries):
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        kind = resource.get("resourceType") if isinstance(resource, dict) else None
+        if kind not in NEEDED:
+            if not isinstance(kind, str):
+                faults.append(f"entry.{n}.resource: not a FHIR resource")
+            continue
+        try:
+            yield get_fhir_model_class(kind).model_validate(resource)
+        except ValidationError as fault:
+            faults += [
+                f"entry.{n}.resource.{'.'.join(map(str, e['loc']))}: {e['type']}"
+                for e in fault.errors(include_input=False, include_url=False, include_context=False)
+            ]
+    if faults:
+        raise UnreadableBundle("these parts of the bundle cannot be read", tuple(faults[:50]))
+
+
+def _deceased(patient: Any, as_of: date) -> bool:
+    if patient.deceasedDateTime is not None:
+        died = _day(patient.deceasedDateTime)
+        return died is None or died <= as_of
+    return bool(patient.deceasedBoolean)
+
+
+def _conditions(resources: list[Any]) -> Iterator[Coded]:
+    for resource in resources:
+        if resource.get_resource_type() != "Condition" or _entered_in_error(resource):
+            continue
+        status = _first_code(resource.clinicalStatus)
+        if resource.abatementDateTime is None and (status is None or status in ACTIVE_CONDITION):
+            yield _coded(resource.code)
+
+
+def _medications(resources: list[Any]) -> Iterator[Coded]:
+    for resource in resources:
+        if resource.get_resource_type() not in ("MedicationRequest", "MedicationStatement"):
+            continue
+        if resource.status == "active" and resource.medicationCodeableConcept is not None:
+            yield _coded(resource.medicationCodeableConcept)
+
+
+def _stays(resources: list[Any], as_of: date) -> Iterator[Stay]:
+    for resource in resources:
+        if resource.get_resource_type() != "Encounter" or resource.status != "finished":
+            continue
+        started = _day(resource.period.start) if resource.period else None
+        if started is None or not as_of - YEAR <= started <= as_of:
+            continue
+        setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
+        yield Stay(setting=setting, started_on=started, ended_on=_day(resource.period.end))
+
+
+def _entered_in_error(resource: Any) -> bool:
+    return _first_code(resource.verificationStatus) in ("entered-in-error", "refuted")
+
+
+def _first_code(concept: Any) -> str | None:
+    codings = (concept.coding or []) if concept is not None else []
+    return next((coding.code for coding in codings if coding.code), None)
+
+
+def _coded(concept: Any) -> Coded:
+    """The first coding that says anything. Its text is cut to what a line holds."""
+    coding = next(iter((concept.coding or []) if concept is not None else []), None)
+    text = (concept.text if concept is not None else None) or (coding.display if coding else None)
+    code = coding.code if coding else None
+    return Coded(
+        code=_cut(code), system=_cut(coding.system if coding else None), display=_cut(text or code) or "unnamed"
+    )
+
+
+def _cut(text: Any) -> str | None:
+    return str(text).strip()[:200] or None if text is not None else None
+
+
+def _day(value: Any) -> date | None:
+    """The day that a FHIR date or instant names; a year or a month alone names none."""
+    text = str(value.isoformat() if hasattr(value, "isoformat") else value or "")[:10]
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _unique(found: Iterator[Coded]) -> tuple[Coded, ...]:
+    return tuple({(c.code or c.display): c for c in found}.values())[:MOST]

@@ -1,0 +1,167 @@
+"""What supervisors and case managers look at: worklist, escalations, caseload. All of it SQL."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func
+from sqlalchemy import select as select_columns
+from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.problems import responses
+from api.scope import visible
+from api.system import PrincipalDep, SystemDep
+from domain.values import Opaque, Slug
+from infra.tables import CaseRow, ClockRow
+
+router = APIRouter(tags=["lists"])
+OPEN_STATES = ("running", "missed")
+
+
+class WorkItem(BaseModel):
+    """One promise to keep, most urgent first."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    case_id: str
+    clock_id: str = Field(validation_alias="id")
+    kind: str
+    title: str
+    about: str | None = Field(description="The task, where the promise is a task's")
+    owner: str | None
+    state: str
+    due_at: datetime
+    overdue_seconds: int = 0
+
+
+class Escalation(BaseModel):
+    """A missed promise that is still owed."""
+
+    id: str
+    case_id: str
+    clock_id: str
+    kind: str
+    title: str
+    owner: str | None
+    due_at: datetime
+    missed_at: datetime
+    overdue_seconds: int
+    told: str | None = Field(description="The highest rank that was told")
+    acknowledged_by: str | None
+
+
+class Caseload(BaseModel):
+    """What one case manager carries."""
+
+    owner: str | None
+    cases: int
+    open_tasks: int
+    overdue: int
+    escalations: int
+
+
+@router.get("/worklist", responses=responses(401, 422))
+async def worklist(
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    owner: Annotated[Opaque | None, Query(description="Somebody else's, within one's own scope")] = None,
+) -> Page[WorkItem]:
+    """What is to be done, by deadline: tasks, contacts, stages, reassessments."""
+    query = (
+        select(ClockRow)
+        .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
+        .where(visible(who), ClockRow.tenant == who.tenant, ClockRow.owner == (owner or who.sub))
+        .where(col(ClockRow.state).in_(OPEN_STATES))
+    )
+    rows, following = await _by_deadline(parts, query, page)
+    now = datetime.now(UTC)
+    items = [WorkItem.model_validate(row) for row in rows]
+    late = [item.model_copy(update={"overdue_seconds": _late(item.due_at, now)}) for item in items]
+    return Page(items=late, next=following)
+
+
+@router.get("/escalations", responses=responses(401, 422))
+async def escalations(
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    acknowledged: bool | None = None,
+    owner: Opaque | None = None,
+    team: Slug | None = None,
+) -> Page[Escalation]:
+    """The missed promises that are still owed, the longest overdue first."""
+    query = (
+        select(ClockRow)
+        .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
+        .where(visible(who), ClockRow.tenant == who.tenant, ClockRow.state == "missed")
+    )
+    if acknowledged is not None:
+        by = col(ClockRow.acknowledged_by)
+        query = query.where(by.is_not(None) if acknowledged else by.is_(None))
+    if owner is not None:
+        query = query.where(ClockRow.owner == owner)
+    if team is not None:
+        query = query.where(CaseRow.team == team)
+    rows, following = await _by_deadline(parts, query, page)
+    now = datetime.now(UTC)
+    return Page(items=[_escalation(row, now) for row in rows], next=following)
+
+
+@router.get("/caseload", responses=responses(401))
+async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None) -> list[Caseload]:
+    """Cases, open tasks, overdue promises and open escalations of each case manager one may see."""
+    query = (
+        select_columns(
+            col(CaseRow.owner),
+            func.count(),
+            func.sum(col(CaseRow.open_tasks)),
+            func.sum(col(CaseRow.overdue)),
+            func.sum(col(CaseRow.escalated)),
+        )
+        .where(visible(who), col(CaseRow.status) == "open")
+        .group_by(col(CaseRow.owner))
+        .order_by(col(CaseRow.owner))
+    )
+    if team is not None:
+        query = query.where(col(CaseRow.team) == team)
+    async with parts.session() as session:
+        rows = (await session.execute(query)).all()
+    names = ("owner", "cases", "open_tasks", "overdue", "escalations")
+    return [Caseload(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+async def _by_deadline(
+    parts: SystemDep, query: SelectOfScalar[ClockRow], page: PagingDep
+) -> tuple[list[ClockRow], str | None]:
+    keys = [col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)]
+    async with parts.session() as session:
+        rows = list((await session.exec(slice_of(query, page, keys))).all())
+    if len(rows) <= page.limit:
+        return rows, None
+    rows = rows[: page.limit]
+    last = rows[-1]
+    return rows, cursor_of((last.due_at, last.case_id, last.id))
+
+
+def _late(due_at: datetime, now: datetime) -> int:
+    return max(0, int((now - due_at).total_seconds()))
+
+
+def _escalation(row: ClockRow, now: datetime) -> Escalation:
+    return Escalation(
+        id=f"{row.id}-missed",
+        case_id=row.case_id,
+        clock_id=row.id,
+        kind=row.kind,
+        title=row.title,
+        owner=row.owner,
+        due_at=row.due_at,
+        missed_at=row.missed_at or row.due_at,
+        overdue_seconds=_late(row.due_at, now),
+        told=row.told,
+        acknowledged_by=row.acknowledged_by,
+    )

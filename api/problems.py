@@ -1,0 +1,140 @@
+"""Refusals and faults as problem details (RFC 9457). `code` is the name to program against."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from domain.values import Rejected
+from infra.logs import places
+
+log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldFault(BaseModel):
+    """One field that is wrong: where it is, and what is wrong with it."""
+
+    path: str
+    fault: str
+
+
+class Problem(BaseModel):
+    """Why a request was not carried out. Nothing was changed, unless `code` is `OutcomeUnknown`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    missing: list[str] = Field(default=[], description="What is open or wrong, where there is a list")
+    errors: list[FieldFault] = Field(default=[], description="The fields that are wrong")
+    command_id: str | None = None
+    location: str | None = Field(default=None, description="Where to ask what became of the command")
+
+
+class Refusal(Exception):
+    """An answer that is not a success, as a problem."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        title = more.pop("title", HTTPStatus(status).phrase)
+        self.problem = Problem(title=title, status=status, code=code, detail=detail, **more)
+        self.headers = headers or {}
+
+
+def not_found() -> Refusal:
+    """The one answer for what is not there and for what one may not know of."""
+    return Refusal(404, "NotFound", "there is no such case, or it is not yours to see")
+
+
+def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = problem.model_dump(mode="json", exclude_defaults=False, exclude_none=True)
+    return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every refusal and fault of the application leave as a problem."""
+    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(Rejected, _rejected)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(SQLAlchemyError, _database)
+    app.add_exception_handler(Exception, _fault)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses for a route's OpenAPI, as problems."""
+    return {
+        status: {
+            "model": Problem,
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {}},
+        }
+        for status in statuses
+    }
+
+
+async def _refusal(_: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, Refusal)
+    return respond(fault.problem, fault.headers)
+
+
+async def _rejected(_: Request, fault: Exception) -> JSONResponse:
+    """A rule of the domain that the API itself asked."""
+    assert isinstance(fault, Rejected)
+    problem = Problem(
+        title=fault.title, status=422, code=fault.code, detail=fault.detail, missing=list(fault.missing)
+    )
+    return respond(problem)
+
+
+async def _malformed(_: Request, fault: Exception) -> JSONResponse:
+    """Field and fault of everything that does not fit; what was sent is never repeated."""
+    assert isinstance(fault, RequestValidationError)
+    errors = [FieldFault(path=".".join(str(part) for part in e["loc"]), fault=e["msg"]) for e in fault.errors()]
+    return respond(
+        Problem(
+            title="The request is malformed",
+            status=422,
+            code="Malformed",
+            detail="correct the fields listed and send it again",
+            errors=errors,
+        )
+    )
+
+
+async def _http(_: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, HTTPException)
+    phrase = HTTPStatus(fault.status_code).phrase
+    code = phrase.title().replace(" ", "").replace("-", "")
+    problem = Problem(title=phrase, status=fault.status_code, code=code, detail=str(fault.detail))
+    return respond(problem, dict(fault.headers or {}))
+
+
+async def _database(_: Request, fault: Exception) -> JSONResponse:
+    log.error("database_fault", fault=type(fault).__name__, at=places(fault))
+    problem = Problem(
+        title="The record does not answer",
+        status=503,
+        code="RecordUnavailable",
+        detail="commands still go on; ask again in a moment",
+    )
+    return respond(problem, {"Retry-After": "2"})
+
+
+async def _fault(request: Request, fault: Exception) -> JSONResponse:
+    log.error("request_failed", path=request.scope.get("route_path"), fault=type(fault).__name__, at=places(fault))
+    problem = Problem(
+        title="A fault of ours", status=500, code="Fault", detail="the fault is logged; nothing else is known"
+    )
+    return respond(problem)

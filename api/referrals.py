@@ -1,0 +1,43 @@
+"""Referrals as other systems send them: FHIR R4 bundles."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+
+from api.cases import NewCase, refer
+from api.commands import REFUSALS
+from api.fhir import patient_of
+from api.headers import WishDep
+from api.submission import CommandResult
+from api.system import PrincipalDep, SystemDep
+from domain.case import Referral, Source
+from domain.values import Opaque, Slug, Text
+
+BUNDLE_LIMIT = 16 * 1024 * 1024
+router = APIRouter(tags=["cases"])
+
+
+@router.post("/referrals/fhir", status_code=201, responses=REFUSALS, max_body_size=BUNDLE_LIMIT)
+async def refer_bundle(
+    bundle: Annotated[dict[str, Any], Body(description="A FHIR R4 Bundle about one patient")],
+    parts: SystemDep,
+    who: PrincipalDep,
+    wish: WishDep,
+    response: Response,
+    program: Annotated[Slug, Query()],
+    reason: Annotated[Text, Query()] = "Referred electronically",
+    source: Source = Source.CARE_TEAM,
+    team: Slug | None = None,
+    owner: Opaque | None = None,
+    as_of: Annotated[date | None, Query(description="The day the referral is made; today unless given")] = None,
+) -> CommandResult:
+    """Refer the patient of a bundle: active conditions and medications, encounters of the year before."""
+    patient = patient_of(bundle, as_of or datetime.now(UTC).date())
+    new = NewCase(
+        program=program,
+        referral=Referral(source=source, reason=reason, patient=patient),
+        owner=owner,
+        team=team,
+    )
+    return await refer(parts, who, new, wish, response)

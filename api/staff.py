@@ -1,0 +1,108 @@
+"""The staff directory, in which a rung finds its people, and the notices that found them."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.problems import Refusal, responses
+from api.system import PrincipalDep, SystemDep, require_role
+from domain.values import Line, Opaque, Role, Slug
+from infra.tables import OutboxRow, StaffRow
+
+router = APIRouter(tags=["staff"])
+
+
+class StaffEntry(BaseModel):
+    """One person of the directory."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    name: Line
+    role: Role
+    team: Slug | None = None
+    supervisor: Opaque | None = None
+    active: bool = True
+    absent_until: AwareDatetime | None = None
+
+
+class StaffView(StaffEntry):
+    subject: str
+
+
+class NoticeView(BaseModel):
+    """Something this person has to know of."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    case_id: str
+    key: str
+    subject: str
+    about: str
+    created_at: datetime
+    read_at: datetime | None
+
+
+@router.put("/staff/{subject}", responses=responses(401, 403, 422))
+async def put_staff(
+    subject: Annotated[Opaque, Path()], entry: StaffEntry, parts: SystemDep, who: PrincipalDep
+) -> StaffView:
+    """Add a person to the directory, or change what it says of one."""
+    require_role(who, Role.SUPERVISOR, Role.DIRECTOR)
+    if entry.supervisor == subject:
+        raise Refusal(422, "Malformed", "nobody supervises herself; leave supervisor empty")
+    row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
+    async with AsyncSession(parts.engine) as session:
+        await session.merge(row)
+        await session.commit()
+    return StaffView(subject=subject, **entry.model_dump())
+
+
+@router.get("/staff", responses=responses(401, 403, 422))
+async def list_staff(
+    parts: SystemDep, who: PrincipalDep, page: PagingDep, team: Slug | None = None
+) -> Page[StaffView]:
+    """The directory of one's tenant, by subject."""
+    query = select(StaffRow).where(StaffRow.tenant == who.tenant)
+    if team is not None:
+        query = query.where(StaffRow.team == team)
+    async with parts.session() as session:
+        rows = list((await session.exec(slice_of(query, page, [col(StaffRow.subject)]))).all())
+    items = [StaffView.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
+    return Page(items=items, next=cursor_of([items[-1].subject]) if len(rows) > page.limit else None)
+
+
+@router.get("/notices", responses=responses(401, 422))
+async def list_notices(
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    unread: Annotated[bool, Query(description="Only those not marked as read")] = False,
+) -> Page[NoticeView]:
+    """One's own inbox, newest first."""
+    query = select(OutboxRow).where(OutboxRow.tenant == who.tenant, OutboxRow.recipient == who.sub)
+    if unread:
+        query = query.where(col(OutboxRow.read_at).is_(None))
+    keys = [col(OutboxRow.created_at), col(OutboxRow.case_id), col(OutboxRow.key)]
+    async with parts.session() as session:
+        rows = list((await session.exec(slice_of(query, page, keys, descending=True))).all())
+    items = [NoticeView.model_validate(row) for row in rows[: page.limit]]
+    last = items[-1] if len(rows) > page.limit else None
+    return Page(items=items, next=cursor_of((last.created_at, last.case_id, last.key)) if last else None)
+
+
+@router.post("/notices/{case_id}/{key}/read", responses=responses(401, 404))
+async def read_notice(case_id: str, key: str, parts: SystemDep, who: PrincipalDep) -> NoticeView:
+    """Mark a notice of one's own as read; doing it again changes nothing."""
+    async with AsyncSession(parts.engine, expire_on_commit=False) as session:
+        row = await session.get(OutboxRow, (case_id, key, who.sub))
+        if row is None or row.tenant != who.tenant:
+            raise Refusal(404, "NotFound", "there is no such notice in your inbox")
+        row.read_at = row.read_at or datetime.now(UTC)
+        view = NoticeView.model_validate(row)
+        await session.commit()
+    return view

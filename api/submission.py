@@ -1,0 +1,277 @@
+"""How a command travels: update first, the signal as the durable fallback, always under one id.
+
+2xx is a promise; a refusal changed nothing; everything else is unknown, and repeating it with the same key
+is safe (docs/decisions/0002).
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Response
+from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.problems import Refusal
+from api.system import Principal, System
+from domain.command import Envelope, Outcome
+from infra.tables import CommandRow
+from infra.temporal import workflow_id
+from workflows import messages
+
+NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
+UPDATE_SHARE = 0.7
+UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
+STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
+
+
+class Unknown(Exception):
+    """Nobody can tell what became of the command; it may still be applied."""
+
+
+class CommandResult(BaseModel):
+    """A command that was applied, or that is durably queued and will be decided."""
+
+    case_id: str
+    command_id: str
+    status: str = Field(description="`applied`, or `queued`: ask at `Location`")
+    seq: int | None = Field(default=None, description="The number of the case's last event after it")
+    events: list[str] = Field(default=[], description="The kinds of the events that it brought about")
+    created: list[str] = Field(default=[], description="Ids of the tasks it created")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the sender wants it: the key that makes repeating safe, the state it is meant for, whether to wait."""
+
+    key: str | None = None
+    expected_seq: int | None = None
+    later: bool = False
+
+
+def command_id(who: Principal, scope: str, key: str | None) -> str:
+    """The id of a command: the same for the same sender, case and key, and opaque, for engines show ids."""
+    if key is None:
+        return uuid.uuid4().hex
+    return uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/{scope}/{key}").hex
+
+
+async def submit(
+    parts: System,
+    who: Principal,
+    case_id: str,
+    kind: str,
+    body: dict[str, JsonValue],
+    wish: Wish,
+    response: Response,
+) -> CommandResult:
+    """Send a command to a case and say what became of it. Raises `Refusal`."""
+    envelope = Envelope(
+        command_id=command_id(who, case_id, wish.key),
+        kind=kind,
+        body=body,
+        actor=who.actor,
+        expected_seq=wish.expected_seq,
+    )
+    known = await recorded(parts, who.tenant, case_id, envelope) if wish.key else None
+    if known is not None:
+        return answer(case_id, known, response)
+    if not wish.later:
+        try:
+            outcome = await _update(parts, who.tenant, case_id, envelope)
+        except Unknown:
+            pass
+        else:
+            return answer(case_id, outcome, response)
+    await _signal(parts, who.tenant, case_id, envelope)
+    return queued(case_id, envelope.command_id, response)
+
+
+async def open_case(
+    parts: System, tenant: str, case_id: str, envelope: Envelope, later: bool, response: Response
+) -> CommandResult:
+    """Start a case with the command that opens it. The start itself is the durable queue."""
+    known = await recorded(parts, tenant, case_id, envelope)
+    if known is not None:
+        return answer(case_id, known, response)
+    life = messages.Life(
+        tenant=tenant, case_id=case_id, history_events=parts.settings.history_events, opening=envelope
+    )
+    if not later:
+        try:
+            return answer(case_id, await _start_and_update(parts, tenant, life, envelope), response)
+        except Unknown:
+            pass
+    await _start(parts, tenant, life, envelope)
+    return queued(case_id, envelope.command_id, response)
+
+
+async def recorded(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome | None:
+    """The outcome that the record has under this id, however old. Raises 422 when it was another request."""
+    try:
+        async with parts.session() as session:
+            row = await session.get(CommandRow, (case_id, envelope.command_id))
+    except (SQLAlchemyError, OSError):
+        return None
+    if row is None or row.tenant != tenant:
+        return None
+    return _same_request(Outcome.model_validate(row.outcome), envelope)
+
+
+def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
+    """The HTTP answer for an outcome. Raises `Refusal` unless it was applied."""
+    if outcome.status == "failed":
+        raise Refusal(
+            500, "RuleFailed", "the command was set aside and changed nothing", command_id=outcome.command_id
+        )
+    if outcome.status == "refused":
+        status = STATUS_OF.get(outcome.error or "", 422 if outcome.invalid else 409)
+        raise Refusal(
+            status,
+            outcome.error or "Refused",
+            outcome.detail or "",
+            missing=list(outcome.missing),
+            command_id=outcome.command_id,
+        )
+    response.headers["ETag"] = f'"{outcome.seq}"'
+    return CommandResult(
+        case_id=case_id,
+        command_id=outcome.command_id,
+        status="applied",
+        seq=outcome.seq,
+        events=list(outcome.events),
+        created=list(outcome.created),
+    )
+
+
+def queued(case_id: str, command: str, response: Response) -> CommandResult:
+    response.status_code = 202
+    response.headers["Location"] = place(case_id, command)
+    return CommandResult(case_id=case_id, command_id=command, status="queued")
+
+
+def place(case_id: str, command: str) -> str:
+    return f"/cases/{case_id}/commands/{command}"
+
+
+async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome:
+    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+    try:
+        async with asyncio.timeout(parts.settings.update_seconds * UPDATE_SHARE):
+            outcome: Outcome = await handle.execute_update(
+                messages.SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
+            )
+    except WorkflowUpdateFailedError as fault:
+        outcome = _refusal(fault, envelope)
+    except UNKNOWN as fault:
+        raise _gone(fault) or Unknown from None
+    return _same_request(outcome, envelope)
+
+
+async def _start_and_update(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> Outcome:
+    operation: Any = WithStartWorkflowOperation(
+        messages.CASE_WORKFLOW,
+        life,
+        id=workflow_id(tenant, life.case_id),
+        task_queue=parts.settings.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+    )
+    try:
+        async with asyncio.timeout(parts.settings.update_seconds * UPDATE_SHARE):
+            outcome: Outcome = await parts.client.execute_update_with_start_workflow(
+                messages.SUBMIT,
+                envelope,
+                start_workflow_operation=operation,
+                id=envelope.command_id,
+                result_type=Outcome,
+            )
+    except WorkflowUpdateFailedError as fault:
+        outcome = _refusal(fault, envelope)
+    except WorkflowAlreadyStartedError:
+        raise Unknown from None
+    except UNKNOWN:
+        raise Unknown from None
+    return _same_request(outcome, envelope)
+
+
+async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
+    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+    try:
+        async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
+            await handle.signal(messages.SUBMIT_LATER, envelope)
+    except UNKNOWN as fault:
+        raise _gone(fault) or unknown(case_id, envelope.command_id) from None
+
+
+async def _start(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> None:
+    try:
+        async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
+            await parts.client.start_workflow(
+                messages.CASE_WORKFLOW,
+                life,
+                id=workflow_id(tenant, life.case_id),
+                task_queue=parts.settings.task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            )
+    except WorkflowAlreadyStartedError:
+        return  # it was started and is over; its outcome is on record, or will be in a moment
+    except UNKNOWN:
+        raise unknown(life.case_id, envelope.command_id) from None
+
+
+def _refusal(fault: WorkflowUpdateFailedError, envelope: Envelope) -> Outcome:
+    """The refusal that a validator gave. Raises `Unknown` when the run ended under the command."""
+    cause = fault.cause
+    if isinstance(cause, ApplicationError):
+        if cause.type == messages.REFUSED:
+            return Outcome.model_validate(cause.details[0])
+        if cause.type == messages.KEY_REUSED:
+            raise _key_reused(envelope.command_id)
+        if cause.type == messages.RECORD_BEHIND:
+            raise Refusal(
+                503, "RecordBehind", "the record is catching up; nothing was changed", {"Retry-After": "5"}
+            )
+    raise Unknown
+
+
+def _same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
+    """The engine and the record answer by id alone: see that it was asked the same thing."""
+    if outcome.fingerprint != envelope.fingerprint:
+        raise _key_reused(envelope.command_id)
+    return outcome
+
+
+def _key_reused(command: str) -> Refusal:
+    return Refusal(
+        422, "KeyReused", "this Idempotency-Key was used for another request; take a new one", command_id=command
+    )
+
+
+def _gone(fault: Exception) -> Refusal | None:
+    """The case's workflow has completed: its window for reopening is over."""
+    if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
+        return Refusal(409, "CaseSealed", "the window for reopening is over; refer the person again")
+    return None
+
+
+def unknown(case_id: str, command: str) -> Refusal:
+    """Nothing can be said; the same key asks again, or does it."""
+    return Refusal(
+        503,
+        "OutcomeUnknown",
+        "it may or may not have been applied: repeat it with the same Idempotency-Key",
+        {"Retry-After": "2"},
+        command_id=command,
+        location=place(case_id, command),
+    )

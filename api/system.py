@@ -1,0 +1,88 @@
+"""What every route works with: the system's parts, and who is asking."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+
+from api.problems import Refusal
+from domain.rulebook import Rulebook
+from domain.values import Actor, Opaque, Role, Slug
+from infra.database import reading
+from infra.settings import Settings
+from infra.tokens import InvalidToken, Verifier
+
+
+@dataclass(frozen=True)
+class System:
+    """The parts that `api.app` has put together."""
+
+    settings: Settings
+    rulebook: Rulebook
+    engine: AsyncEngine
+    client: Client
+    verifier: Verifier
+    runtime: Runtime
+
+    def session(self) -> AsyncSession:
+        """A session for queries; close it with `async with`."""
+        return AsyncSession(reading(self.engine))
+
+
+class Principal(BaseModel):
+    """Who is asking, as the token says."""
+
+    sub: Opaque
+    role: Role
+    teams: tuple[Slug, ...] = ()
+    tenant: Slug = "local"
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(subject=self.sub, role=self.role)
+
+
+def system(request: Request) -> System:
+    found: System = request.app.state.system
+    return found
+
+
+SystemDep = Annotated[System, Depends(system)]
+bearer = HTTPBearer(auto_error=False, description="A JWT; `make token` prints one")
+
+
+async def principal(
+    parts: SystemDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Principal:
+    """The signed-in person. Raises 401 for no token, or one that cannot be trusted."""
+    if credentials is None:
+        raise _unsigned("send a bearer token")
+    try:
+        claims = await parts.verifier.claims(credentials.credentials)
+        found = Principal.model_validate(claims)
+    except InvalidToken as fault:
+        raise _unsigned(f"the token is not valid: {fault}") from None
+    except ValidationError:
+        raise _unsigned("the token lacks a subject, role, team or tenant of the right form") from None
+    if found.role is Role.SYSTEM:
+        raise _unsigned("nobody signs in as the system")
+    return found
+
+
+PrincipalDep = Annotated[Principal, Depends(principal)]
+
+
+def _unsigned(detail: str) -> Refusal:
+    return Refusal(401, "NotSignedIn", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def require_role(who: Principal, *roles: Role) -> None:
+    """Raises 403 unless the person has one of these roles."""
+    if who.role not in roles:
+        raise Refusal(403, "NotPermitted", f"this is for: {', '.join(sorted(roles))}")

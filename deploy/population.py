@@ -1,0 +1,51 @@
+"""The demo's staff and a few cases of its own making, opened through the API like anybody's."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+
+from deploy.patients import bundle
+from domain.values import Role
+from infra import tokens
+from infra.settings import Settings
+
+TEAMS_OF = {"cm-anna": ("north",), "cm-ben": ("north",), "senior-1": ("north",), "sup-1": ("north",)}
+STAFF: dict[str, dict[str, Any]] = {
+    "dir-1": {"name": "Dora Director", "role": "director"},
+    "sup-1": {"name": "Sam Supervisor", "role": "supervisor", "team": "north", "supervisor": "dir-1"},
+    "senior-1": {"name": "Sena Senior", "role": "senior-case-manager", "team": "north", "supervisor": "sup-1"},
+    "cm-anna": {"name": "Anna Abel", "role": "case-manager", "team": "north", "supervisor": "sup-1"},
+    "cm-ben": {"name": "Ben Bauer", "role": "case-manager", "team": "north", "supervisor": "sup-1"},
+}
+PEOPLE = 6
+MANY = timedelta(minutes=30)
+
+
+def sign_in(settings: Settings, subject: str, role: Role) -> dict[str, str]:
+    """The header of a signed-in person of the demo."""
+    token = tokens.issue(settings, subject, role, TEAMS_OF.get(subject, ()), lifetime=MANY)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def ensure(address: str, settings: Settings) -> None:
+    """Put the staff into the directory and open the demo's cases, once: the same keys open nothing twice."""
+    async with httpx2.AsyncClient(base_url=address, timeout=30) as http:
+        director = sign_in(settings, "dir-1", Role.DIRECTOR)
+        for subject, entry in STAFF.items():
+            (await http.put(f"/staff/{subject}", json=entry, headers=director)).raise_for_status()
+        ehr = sign_in(settings, "ehr-1", Role.INTEGRATOR)
+        await asyncio.gather(*(_refer(http, ehr, n) for n in range(PEOPLE)))
+
+
+async def _refer(http: httpx2.AsyncClient, ehr: dict[str, str], number: int) -> None:
+    program = "complex-care" if number % 2 == 0 else "medicaid-tcm"
+    owner = "cm-anna" if number % 3 else "cm-ben"
+    answer = await http.post(
+        "/referrals/fhir",
+        params={"program": program, "team": "north", "owner": owner, "reason": "Demo population"},
+        json=bundle(number),
+        headers={**ehr, "Idempotency-Key": f"demo-population-{number}"},
+    )
+    answer.raise_for_status()

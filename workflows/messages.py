@@ -1,0 +1,47 @@
+"""What others may know of a case's workflow: the names of its messages and what they carry."""
+
+from typing import Literal
+
+from domain.case import Case
+from domain.command import Envelope, Outcome
+from domain.record import Page
+from domain.values import Instant, Value
+
+CASE_WORKFLOW = "Case"
+SUBMIT = "submit"
+SUBMIT_LATER = "submit_later"
+LIVE = "case"
+ANSWER = "answer"
+REFUSED, KEY_REUSED, RECORD_BEHIND = "Refused", "KeyReused", "RecordBehind"
+
+
+class Life(Value):
+    """What a run begins with: the command that opens the case, or what the run before has left.
+
+    `history_events` is the length at which a run continues as new.
+    """
+
+    tenant: str
+    case_id: str
+    history_events: int
+    opening: Envelope | None = None
+    case: Case | None = None
+    inbox: tuple[Envelope, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    page: Page = Page()
+    wake_at: Instant | None = None
+    tick_faults: int = 0
+
+
+class Live(Value):
+    """The case as it is now, and how many events the database does not have yet."""
+
+    case: Case | None
+    unrecorded: int
+
+
+class Answer(Value):
+    """What is known of a command: its outcome, or that it waits its turn, or nothing."""
+
+    status: Literal["done", "waiting", "unknown"]
+    outcome: Outcome | None = None

@@ -17,7 +17,7 @@ help:  ## What there is
 $(VENV)/installed: requirements.lock
 	@if command -v uv >/dev/null 2>&1; then \
 		test -x $(PY) || uv venv -q $(VENV); \
-		uv pip sync -q -p $(PY) --require-hashes requirements.lock; \
+		uv pip sync -q --compile-bytecode -p $(PY) --require-hashes requirements.lock; \
 	else \
 		test -x $(PY) || python3 -m venv $(VENV); \
 		$(PY) -m pip install -q --require-hashes -r requirements.lock; \

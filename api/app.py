@@ -1,6 +1,5 @@
 """The API process: puts the system's parts together and serves the routes. The other composition root."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +9,7 @@ from fastapi import FastAPI
 from api import cases, commands, health, lists, problems, referrals, staff
 from api.system import System
 from infra import catalog, database, logs, temporal
+from infra.loopback import free_port
 from infra.settings import Settings
 from infra.tokens import Verifier
 
@@ -30,14 +30,6 @@ async def connect(settings: Settings) -> System:
         verifier=Verifier(settings),
         runtime=runtime,
     )
-
-
-def free_port() -> int:
-    """A port on loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -33,6 +33,9 @@ async def ensure(address: str, settings: Settings) -> None:
     """Put the staff into the directory and open the demo's cases, once: the same keys open nothing twice."""
     async with httpx2.AsyncClient(base_url=address, timeout=30) as http:
         director = sign_in(settings, "dir-1", Role.DIRECTOR)
+        known = (await http.get("/cases", params={"limit": 1}, headers=director)).raise_for_status()
+        if known.json()["items"]:
+            return
         for subject, entry in STAFF.items():
             (await http.put(f"/staff/{subject}", json=entry, headers=director)).raise_for_status()
         ehr = sign_in(settings, "ehr-1", Role.INTEGRATOR)

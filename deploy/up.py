@@ -1,10 +1,11 @@
 """`make up`: a whole system on this machine: Temporal server, record, worker, API, and a small demo population.
 
 Everything it keeps lies in the data folder, so that stopping and starting again finds every case where it
-was. Ctrl-C, or SIGTERM, stops all of it.
+was. Ctrl-C, or SIGTERM, stops all of it. What is slow to import is imported while the parts are starting.
 """
 
 import asyncio
+import http.client
 import json
 import os
 import shutil
@@ -14,13 +15,9 @@ import sysconfig
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 
-from api.app import free_port
-from deploy import population
-from domain.values import Role
-from infra import migrate, tokens
+from infra.loopback import answers, free_port
 from infra.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -112,37 +109,52 @@ async def start_engine(system: System) -> None:
         *("--db-filename", str(system.data_dir / "temporal.db")),
         *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL"),
     )
-    ask = (binary, "operator", "--address", f"127.0.0.1:{system.engine_port}")
     async with asyncio.timeout(WAIT_SECONDS):
-        while await system.run(*ask, "cluster", "health"):
+        while not answers(system.engine_port):
             system.check()
-            await asyncio.sleep(0.1)
-    await system.run(*ask, "namespace", "update", "--retention", RETENTION, "default")
+            await asyncio.sleep(0.05)
+
+
+async def keep_history(system: System) -> None:
+    """Keep closed workflows readable; the server's own default is a day."""
+    address = f"127.0.0.1:{system.engine_port}"
+    ask = (temporal_binary(), "operator", "namespace", "update", "--address", address)
+    if await system.run(*ask, "--retention", RETENTION, "default"):
+        raise StartFailed("the Temporal server does not take the retention; see engine.log")
 
 
 async def start_parts(system: System, settings: Settings) -> None:
-    """Migrate, then start the worker and the API, and wait until the API is well."""
-    await migrate.upgrade(settings.database)
+    """Start the worker and the API; migrate while they start, and wait until the API is well."""
     metrics = f"127.0.0.1:{system.metrics_port}"
     await system.start("worker", sys.executable, "worker.py", CASELOOM_METRICS_ADDRESS=metrics)
     uvicorn = (sys.executable, "-m", "uvicorn", "api.app:app", "--host", "127.0.0.1", "--no-access-log")
     await system.start("api", *uvicorn, "--port", str(system.port))
-    async with asyncio.timeout(WAIT_SECONDS), httpx2.AsyncClient() as http:
-        while not await _well(http, system.port):
+    from infra import migrate
+
+    await asyncio.gather(migrate.upgrade(settings.database), keep_history(system))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await asyncio.to_thread(_well, system.port):
             system.check()
             await asyncio.sleep(0.1)
 
 
-async def _well(http: httpx2.AsyncClient, port: int) -> bool:
+def _well(port: int) -> bool:
+    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
     try:
-        answer = await http.get(f"http://127.0.0.1:{port}/healthz")
-    except httpx2.HTTPError:
+        asking.request("GET", "/healthz")
+        return asking.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
-    return answer.status_code == 200
+    finally:
+        asking.close()
 
 
 def say(system: System, settings: Settings) -> None:
     """What a newcomer needs: the address, three tokens, and what to try."""
+    from deploy import population
+    from domain.values import Role
+    from infra import tokens
+
     address = f"http://127.0.0.1:{system.port}"
     console.print(f"\n[bold]Caseloom is up:[/] {address}   (API page: {address}/docs)")
     console.print(
@@ -182,6 +194,8 @@ async def main() -> int:
             with console.status("Starting the record, the worker and the API …"):
                 await start_parts(system, settings)
             address = f"http://127.0.0.1:{system.port}"
+            from deploy import population
+
             with console.status("Looking after the demo population …"):
                 await population.ensure(address, settings)
         except (StartFailed, TimeoutError, OSError) as fault:

@@ -10,8 +10,7 @@ from domain.clock import ClockKind, ClockPolicy
 from domain.command import Command, Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.program import Party
-from domain.stages import UNDER_PLAN
+from domain.program import Party, Stage
 from domain.values import Instant, Invalid, Sensitivity, Text, Value
 
 CLOCKS_AHEAD = timedelta(minutes=5)
@@ -62,9 +61,12 @@ def contact_policy(draft: Draft) -> ClockPolicy | None:
 
 
 def promise_contact(draft: Draft, anchor: datetime) -> None:
-    """Promise the next contact of the tier's cadence, counted from `anchor`."""
+    """Promise the next contact of the tier's cadence, counted from `anchor`.
+
+    The cadence begins with the first plan and goes on through reassessments, until closure begins.
+    """
     policy = contact_policy(draft)
-    if policy is not None and draft.case.stage in UNDER_PLAN:
+    if policy is not None and draft.case.plan is not None and draft.case.stage is not Stage.CLOSURE:
         promise = Promise(kind=ClockKind.CONTACT, title="Contact the person")
         start_clock(draft, promise, policy, anchor)
 

@@ -18,7 +18,7 @@ from domain.deadlines import (
 )
 from domain.event import Event, Opening
 from domain.program import NeedsConsent, Program, Stage
-from domain.stages import UNDER_PLAN, enter, start_stage_clock
+from domain.stages import enter, start_stage_clock
 from domain.tasks import hold_for_consent, resume_after_consent
 from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
 
@@ -165,7 +165,7 @@ class RecordConsent(Command):
                 resume_clock(draft, clock)
         resume_after_consent(draft)
         promised = any(c.kind is ClockKind.CONTACT for c in draft.case.running)
-        if draft.case.stage in UNDER_PLAN and not promised:
+        if not promised:
             promise_contact(draft, draft.now)
 
 

@@ -156,6 +156,7 @@ def test_reassessment_is_due_after_a_year_and_opens_thirty_days_before() -> None
     assert story.refused("set-risk-tier", tier="low", reasons=["as before"]) == "AssessmentIncomplete"
     story.assess("moderate")
     assert "stage-entered" in story.kinds[-3:]
+    assert any(c.kind == "contact" for c in story.known.running)
     renewed = next(c for c in story.known.running if c.kind == "reassessment")
     assert renewed.due_at > clock.due_at
 

@@ -1,0 +1,22 @@
+"""The programmes a client may refer to: what they ask for, promise and allow."""
+
+from fastapi import APIRouter
+
+from api.problems import responses
+from api.system import PrincipalDep, SystemDep
+from domain.program import Program
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/programs", responses=responses(401))
+async def list_programs(parts: SystemDep, who: PrincipalDep) -> list[Program]:
+    """The newest version of each programme, as new cases open under it."""
+    names = sorted({program.program for program in parts.rulebook.programs})
+    return [parts.rulebook.latest(name) for name in names]
+
+
+@router.get("/programs/{name}/{version}", responses=responses(401, 404, 422))
+async def read_program(name: str, version: int, parts: SystemDep, who: PrincipalDep) -> Program:
+    """One version of a programme, as the cases that opened under it keep it."""
+    return parts.rulebook.program(name, version)

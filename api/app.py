@@ -13,7 +13,6 @@ from infra.loopback import free_port
 from infra.settings import Settings
 from infra.tokens import Verifier
 
-BODY_LIMIT = 64 * 1024
 log = structlog.get_logger()
 
 
@@ -56,7 +55,6 @@ def build() -> FastAPI:
             "503 unknown, repeat with the same `Idempotency-Key`."
         ),
         lifespan=lifespan,
-        max_body_size=BODY_LIMIT,
     )
     problems.install(application)
     for room in (cases, commands, referrals, lists, staff, programs, health):

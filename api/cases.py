@@ -12,7 +12,7 @@ from api.commands import REFUSALS, CaseId
 from api.examples import REFERRAL
 from api.headers import WishDep
 from api.pages import Page, PagingDep, cursor_of, slice_of
-from api.problems import Refusal, not_found, responses
+from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import live_case, may_see, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
@@ -25,7 +25,7 @@ from domain.program import Stage, Tier
 from domain.values import Actor, Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
 
-router = APIRouter(tags=["cases"])
+router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
 
 

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.problems import Refusal, not_found, responses
+from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import require_case
 from api.submission import CommandResult, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
@@ -21,7 +21,7 @@ from infra.tables import CommandRow
 from infra.temporal import workflow_id
 from workflows import messages
 
-router = APIRouter(tags=["commands"])
+router = APIRouter(tags=["commands"], max_body_size=BODY_LIMIT)
 CaseId = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 REFUSALS = responses(401, 403, 404, 409, 412, 413, 422, 500, 503)
 ASK_SECONDS = 1.5

@@ -11,11 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.service import RPCError
 
-from api.problems import Refusal, responses
+from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, System, SystemDep
 from infra.tables import CaseRow, ClockRow
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], max_body_size=BODY_LIMIT)
 State = Literal["ok", "away"]
 
 
@@ -53,8 +53,8 @@ async def metrics(parts: SystemDep, who: PrincipalDep) -> Response:
 
 async def _record(parts: System) -> State:
     try:
-        async with asyncio.timeout(2), parts.session() as session:
-            await session.execute(text("SELECT 1"))
+        async with asyncio.timeout(2), parts.connection() as connection:
+            await connection.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError, TimeoutError):
         return "away"
     return "ok"

@@ -11,13 +11,13 @@ from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.pages import Page, PagingDep, cursor_of, slice_of
-from api.problems import responses
+from api.problems import BODY_LIMIT, responses
 from api.scope import visible
 from api.system import PrincipalDep, SystemDep
 from domain.values import Opaque, Slug
 from infra.tables import CaseRow, ClockRow
 
-router = APIRouter(tags=["lists"])
+router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 OPEN_STATES = ("running", "missed")
 
 
@@ -128,8 +128,8 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
     )
     if team is not None:
         query = query.where(col(CaseRow.team) == team)
-    async with parts.session() as session:
-        rows = (await session.execute(query)).all()
+    async with parts.connection() as connection:
+        rows = (await connection.execute(query)).all()
     names = ("owner", "cases", "open_tasks", "overdue", "escalations")
     return [Caseload(**dict(zip(names, row, strict=True))) for row in rows]
 

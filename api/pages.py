@@ -71,8 +71,12 @@ def cursor_of(values: Sequence[Any]) -> str:
 
 def _value(key: ColumnElement[Any], text: str) -> Any:
     python = key.type.python_type
+    value: datetime | int | str = text
     try:
-        value = datetime.fromisoformat(text) if python is datetime else python(text)
+        if python is datetime:
+            value = datetime.fromisoformat(text)
+        elif python is int:
+            value = int(text)
     except ValueError:
         raise _bad_cursor() from None
     return literal(value, key.type)

@@ -10,12 +10,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.values import Rejected
 from infra.logs import places
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+BODY_LIMIT = 64 * 1024
 
 
 class FieldFault(BaseModel):
@@ -62,8 +64,32 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResp
     return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
+class TooLarge:
+    """Turns the body limiter's own plain 413 into a problem; the limiter answers outside all handlers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replaced = False
+
+        async def watch(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                replaced = True
+                problem = Problem(
+                    title="Content Too Large", status=413, code="TooLarge", detail="send less in one request"
+                )
+                await respond(problem)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self.app(scope, receive, watch)
+
+
 def install(app: FastAPI) -> None:
     """Let every refusal and fault of the application leave as a problem."""
+    app.add_middleware(TooLarge)
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(Rejected, _rejected)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -115,6 +141,8 @@ async def _malformed(_: Request, fault: Exception) -> JSONResponse:
 
 async def _http(_: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, HTTPException)
+    if fault.status_code == 400:  # a body that is not JSON at all
+        fault = HTTPException(422, "send a JSON body")
     phrase = HTTPStatus(fault.status_code).phrase
     code = phrase.title().replace(" ", "").replace("-", "")
     problem = Problem(title=phrase, status=fault.status_code, code=code, detail=str(fault.detail))

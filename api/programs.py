@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.problems import responses
+from api.problems import BODY_LIMIT, responses
 from api.system import PrincipalDep, SystemDep
 from domain.program import Program
 
-router = APIRouter(tags=["catalogue"])
+router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
 
 
 @router.get("/programs", responses=responses(401))

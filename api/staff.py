@@ -9,12 +9,12 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.pages import Page, PagingDep, cursor_of, slice_of
-from api.problems import Refusal, responses
+from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep, require_role
 from domain.values import Line, Opaque, Role, Slug
 from infra.tables import OutboxRow, StaffRow
 
-router = APIRouter(tags=["staff"])
+router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 
 
 class StaffEntry(BaseModel):

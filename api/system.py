@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -33,6 +33,10 @@ class System:
     def session(self) -> AsyncSession:
         """A session for queries; close it with `async with`."""
         return AsyncSession(reading(self.engine))
+
+    def connection(self) -> AsyncConnection:
+        """A connection for queries that give columns, not rows of a table."""
+        return reading(self.engine).connect()
 
 
 class Principal(BaseModel):

@@ -84,6 +84,9 @@ class Demo:
             progress.update(bar, completed=sum(self.results.values()), total=sum(self.results.values()))
 
     async def _one(self, bundle: dict[str, Any]) -> None:
+        if not any(e["resource"]["resourceType"] == "Patient" for e in bundle.get("entry", [])):
+            self.results["skipped: the bundle is about no patient"] += 1
+            return
         age = (datetime.now(UTC).date() - born(bundle)).days // 365
         program = "complex-care" if age >= 19 else "medicaid-tcm"
         try:

@@ -6,7 +6,7 @@ import pytest
 
 from domain.program import Stage
 from domain.values import Actor, Role
-from tests.story import BETTER, MONDAY, Story, referral
+from tests.story import ANNA, BETTER, MONDAY, Story, referral
 
 INTEGRATOR = Actor(subject="ehr-1", role=Role.INTEGRATOR)
 
@@ -193,7 +193,7 @@ def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
 
     story = Story().accepted()
     late = Envelope(
-        command_id="x", kind="add-note", body={"text": "n"}, actor=INTEGRATOR, expected_seq=story.known.seq - 1
+        command_id="x", kind="add-note", body={"text": "n"}, actor=ANNA, expected_seq=story.known.seq - 1
     )
     decision = decide(late, story.case, Moment(story.now, in_force(), story.staff))
     assert decision.outcome.error == "CaseChanged"

@@ -60,9 +60,7 @@ async def _write(connection: AsyncConnection, message: Message) -> None:
     last = await _append(connection, key, page.entries)
     await _add(connection, CommandRow, (_command(key, o) for o in page.outcomes))
     await _add(connection, ContactRow, (_contact(key, e) for e in page.entries if e.kind == "contact-logged"))
-    at = page.entries[-1].at if page.entries else None
-    notices = ({**key, **dict(n), "created_at": at, "read_at": None} for n in page.notices)
-    await _add(connection, OutboxRow, notices)
+    await _add(connection, OutboxRow, ({**key, **dict(n), "read_at": None} for n in page.notices))
     if page.case is None or page.case.seq < last:
         return
     case = {**dict(page.case), "recorded_at": datetime.now(UTC)}

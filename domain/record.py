@@ -69,6 +69,12 @@ class ClockLine(Value):
     late_by: int | None
 
 
+class NoticeLine(Notice):
+    """A notice and when its event happened."""
+
+    created_at: Instant
+
+
 class Page(Value):
     """All that the record has still to be told of one case."""
 
@@ -77,7 +83,7 @@ class Page(Value):
     outcomes: tuple[Outcome, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
     clocks: tuple[ClockLine, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[NoticeLine, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -92,7 +98,7 @@ class Page(Value):
             entries=(*self.entries, entry),
             tasks=tuple(tasks.values()),
             clocks=tuple(clocks.values()),
-            notices=(*self.notices, *entry.event.notices(after)),
+            notices=(*self.notices, *_notices(entry, after)),
         )
 
     def answered(self, outcome: Outcome) -> Self:
@@ -136,6 +142,10 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         escalated=sum(c.acknowledged is None for c in overdue),
         quarantined=case.quarantined,
     )
+
+
+def _notices(entry: Entry, after: Case) -> list[NoticeLine]:
+    return [NoticeLine(**dict(notice), created_at=entry.at) for notice in entry.event.notices(after)]
 
 
 def _changed_tasks(before: Case | None, after: Case) -> list[TaskLine]:

@@ -1,5 +1,6 @@
 """The real parts that tests stand on: a Temporal server, both databases, a worker."""
 
+import base64
 import hashlib
 import os
 import shutil
@@ -82,6 +83,18 @@ async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
 def settings(tmp_path: Path) -> Settings:
     """Settings of a system of its own: data folder, task queue, short patience."""
     return Settings(data_dir=tmp_path, task_queue=f"q-{uuid.uuid4().hex[:8]}", update_seconds=10)
+
+
+@pytest.fixture
+def environment_address(environment: WorkflowEnvironment) -> str:
+    """Where another process finds the server."""
+    return environment.client.service_client.config.target_host
+
+
+@pytest.fixture
+def keys() -> str:
+    """The encryption key of the tests, as a setting."""
+    return base64.b64encode(KEY).decode()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Desk:
     ) -> None:
         self.environment, self.settings, self.engine = environment, settings, engine
         self.program, self.history_events = program, history_events
-        self.case_id = uuid.uuid4().hex
+        self.case_id, self.first_run = uuid.uuid4().hex, ""
         self.id = f"case-local-{self.case_id}"
 
     @property
@@ -59,6 +59,7 @@ class Desk:
             task_queue=self.settings.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
+        self.first_run = (await self.handle.describe()).run_id
         if wait:
             await self.update(opening)
         return opening

@@ -1,0 +1,136 @@
+"""The record: written once however often, never out of order, and every change shows in its chain."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import delete, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, select
+
+from activities.record import Message, RecordGap, Recording, chain
+from api.cases import entry_of
+from domain.record import Page
+from infra.tables import CaseRow, ClockRow, OutboxRow, TaskRow, TimelineRow
+from tests.story import Story
+
+
+def pages(story: Story) -> list[Page]:
+    """One page for each event."""
+    found, before = [], None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        found.append(Page().told(before, entry, after))
+        before = after
+    return found
+
+
+@pytest.fixture
+def story() -> Story:
+    told = Story().planned("education")
+    told.wait(days=20)
+    told.do("complete-task", task_id=told.known.open_tasks[0].id)
+    told.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
+    return told
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def recording(engine: AsyncEngine) -> AsyncIterator[Recording]:
+    yield Recording(engine)
+
+
+async def rows(engine: AsyncEngine, model: type) -> list[dict[str, object]]:
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(model))).mappings().all()
+    hidden = {"recorded_at"}
+    return sorted(
+        ({k: v for k, v in row.items() if k not in hidden} for row in found),
+        key=lambda row: str(sorted(row.items())),
+    )
+
+
+async def write(recording: Recording, page: Page) -> None:
+    await recording.record(Message(tenant="local", case_id="case-1", page=page))
+
+
+async def test_written_event_by_event_twice_or_all_at_once_the_rows_are_the_same(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """The lists are derived: however the pages were cut, they say the same."""
+    cut = pages(story)
+    for page in cut:
+        await write(recording, page)
+        await write(recording, page)
+    first = {model: await rows(engine, model) for model in (CaseRow, TaskRow, ClockRow, OutboxRow, TimelineRow)}
+    whole, before = Page(), None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        whole, before = whole.told(before, entry, after), after
+    async with engine.begin() as connection:
+        for model in first:
+            await connection.execute(delete(model))
+    await write(recording, whole)
+    assert {model: await rows(engine, model) for model in first} == first
+    states = {row["id"]: row["state"] for row in first[ClockRow]}
+    assert set(states.values()) == {"kept", "running"}
+    assert [row["status"] for row in first[TaskRow]] == ["completed"]
+
+
+async def test_an_older_page_never_overwrites_a_newer_one(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """A retry that comes late changes nothing."""
+    cut = pages(story)
+    for page in cut:
+        await write(recording, page)
+    before = [await rows(engine, model) for model in (CaseRow, TaskRow, ClockRow)]
+    await write(recording, cut[8])
+    assert [await rows(engine, model) for model in (CaseRow, TaskRow, ClockRow)] == before
+
+
+async def test_a_gap_is_refused_and_nothing_of_the_page_is_written(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """A database restored from an older copy is not papered over."""
+    cut = pages(story)
+    await write(recording, cut[0])
+    with pytest.raises(RecordGap):
+        await write(recording, cut[5])
+    assert len(await rows(engine, TimelineRow)) == 1
+    assert await rows(engine, TaskRow) == []
+
+
+async def test_any_change_to_the_timeline_breaks_its_chain(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """Each row carries the hash of the one before and of all it says itself."""
+    for page in pages(story):
+        await write(recording, page)
+    assert await broken_at(engine) is None
+    async with engine.begin() as connection:
+        await connection.execute(update(TimelineRow).where(col(TimelineRow.seq) == 5).values(actor="cm-ben"))
+    assert await broken_at(engine) == 5
+
+
+async def broken_at(engine: AsyncEngine) -> int | None:
+    """The first row whose hash is not what its content gives."""
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(TimelineRow).order_by(col(TimelineRow.seq)))).all()
+    previous = ""
+    for row in found:
+        if row.previous != previous or row.hash != chain(previous, row.case_id, entry_of(row)):  # type: ignore[arg-type]
+            return int(row.seq)
+        previous = row.hash
+    return None
+
+
+async def test_a_notice_reaches_each_person_told_once(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """One row for a person and a rung, whatever is written again."""
+    for page in [*pages(story), *pages(story)]:
+        await write(recording, page)
+    told = [n for entry in story.timeline for n in entry.event.notices(story.known)]
+    kept = await rows(engine, OutboxRow)
+    assert len(kept) == len({(n.key, n.recipient) for n in told})
+    assert {row["recipient"] for row in kept} == {"cm-anna", "senior-1", "sup-1", "dir-1"}

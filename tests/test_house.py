@@ -1,0 +1,80 @@
+"""The rules of the house: who may import whom, and what stays out of the domain."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "domain": {"domain"},
+    "workflows": {"workflows", "domain", "activities"},
+    "activities": {"activities", "domain", "infra"},
+    "api": {"api", "domain", "infra", "workflows.messages", "workflows"},
+    "infra": {"infra", "domain"},
+    "deploy": {"deploy", "domain", "infra"},
+}
+OURS = {*MAY_IMPORT, "worker", "tests"}
+NOT_IN_DOMAIN = {"temporalio", "sqlmodel", "sqlalchemy", "fastapi", "structlog", "os", "random", "time", "uuid"}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return [p for p in (ROOT / room).rglob("*.py") if "migrations" not in p.parts]
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    """The table of the README, kept."""
+    for path in files(room):
+        for name in imports(path):
+            top = name.split(".")[0]
+            assert top not in OURS or top in MAY_IMPORT[room], f"{path.name} imports {name}"
+
+
+def test_the_api_knows_the_workflow_by_the_names_of_its_messages_only() -> None:
+    """Nothing of the loop can leak into a route."""
+    for path in files("api"):
+        from_workflows = {n for n in imports(path) if n.startswith("workflows.")}
+        assert all(n.startswith("workflows.messages") for n in from_workflows), path.name
+
+
+def test_the_domain_is_pure() -> None:
+    """Standard library and pydantic; no clock, no chance, no world."""
+    for path in files("domain"):
+        tops = {name.split(".")[0] for name in imports(path)}
+        assert not tops & NOT_IN_DOMAIN, path.name
+        assert "datetime.now" not in path.read_text(), path.name
+
+
+def test_the_workflow_room_reads_no_world() -> None:
+    """Every workflow run imports it: its package is empty, and infra stays outside."""
+    assert (ROOT / "workflows/__init__.py").read_text() == ""
+    for path in files("workflows"):
+        assert not {name for name in imports(path) if name.startswith("infra")}, path.name
+
+
+def test_no_file_is_too_long_to_read_in_one_sitting() -> None:
+    """400 lines, and a p90 of function length of 25."""
+    lengths = []
+    for room in [*MAY_IMPORT, "worker.py"]:
+        for path in files(room) if (ROOT / room).is_dir() else [ROOT / room]:
+            text = path.read_text()
+            assert text.count("\n") <= 400, path.name
+            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+            lengths += [
+                (n.end_lineno or n.lineno) - n.lineno + 1
+                for n in ast.walk(ast.parse(text))
+                if isinstance(n, functions)
+            ]
+    assert sorted(lengths)[int(0.9 * len(lengths))] <= 25

@@ -1,0 +1,121 @@
+"""Programmes and calendars are data; a broken file is refused with its name, the line and the field."""
+
+import csv
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from domain.program import Tier
+from infra.catalog import CATALOG, CatalogError, in_force, load
+
+SHARED = Path(__file__).parents[3] / "shared/data/business-days"
+FILE = "programs/complex-care-1.yaml"
+
+
+def broken(tmp_path: Path, old: str, new: str, file: str = FILE) -> str:
+    """Load the catalogue with one text replaced; return the faults."""
+    folder = tmp_path / "catalog"
+    shutil.copytree(CATALOG, folder)
+    path = folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(CatalogError) as fault:
+        load(folder)
+    return str(fault.value)
+
+
+def test_the_catalogue_holds_two_real_programmes_and_a_demo_each_clock_with_its_source() -> None:
+    """And a cadence for every tier."""
+    programs = {p.program: p for p in in_force().programs}
+    assert set(programs) == {"complex-care", "medicaid-tcm", "demo"}
+    for program in programs.values():
+        assert all(policy.source for policy in program.policies().values())
+        assert set(program.tiers) == set(Tier)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "field"),
+    [
+        ("within: 5 business days", "within: 5 fortnights", "46", "stages.screening.within"),
+        ("ladder: operational", "lader: operational", "16", "consent.decision.l"),
+        ("time_zone: America/New_York", "time_zone: America/Gotham", "9", "time_zone"),
+        ("minimum_age: 18", "minimum_age: old", "12", "eligibility.minimum_age"),
+        ("  moderate:\n", "  middling:\n", "81", "tiers.middling"),
+    ],
+)
+def test_a_broken_programme_names_file_line_and_field(
+    tmp_path: Path, old: str, new: str, line: str, field: str
+) -> None:
+    """What an author needs to mend it."""
+    faults = broken(tmp_path, old, new)
+    number = next(
+        n
+        for n, text in enumerate((tmp_path / "catalog" / FILE).read_text().split("\n"), 1)
+        if new.split("\n", maxsplit=1)[0] in text
+    )
+    assert f"complex-care-1.yaml:{number}: {field}" in faults
+    assert line
+
+
+def test_what_one_file_says_of_another_is_checked_too(tmp_path: Path) -> None:
+    """Ladders and calendars that are not there, names that lie, keys given twice, YAML that is none."""
+    assert "ladders used but not defined: clincal" in broken(tmp_path / "a", "ladder: clinical", "ladder: clincal")
+    assert "there is no calendar moon" in broken(tmp_path / "b", "calendar: us-federal", "calendar: moon")
+    assert "name the file complex-care-2.yaml" in broken(tmp_path / "c", "version: 1", "version: 2")
+    assert "model is given twice" in broken(tmp_path / "d", "model: clinical", "model: clinical\nmodel: clinical")
+    assert "complex-care-1.yaml:6" in broken(tmp_path / "e", "title: Complex", "title: [Complex")
+    assert "weekend.0" in broken(tmp_path / "f", "[saturday, sunday]", "[caturday]", "calendars/us-federal.yaml")
+
+
+def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
+    """Nobody mends a file one fault a try."""
+    faults = broken(tmp_path, "program: complex-care\nversion: 1", "program: Complex Care\nversion: none")
+    assert len(faults.split("\n")) == 2
+
+
+def test_the_federal_calendar_has_the_observed_days() -> None:
+    """Independence Day 2026 is a Saturday: the Friday is off. Juneteenth since 2021."""
+    federal = in_force().calendar("us-federal")
+    off = [d for d in sorted(federal.holidays) if d.year == 2026 and d.isoweekday() < 6]
+    assert off == [
+        date(2026, *day)
+        for day in (
+            (1, 1), (1, 19), (2, 16), (5, 25), (6, 19), (7, 3), (9, 7), (10, 12), (11, 11), (11, 26), (12, 25)
+        )
+    ]  # fmt: skip
+    assert not federal.is_working_day(date(2027, 12, 31))  # New Year 2028 is a Saturday
+    assert federal.is_working_day(date(2020, 6, 19))
+
+
+WITH_DATA = pytest.mark.skipif(not SHARED.exists(), reason="the business-day data is not on this machine")
+
+
+def published(name: str) -> list[dict[str, str]]:
+    with (SHARED / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@WITH_DATA
+def test_the_federal_calendar_has_every_day_that_four_libraries_agree_on_and_opm_publishes() -> None:
+    """From 2015 to 2035, on working weekdays; two of the four are wrong in places."""
+    agreed = [row["date"] for row in published("us-federal-holidays-observed.csv") if row["n_agree"] == "4"]
+    federal = in_force().calendar("us-federal")
+    days = {date.fromisoformat(d) for d in [*agreed, *(row["date"] for row in published("opm-2023-anchor.csv"))]}
+    assert len(days) > 90
+    assert {d for d in days if d.isoweekday() < 6} <= federal.holidays
+
+
+@WITH_DATA
+def test_business_days_count_as_another_library_counts_them() -> None:
+    """The n-th working day after a day, also where that is itself a day off."""
+    federal = in_force().calendar("us-federal")
+    rows = published("business-day-vectors-numpy.csv")
+    assert len(rows) > 50
+    for row in rows:
+        if row["n"] == "0":  # nothing to count; the libraries differ in where a day off then rolls to
+            continue
+        found = federal.add_working_days(date.fromisoformat(row["start"]), int(row["n"]))
+        assert str(found) == row["add_n_federal_backward_roll"], row

@@ -1,0 +1,120 @@
+"""Records the histories that every later release must replay: `make histories`.
+
+Each path of the loop is played on the real engine, time included, and its history kept as gzipped JSON,
+encrypted under the tests' own key as the engine stores it.
+"""
+
+import asyncio
+import gzip
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+
+from infra import database, migrate, temporal
+from infra.catalog import in_force
+from infra.settings import Settings
+from tests.conftest import KEY, temporal_binary
+from tests.desk import Desk
+from tests.story import BETTER
+from worker import worker
+from workflows import messages
+
+FOLDER = Path(__file__).parent / "histories"
+
+
+async def whole_life(desk: Desk) -> None:
+    """Referral to sealed, with a reopening."""
+    await desk.walk()
+    await desk.do("evaluate-outcome", ratings=BETTER, summary="x")
+    await desk.do("close", reason="goals-met")
+    await desk.do("reopen-case", reason="x")
+    await desk.do("close", reason="moved")
+    await desk.forward(days=32)
+
+
+async def climbing(desk: Desk) -> None:
+    """A missed follow-up up to the director, acknowledged, kept late."""
+    await desk.walk()
+    await desk.forward(days=14)
+
+    async def climbed() -> bool:
+        case = await desk.case()
+        return any(len(clock.climbs) >= 5 for clock in case.running)
+
+    await desk.until(climbed)
+    missed = next(clock for clock in (await desk.case()).running if len(clock.climbs) >= 5)
+    await desk.do("acknowledge-escalation", escalation_id=missed.escalation_id)
+    await desk.do("log-contact", mode="video", party="patient", reached=True, outcome="x")
+
+
+async def many_runs(desk: Desk) -> None:
+    """Continue-as-new under updates and signals; the last run is kept."""
+    await desk.open()
+    for n in range(12):
+        note = desk.envelope("add-note", text=f"note {n}")
+        if n % 3:
+            await desk.update(note)
+        else:
+            await desk.handle.signal(messages.SUBMIT_LATER, note)
+
+
+async def garbage(desk: Desk) -> None:
+    """Unreadable and unknown signals, a late refusal, a command that no rule knows."""
+    await desk.open()
+    await desk.handle.signal(messages.SUBMIT_LATER, "not an envelope")
+    await desk.handle.signal("no_such_signal", 7)
+    await desk.handle.signal(messages.SUBMIT_LATER, desk.envelope("complete-screening", accepted=True))
+    await desk.do("withdraw-consent") if (await desk.case()).consent else await desk.do(
+        "record-consent", form="verbal"
+    )
+    await desk.do("withdraw-consent", reason="x")
+
+
+async def refused_opening(desk: Desk) -> None:
+    """A dead patient's referral."""
+    body = {"source": "self", "reason": "x", "patient": {"reference": "p", "deceased": True}}
+    await desk.update(await desk.open(wait=False, referral=body))
+
+
+PATHS: dict[str, tuple[Callable[[Desk], Awaitable[None]], int]] = {
+    "whole-life": (whole_life, 300),
+    "climbing": (climbing, 300),
+    "many-runs": (many_runs, 40),
+    "garbage": (garbage, 300),
+    "refused-opening": (refused_opening, 300),
+}
+
+
+async def main() -> None:
+    """Record every path anew."""
+    FOLDER.mkdir(exist_ok=True)
+    switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+    data_dir = Path(tempfile.mkdtemp())
+    settings = Settings(data_dir=data_dir, task_queue="histories")
+    await migrate.upgrade(settings.database)
+    engine = database.connect(settings.database)
+    async with (
+        await WorkflowEnvironment.start_time_skipping_v2(
+            ts_config=TimeSkippingConfig(enabled=False),
+            dev_server_existing_path=temporal_binary(),
+            dev_server_log_level="error",
+            dev_server_extra_args=switch,
+            plugins=[temporal.plugin([KEY])],
+        ) as environment,
+        worker(environment.client, settings, in_force(), engine),
+    ):
+        for name, (play, events) in PATHS.items():
+            desk = Desk(environment, settings, engine, history_events=events)
+            await play(desk)
+            await asyncio.sleep(1)  # let the last workflow task be written
+            history = await desk.handle.fetch_history()
+            packed = gzip.compress(history.to_json().encode(), mtime=0)
+            (FOLDER / f"{name}.json.gz").write_bytes(packed)
+            print(f"{name}: {len(history.events)} events, {len(packed) // 1024} KiB")
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

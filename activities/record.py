@@ -53,6 +53,7 @@ class Recording:
         """
         async with self._engine.begin() as connection:
             await _write(connection, message)
+        _measure(message.page)
 
 
 async def _write(connection: AsyncConnection, message: Message) -> None:
@@ -67,6 +68,16 @@ async def _write(connection: AsyncConnection, message: Message) -> None:
     await _put(connection, CaseRow, [case])
     await _put(connection, TaskRow, ({**key, **dict(t)} for t in page.tasks))
     await _put(connection, ClockRow, ({**key, **dict(c)} for c in page.clocks))
+
+
+def _measure(page: Page) -> None:
+    """How far the record was behind: from the oldest event of the page to its being written."""
+    if page.entries and activity.in_activity():
+        lag = (datetime.now(UTC) - page.entries[0].at).total_seconds()
+        gauge = activity.metric_meter().create_gauge_float(
+            "caseloom_record_lag_seconds", "Age of the oldest event of the last page written", "s"
+        )
+        gauge.set(max(0.0, lag))
 
 
 async def _append(connection: AsyncConnection, key: dict[str, str], entries: tuple[Entry, ...]) -> int:

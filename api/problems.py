@@ -112,6 +112,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 async def _refusal(_: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, Refusal)
+    log.info("refused", status=fault.status, code=fault.problem.code)
     return respond(fault.problem, fault.headers)
 
 

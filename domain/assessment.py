@@ -8,7 +8,7 @@ from pydantic import Field
 from domain.case import Case, OutcomeRatings, Risk, Section
 from domain.clock import ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
-from domain.contacts import NotYetHappened, restart_cadence
+from domain.contacts import NotYetHappened, ensure_contact, restart_cadence
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
 from domain.program import NeedsConsent, Stage, Tier
@@ -78,7 +78,7 @@ class ReassessmentOpened(Event):
     cause: Literal["due", "significant-change"]
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(reassessing_since=at)
+        return case.changed(reassessing_since=at, outcome=None)
 
 
 def promise_reassessment(draft: Draft, policy: ClockPolicy) -> None:
@@ -91,6 +91,7 @@ def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"])
     draft.happen(ReassessmentOpened(cause=cause))
     if draft.case.stage is not Stage.ASSESSMENT:
         set_back(draft, Stage.ASSESSMENT, f"reassessment: {cause}")
+        ensure_contact(draft)
 
 
 class RecordAssessment(Command):
@@ -168,6 +169,7 @@ class ReportSignificantChange(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE, Stage.CLOSURE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
         if draft.case.reassessing_since is not None:
             draft.refuse(ReassessmentOpen, "the reassessment is open; record the change as a section")
         draft.happen(SignificantChangeReported(description=self.description))

@@ -7,7 +7,7 @@ from domain.assessment import promise_reassessment
 from domain.budget import deadline
 from domain.case import Case, Closure, OutcomeRatings
 from domain.command import Command, Draft
-from domain.contacts import promise_contact
+from domain.contacts import ensure_contact
 from domain.deadlines import cancel_clock, keep_clock
 from domain.event import Event
 from domain.program import ClosureNeeds, Stage
@@ -166,11 +166,11 @@ class ReopenCase(Command):
         closure = draft.case.closure
         if closure is None:
             draft.refuse(NotClosed, "the case is open")
-        if draft.case.sealed or draft.now > closure.reopen_until:
+        if draft.now > closure.reopen_until:
             draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
         stage = GOES_ON_IN.get(closure.from_stage, closure.from_stage)
         draft.happen(CaseReopened(stage=stage, reason=self.reason))
         start_stage_clock(draft)
-        promise_contact(draft, draft.now)
+        ensure_contact(draft)
         if draft.case.risk is not None:
             promise_reassessment(draft, draft.program.reassessment.every)

@@ -10,7 +10,7 @@ from domain.clock import ClockKind, ClockPolicy
 from domain.command import Command, Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.program import Party, Stage
+from domain.program import NeedsConsent, Party, Stage
 from domain.values import Instant, Invalid, Sensitivity, Text, Value
 
 CLOCKS_AHEAD = timedelta(minutes=5)
@@ -65,10 +65,17 @@ def promise_contact(draft: Draft, anchor: datetime) -> None:
 
     The cadence begins with the first plan and goes on through reassessments, until closure begins.
     """
-    policy = contact_policy(draft)
-    if policy is not None and draft.case.plan is not None and draft.case.stage is not Stage.CLOSURE:
+    policy, case = contact_policy(draft), draft.case
+    wanted = case.consents_to(NeedsConsent.CONTACTS, draft.program.consent.covers)
+    if wanted and policy is not None and case.plan is not None and case.stage is not Stage.CLOSURE:
         promise = Promise(kind=ClockKind.CONTACT, title="Contact the person")
         start_clock(draft, promise, policy, anchor)
+
+
+def ensure_contact(draft: Draft) -> None:
+    """Promise a contact from now, unless one is promised already."""
+    if not any(c.kind is ClockKind.CONTACT for c in draft.case.running):
+        promise_contact(draft, draft.now)
 
 
 def restart_cadence(draft: Draft) -> None:

@@ -15,7 +15,7 @@ from domain.command import Command, Draft
 from domain.event import Event
 from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
 
-MOST_CLOCKS = 300
+MOST_CLOCKS = 250
 
 
 class TooManyClocks(Rejected):

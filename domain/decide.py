@@ -27,6 +27,10 @@ class NoSuchCase(Rejected):
     """The case was never opened."""
 
 
+class CaseSealed(Rejected):
+    """The case is closed and its window for reopening is over: it is a record, and nothing else happens."""
+
+
 class AlreadyOpen(Rejected):
     """A case is opened once."""
 
@@ -71,6 +75,8 @@ def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
         return
     if envelope.expected_seq is not None and envelope.expected_seq != case.seq:
         draft.refuse(CaseChanged, f"the case is at {case.seq}; read it again and decide anew")
+    if case.sealed:
+        draft.refuse(CaseSealed, "the window for reopening is over; refer the person again")
     if case.closed and not command.when_closed:
         draft.refuse(CaseClosed, "reopen the case first, while its window lasts")
 

@@ -7,7 +7,7 @@ from domain.case import Case, Consent, Referral
 from domain.clock import ClockKind
 from domain.closure import end_case
 from domain.command import CASE_WORK, Command, Draft, require_staff
-from domain.contacts import promise_contact
+from domain.contacts import ensure_contact
 from domain.deadlines import (
     Promise,
     cancel_clock,
@@ -164,9 +164,7 @@ class RecordConsent(Command):
             elif clock.pause is not None and clock.pause.reason == WITHDRAWN:
                 resume_clock(draft, clock)
         resume_after_consent(draft)
-        promised = any(c.kind is ClockKind.CONTACT for c in draft.case.running)
-        if not promised:
-            promise_contact(draft, draft.now)
+        ensure_contact(draft)
 
 
 class WithdrawConsent(Command):

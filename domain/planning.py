@@ -6,9 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from domain.case import Barrier, Case, Goal, Intervention, Plan
-from domain.clock import ClockKind
 from domain.command import Command, Draft
-from domain.contacts import promise_contact
+from domain.contacts import ensure_contact
 from domain.event import Event
 from domain.program import Model, NeedsConsent, Stage
 from domain.stages import UNDER_PLAN, enter, set_back
@@ -83,8 +82,7 @@ class AgreePlan(Command):
         enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
         for intervention in plan.interventions:
             add_task(draft, intervention.task, intervention.title, from_plan=plan.version)
-        if not any(c.kind is ClockKind.CONTACT for c in draft.case.running):
-            promise_contact(draft, draft.now)
+        ensure_contact(draft)
 
 
 class RevisePlan(AgreePlan):

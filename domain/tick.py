@@ -7,9 +7,20 @@ from domain.clock import Clock, ClockKind, Step
 from domain.closure import CaseSealed
 from domain.command import Command, Draft
 from domain.contacts import promise_contact
+from domain.deadlines import MOST_CLOCKS, cancel_clock
 from domain.escalation import climb_due
 from domain.tasks import resume_returned
 from domain.values import Role
+
+
+def make_room(draft: Draft) -> None:
+    """Give the oldest missed contact up where a case that nobody has touched for years holds all it can.
+
+    Its miss stays on record; what is still owed is the newest of them.
+    """
+    missed = [c for c in draft.case.running if c.kind is ClockKind.CONTACT and c.missed_at is not None]
+    if len(draft.case.running) >= MOST_CLOCKS and missed:
+        cancel_clock(draft, min(missed, key=lambda c: c.due_at), "superseded by later missed contacts")
 
 
 class Tick(Command):
@@ -35,6 +46,7 @@ class Tick(Command):
         if step is None and clock.kind is ClockKind.TASK and clock.pause is not None:
             resume_returned(draft, clock.id)
         if step is Step.MISS and clock.kind is ClockKind.CONTACT:
+            make_room(draft)
             promise_contact(draft, clock.due_at)  # a missed contact never keeps the next one from being due
         reassess = step is not None and clock.kind is ClockKind.REASSESSMENT
         if reassess and draft.case.reassessing_since is None:

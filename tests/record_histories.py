@@ -14,8 +14,9 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from infra import database, migrate, temporal
 from infra.catalog import in_force
+from infra.loopback import temporal_binary
 from infra.settings import Settings
-from tests.conftest import KEY, temporal_binary
+from tests.conftest import KEY
 from tests.desk import Desk
 from tests.story import BETTER
 from worker import worker

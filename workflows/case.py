@@ -71,12 +71,11 @@ class CaseWorkflow:
     @workflow.run
     async def run(self, life: Life) -> None:
         self._catch_up_if_behind()
-        while not self._over():
+        while not self._done():
             await self._wait()
             await self._turn()
             if self._too_long():
                 await self._go_on_as_new()
-        await workflow.wait_condition(lambda: self.page.empty)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=messages.SUBMIT, unfinished_policy=HandlerUnfinishedPolicy.ABANDON)
@@ -168,7 +167,7 @@ class CaseWorkflow:
         decision = await self._decide(envelope)
         for entry in decision.entries:
             self._happen(entry)
-        if decision.outcome.status == "failed":
+        if decision.outcome.status != "applied":
             self._retry_tick(envelope, decision.outcome)
         else:
             self.tick_faults = 0
@@ -293,7 +292,7 @@ class CaseWorkflow:
         if self.inbox or self.unreadable:
             return
         self._set_alarm()
-        await workflow.wait_condition(lambda: bool(self.inbox or self.unreadable) or self.rang)
+        await workflow.wait_condition(lambda: bool(self.inbox or self.unreadable) or self.rang or self._done())
         self.rang = False
 
     def _set_alarm(self) -> None:
@@ -312,9 +311,9 @@ class CaseWorkflow:
 
     # -- runs ---------------------------------------------------------------------------------------------
 
-    def _over(self) -> bool:
-        """A refused opening ends at once; a case ends when the window for reopening is over."""
-        if self.inbox or self.unreadable:
+    def _done(self) -> bool:
+        """A refused opening ends at once, a case when the window for reopening is over and all is recorded."""
+        if self.inbox or self.unreadable or not self.page.empty:
             return False
         return self.case is None or self.case.sealed
 
@@ -327,7 +326,7 @@ class CaseWorkflow:
         """Continue as new between two messages. Callers are answered first, unless they never stop calling."""
         overdue = workflow.info().get_current_history_length() >= 4 * self.life.history_events
         if not overdue:
-            if self.inbox or self.unreadable or self._over():
+            if self.inbox or self.unreadable or self._done():
                 return
             await workflow.wait_condition(workflow.all_handlers_finished)
             if self.inbox or self.unreadable:

@@ -69,6 +69,18 @@ def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart
         assert demo.returncode == 0, demo.stdout + demo.stderr
         for words in ("told the supervisor", "case closed", "escalation-acknowledged"):
             assert words in demo.stdout
+        metered = httpx2.get(json.loads((tmp_path / "running.json").read_text())["worker_metrics"]).text
+        for name in (
+            "caseloom_commands_total",
+            "caseloom_clocks_missed_total",
+            "caseloom_record_lag",
+            "temporal_",
+        ):
+            assert name in metered
+        headers = {"Authorization": f"Bearer {tokens.issue(Settings(data_dir=tmp_path), 'aud-1', Role.AUDITOR)}"}
+        served = httpx2.get(f"{address}/metrics", headers=headers).raise_for_status().text
+        for name in ("caseloom_escalations_open", "caseloom_cases_open", "temporal_request"):
+            assert name in served
         before = listed(address, tmp_path)
         assert len(before) == 12
     with running(tmp_path) as address:

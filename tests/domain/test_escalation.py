@@ -162,6 +162,17 @@ def test_after_an_outage_every_rung_that_was_due_is_climbed_once_with_its_planne
     assert story.kinds.count("rung-climbed") == again
 
 
+def test_a_case_nobody_touches_for_years_goes_on_promising_and_holds_a_bounded_number_of_clocks() -> None:
+    """Daily contacts, a year of silence: the oldest misses give way, the newest are still owed."""
+    from domain.deadlines import MOST_CLOCKS
+
+    story = Story("medicaid-tcm").followed_up("high")
+    story.wait(days=270)
+    assert len(story.known.running) == MOST_CLOCKS
+    assert story.kinds.count("clock-missed") > MOST_CLOCKS
+    assert any(c.kind == "contact" and c.due_at > story.now for c in story.known.running)
+
+
 def test_nobody_sends_a_tick_but_the_case_itself() -> None:
     """Time is not for people to decide."""
     assert Story().accepted().refused("tick") == "NotPermitted"

@@ -133,7 +133,8 @@ def test_a_closed_case_is_reopened_within_its_window_and_sealed_after() -> None:
     story.do("close", reason="moved")
     story.wait(days=31)
     assert story.known.sealed
-    assert story.refused("reopen-case", reason="too late") == "WindowOver"
+    assert story.refused("reopen-case", reason="too late") == "CaseSealed"
+    assert story.refused("add-note", text="too late") == "CaseSealed"
     assert story.wake_at() is None
 
 
@@ -170,6 +171,20 @@ def test_a_significant_change_opens_the_reassessment_at_once_and_only_once() -> 
     clocks = [c for c in story.known.running if c.kind == "reassessment"]
     assert len(clocks) == 1
     assert (clocks[0].due_at - story.now).days == 14
+
+
+def test_a_change_while_closing_takes_the_case_back_and_asks_for_a_new_outcome() -> None:
+    """Nobody closes on an outcome from before the fall; the contact cadence is promised again."""
+    story = Story().followed_up()
+    story.do("evaluate-outcome", ratings=BETTER, summary="better")
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
+    assert not any(c.kind == "contact" for c in story.known.running)
+    story.do("report-significant-change", description="fell")
+    assert any(c.kind == "contact" for c in story.known.running)
+    story.wait(days=1)
+    story.assess("low").do("revise-plan", **story.plan("education"), reason="fell")
+    story.do("complete-task", task_id=story.known.open_tasks[0].id)
+    assert story.send("close", reason="goals-met").outcome.missing == ("outcome evaluation",)
 
 
 def test_unknown_fields_kinds_and_naive_dates_are_refused_by_name() -> None:

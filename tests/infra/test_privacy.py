@@ -14,8 +14,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from infra import logs
 from infra.encryption import UNREADABLE, KeyMissing, KeyRing, load_keys, secret_file
+from infra.loopback import temporal_binary
 from infra.temporal import plugin
-from tests.conftest import KEY, temporal_binary
+from tests.conftest import KEY
 from tests.desk import Desk
 
 CANARY = "Zebulon-Canary"

@@ -1,0 +1,52 @@
+"""What the API says when the engine or the record is away: the truth, and what to do."""
+
+import dataclasses
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from infra import database, temporal
+from infra.loopback import free_port
+from tests.conftest import KEY
+from tests.office import Office
+from tests.story import referral
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+async def test_with_the_engine_away_nothing_is_acknowledged_and_reads_go_on(office: Office) -> None:
+    """503 with the command's id and what to do; health says which part it is."""
+    case_id = await office.open()
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
+    path = f"/cases/{case_id}/commands/add-note"
+    answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-9")
+    assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown")
+    assert answer.headers["Retry-After"]
+    opening = {"program": "complex-care", "referral": referral(), "team": "north"}
+    assert (await office.post("ehr-1", "/cases", opening)).json()["code"] == "OutcomeUnknown"
+    read = await office.get("cm-anna", f"/cases/{case_id}")
+    assert read.json()["source"] == "record"
+    health = await office.http.get("/healthz")
+    assert (health.status_code, health.json()["engine"], health.json()["record"]) == (503, "away", "ok")
+    office.app.state.system = office.parts
+    again = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-9")
+    assert again.json()["command_id"] == answer.json()["command_id"]
+    assert (await office.kinds(case_id)).count("note-added") == 1
+
+
+async def test_with_the_record_away_commands_go_on_and_lists_say_so(office: Office, engine: AsyncEngine) -> None:
+    """The case itself is asked who may see it; a list is 503, not empty."""
+    case_id = await office.open()
+    gone = database.connect("sqlite+aiosqlite:////nowhere/at/all.db")
+    office.app.state.system = dataclasses.replace(office.parts, engine=gone)
+    await office.do(case_id, "add-note", text="x")
+    assert (await office.get("cm-anna", f"/cases/{case_id}")).json()["source"] == "live"
+    assert (await office.get("cm-cora", f"/cases/{case_id}")).status_code == 404
+    assert await office.refused(case_id, "add-note", "cm-cora", text="x") == (404, "NotFound")
+    answer = await office.get("cm-anna", "/worklist")
+    assert (answer.status_code, answer.json()["code"]) == (503, "RecordUnavailable")
+    health = await office.http.get("/healthz")
+    assert (health.status_code, health.json()["record"]) == (503, "away")
+    await gone.dispose()

@@ -1,11 +1,13 @@
 """Cases: opening, reading and listing them, and their timelines."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlalchemy import ColumnElement
 from sqlmodel import col, select
 
 from api.commands import REFUSALS, CaseId
@@ -14,7 +16,7 @@ from api.headers import WishDep
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import live_case, may_see, require_case, visible
-from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
+from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import Case, Referral
 from domain.command import Envelope, Moment
@@ -72,6 +74,33 @@ class CaseItem(BaseModel):
     seq: int
 
 
+class CaseFilter(BaseModel):
+    """Which cases are wanted, and in what order."""
+
+    stage: Stage | None = None
+    status: Literal["open", "closed"] | None = None
+    owner: Opaque | None = None
+    team: Slug | None = None
+    program: Slug | None = None
+    tier: Tier | None = None
+    overdue: bool | None = Field(default=None, description="Only cases with a missed promise, or without")
+    escalated: bool | None = Field(default=None, description="Only with one that nobody has acknowledged")
+    sort: Literal["opened_at", "-opened_at", "next_due_at"] = Field(
+        default="-opened_at", description="`next_due_at` lists only cases that have something due"
+    )
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What the rows must fulfil."""
+        for name in ("stage", "status", "owner", "team", "program", "tier"):
+            if (value := getattr(self, name)) is not None:
+                yield col(getattr(CaseRow, name)) == str(value)
+        for column, flag in ((col(CaseRow.overdue), self.overdue), (col(CaseRow.escalated), self.escalated)):
+            if flag is not None:
+                yield column > 0 if flag else column == 0
+        if self.sort == "next_due_at":
+            yield col(CaseRow.next_due_at).is_not(None)
+
+
 class TimelineItem(BaseModel):
     """One event of a case."""
 
@@ -107,8 +136,10 @@ async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, respons
     envelope = Envelope(
         command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
     )
-    _look_ahead(parts, envelope, case_id.hex)
     response.headers["Location"] = f"/cases/{case_id.hex}"
+    if wish.key and (known := await recorded(parts, who.tenant, case_id.hex, envelope)):
+        return answer(case_id.hex, known, response)
+    _look_ahead(parts, envelope, case_id.hex)
     return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
 
 
@@ -140,37 +171,16 @@ def _look_ahead(parts: System, envelope: Envelope, case_id: str) -> None:
 
 @router.get("/cases", responses=responses(401, 422))
 async def list_cases(
-    parts: SystemDep,
-    who: PrincipalDep,
-    page: PagingDep,
-    stage: Stage | None = None,
-    status: Literal["open", "closed"] | None = None,
-    owner: Opaque | None = None,
-    team: Slug | None = None,
-    program: Slug | None = None,
-    tier: Tier | None = None,
-    overdue: Annotated[bool | None, Query(description="Only cases with a missed promise, or without")] = None,
-    escalated: Annotated[bool | None, Query(description="Only with one that nobody has acknowledged")] = None,
-    sort: Annotated[
-        Literal["opened_at", "-opened_at", "next_due_at"],
-        Query(description="`next_due_at` lists only cases that have something due"),
-    ] = "-opened_at",
+    parts: SystemDep, who: PrincipalDep, page: PagingDep, wanted: Annotated[CaseFilter, Query()]
 ) -> Page[CaseItem]:
     """The cases one may see, filtered and sorted."""
-    wanted = {"stage": stage, "status": status, "owner": owner, "team": team, "program": program, "tier": tier}
-    query = select(CaseRow).where(visible(who))
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(getattr(CaseRow, name) == str(value))
-    for column, flag in ((col(CaseRow.overdue), overdue), (col(CaseRow.escalated), escalated)):
-        if flag is not None:
-            query = query.where(column > 0 if flag else column == 0)
-    name = sort.removeprefix("-")
-    if name == "next_due_at":
-        query = query.where(col(CaseRow.next_due_at).is_not(None))
+    name = wanted.sort.removeprefix("-")
     keys: list[Any] = [SORTS[name], col(CaseRow.id)]
+    query = slice_of(
+        select(CaseRow).where(visible(who), *wanted.conditions()), page, keys, wanted.sort.startswith("-")
+    )
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, keys, sort.startswith("-")))).all())
+        rows = list((await session.exec(query)).all())
     more = rows[page.limit - 1] if len(rows) > page.limit else None
     items = [CaseItem.model_validate(row) for row in rows[: page.limit]]
     return Page(items=items, next=cursor_of((getattr(more, name), more.id)) if more else None)

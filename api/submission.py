@@ -104,9 +104,6 @@ async def open_case(
 ) -> CommandResult:
     """Start a case with the command that opens it. The start itself is the durable queue."""
     structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
-    known = await recorded(parts, tenant, case_id, envelope)
-    if known is not None:
-        return answer(case_id, known, response)
     life = messages.Life(
         tenant=tenant, case_id=case_id, history_events=parts.settings.history_events, opening=envelope
     )

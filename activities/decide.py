@@ -1,6 +1,6 @@
 """Decides commands, outside the workflow: its history keeps the decision, and replay believes it."""
 
-from datetime import datetime
+import asyncio
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,11 +14,14 @@ from domain.commands import BY_KIND
 from domain.decide import decide, failed
 from domain.rulebook import Rulebook
 from domain.staff import Directory
+from domain.tick import Tick
 from domain.values import Instant, Value
 from infra.database import reading
 from infra.logs import places
 
 log = structlog.get_logger()
+STAFF_UNREADABLE = "StaffUnreadable"
+STAFF_SECONDS = 2
 
 
 class Question(Value):
@@ -40,7 +43,9 @@ class Deciding:
     async def decide(self, question: Question) -> Decision:
         """Decide one command. A fault in a rule is an answer too: the command is set aside, the case lives."""
         envelope, case, now = question.envelope, question.case, question.now
-        staff = await self._staff(envelope, case, now)
+        staff = await self._staff(envelope, case)
+        if not staff.known and envelope.kind == Tick.kind:
+            return failed(envelope, case, now, STAFF_UNREADABLE)  # a rung climbed now would tell nobody, for ever
         try:
             return decide(envelope, case, Moment(now, self._rulebook, staff))
         except Exception as fault:
@@ -50,13 +55,14 @@ class Deciding:
             )
             return failed(envelope, case, now, name)
 
-    async def _staff(self, envelope: Envelope, case: Case | None, now: datetime) -> Directory:
+    async def _staff(self, envelope: Envelope, case: Case | None) -> Directory:
         command = BY_KIND.get(envelope.kind)
         if command is None or not command.needs_staff:
             return Directory(known=False)
         tenant = case.tenant if case else str(envelope.body.get("tenant"))
         try:
-            return await directory(self._engine, tenant, case, envelope.body)
-        except (SQLAlchemyError, OSError):
+            async with asyncio.timeout(STAFF_SECONDS):
+                return await directory(self._engine, tenant, case, envelope.body)
+        except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             log.warning("staff_unreadable", command_id=envelope.command_id)
             return Directory(known=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel, col, select
@@ -51,13 +51,15 @@ class Recording:
 
         Raises `RecordGap` when the timeline in the database ends before the page begins.
         """
+        _measure(message.page)
         async with self._engine.begin() as connection:
             await _write(connection, message)
-        _measure(message.page)
 
 
 async def _write(connection: AsyncConnection, message: Message) -> None:
     page, key = message.page, {"tenant": message.tenant, "case_id": message.case_id}
+    if connection.dialect.name == "postgresql":  # one writer a case at a time; SQLite has one in any case
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(message.case_id))))
     last = await _append(connection, key, page.entries)
     await _add(connection, CommandRow, (_command(key, o) for o in page.outcomes))
     await _add(connection, ContactRow, (_contact(key, e) for e in page.entries if e.kind == "contact-logged"))
@@ -71,11 +73,11 @@ async def _write(connection: AsyncConnection, message: Message) -> None:
 
 
 def _measure(page: Page) -> None:
-    """How far the record was behind: from the oldest event of the page to its being written."""
+    """How far the record is behind: the age of the oldest event it lacks, said at every attempt to write it."""
     if page.entries and activity.in_activity():
         lag = (datetime.now(UTC) - page.entries[0].at).total_seconds()
         gauge = activity.metric_meter().create_gauge_float(
-            "caseloom_record_lag_seconds", "Age of the oldest event of the last page written", "s"
+            "caseloom_record_lag_seconds", "Age of the oldest event that was to be written", "s"
         )
         gauge.set(max(0.0, lag))
 
@@ -84,7 +86,7 @@ async def _append(connection: AsyncConnection, key: dict[str, str], entries: tup
     """Add to the timeline what it does not have yet; return the number of its last entry."""
     where = col(TimelineRow.case_id) == key["case_id"]
     query = select(TimelineRow.seq, TimelineRow.hash).where(where).order_by(col(TimelineRow.seq).desc())
-    newest = (await connection.execute(query.limit(1).with_for_update())).first()
+    newest = (await connection.execute(query.limit(1))).first()
     last, previous = (newest[0], newest[1]) if newest else (0, "")
     rows = []
     for entry in entries:

@@ -25,12 +25,9 @@ async def directory(engine: AsyncEngine, tenant: str, case: Case | None, body: d
     async with AsyncSession(engine) as session:
         found = {row.subject: row for row in await _leads(session, tenant, case.team if case else None)}
         for _ in range(LEVELS):
-            missing = named - set(found)
-            if not missing:
-                break
-            rows = await _by_subject(session, tenant, missing)
-            found |= {row.subject: row for row in rows}
-            named = {row.supervisor for row in rows if row.supervisor}
+            if missing := named - set(found):
+                found |= {row.subject: row for row in await _by_subject(session, tenant, missing)}
+            named = {boss for n in named if n in found and (boss := found[n].supervisor)}
     return Directory(members=tuple(_member(row) for row in found.values()))
 
 

@@ -47,7 +47,9 @@ class CaseView(BaseModel):
 
     source: Literal["live", "record"]
     as_of: datetime
-    unrecorded: int = Field(description="Events that the record does not have yet")
+    unrecorded: int | None = Field(
+        description="Events that the record does not have yet; null when no worker answers, for nobody can tell"
+    )
     case: Case
 
 
@@ -196,16 +198,17 @@ async def read_case(case_id: CaseId, parts: SystemDep, who: PrincipalDep, respon
         response.headers["ETag"] = f'"{live.case.seq}"'
         return CaseView(source="live", as_of=datetime.now(UTC), unrecorded=live.unrecorded, case=live.case)
     await require_case(parts, who, case_id)
-    case, as_of = await _from_record(parts, case_id)
+    case, as_of = await _from_record(parts, who.tenant, case_id)
     response.headers["ETag"] = f'"{case.seq}"'
-    return CaseView(source="record", as_of=as_of, unrecorded=0, case=case)
+    return CaseView(source="record", as_of=as_of, unrecorded=None, case=case)
 
 
-async def _from_record(parts: System, case_id: str) -> tuple[Case, datetime]:
+async def _from_record(parts: System, tenant: str, case_id: str) -> tuple[Case, datetime]:
     """The case as its timeline in the record makes it, and when that was last written."""
     async with parts.session() as session:
         row = await session.get(CaseRow, case_id)
-        query = select(TimelineRow).where(TimelineRow.case_id == case_id).order_by(col(TimelineRow.seq))
+        ours = (TimelineRow.case_id == case_id, TimelineRow.tenant == tenant)
+        query = select(TimelineRow).where(*ours).order_by(col(TimelineRow.seq))
         entries = [entry_of(line) for line in (await session.exec(query)).all()]
     case: Case | None = None
     for entry in entries:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, JsonValue
 from sqlalchemy.exc import SQLAlchemyError
-from temporalio.service import RPCError
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
@@ -25,6 +26,7 @@ router = APIRouter(tags=["commands"], max_body_size=BODY_LIMIT)
 CaseId = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 REFUSALS = responses(401, 403, 404, 409, 412, 413, 422, 500, 503)
 ASK_SECONDS = 1.5
+UNTOUCHED = 2  # events of a workflow that was started and that no worker has seen
 
 
 class CommandAnswer(BaseModel):
@@ -77,6 +79,9 @@ async def read_command(
     await _require_command_scope(parts, who, case_id, command_id)
     outcome = await _recorded(parts, who.tenant, case_id, command_id)
     if outcome is None:
+        if await _opening_waits(parts, who.tenant, case_id):
+            response.status_code = 202
+            return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
         live = await _ask(parts, who.tenant, case_id, command_id)
         if live.status == "waiting":
             response.status_code = 202
@@ -93,8 +98,19 @@ async def _require_command_scope(parts: System, who: Principal, case_id: str, co
         await require_case(parts, who, case_id)
     except Refusal:
         outcome = await _recorded(parts, who.tenant, case_id, command_id)
-        if outcome is None or outcome.kind != "open" or outcome.status != "refused":
+        refused_opening = outcome is not None and outcome.kind == "open" and outcome.status == "refused"
+        if not refused_opening and not await _opening_waits(parts, who.tenant, case_id):
             raise not_found() from None
+
+
+async def _opening_waits(parts: System, tenant: str, case_id: str) -> bool:
+    """Whether the engine holds a case that no worker has opened yet; its ids are known to its sender only."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            found = await parts.client.get_workflow_handle(workflow_id(tenant, case_id)).describe()
+    except (RPCError, TimeoutError, RuntimeError):
+        return False
+    return found.status is WorkflowExecutionStatus.RUNNING and found.history_length <= UNTOUCHED
 
 
 async def _recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
@@ -111,7 +127,9 @@ async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> mes
     try:
         async with asyncio.timeout(ASK_SECONDS):
             found: messages.Answer = await handle.query(messages.ANSWER, command_id, result_type=messages.Answer)
-    except (RPCError, TimeoutError, RuntimeError):
+    except (RPCError, TimeoutError, RuntimeError) as fault:
+        if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
+            return messages.Answer(status="unknown")
         raise Refusal(
             503,
             "OutcomeUnknown",

@@ -21,7 +21,16 @@ SETTINGS = {
     "EMER": "emergency",
     "AMB": "ambulatory",
 }
-NEEDED = ("Patient", "Condition", "MedicationRequest", "MedicationStatement", "Encounter")
+NEEDED = (
+    "Patient",
+    "Condition",
+    "MedicationRequest",
+    "MedicationStatement",
+    "Encounter",
+    "ServiceRequest",
+)
+NO_REASON = "Referred electronically"
+HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
 MOST = 100
 YEAR = timedelta(days=365)
 
@@ -30,21 +39,39 @@ class UnreadableBundle(Invalid):
     """The bundle cannot be read as a referral; `missing` says where and why."""
 
 
-def patient_of(bundle: Any, as_of: date) -> Patient:
-    """The patient of a bundle as of a day. Raises `UnreadableBundle` with the path of every fault."""
+def read(bundle: Any, as_of: date) -> tuple[Patient, str]:
+    """The patient of a bundle as of a day, and why she is referred. Raises `UnreadableBundle`.
+
+    The refusal has the path of every fault.
+    """
     resources = list(_resources(bundle))
     patients = [r for r in resources if r.get_resource_type() == "Patient"]
     if len(patients) != 1:
         raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}")
-    patient = patients[0]
+    return _patient(patients[0], resources, as_of), _reason(resources)
+
+
+def _patient(patient: Any, resources: list[Any], as_of: date) -> Patient:
+    born = _day(patient.birthDate)
+    if patient.birthDate is not None and born is None:
+        raise UnreadableBundle("the birth date must name a day", ("Patient.birthDate: a year or a month alone",))
     return Patient(
-        reference=f"Patient/{patient.id}" if patient.id else "Patient/unknown",
-        birth_date=_day(patient.birthDate),
+        reference=_cut(f"Patient/{patient.id}") or "Patient/unknown",
+        birth_date=born,
         deceased=_deceased(patient, as_of),
         conditions=_unique(_conditions(resources)),
         medications=_unique(_medications(resources)),
         encounters=tuple(sorted(_stays(resources, as_of), key=lambda s: s.started_on)[-MOST:]),
     )
+
+
+def _reason(resources: list[Any]) -> str:
+    """What the first ServiceRequest of the bundle is for, in its own words."""
+    for resource in resources:
+        if resource.get_resource_type() == "ServiceRequest":
+            for concept in resource.reasonCode or []:
+                return _coded(concept).display
+    return NO_REASON
 
 
 def _resources(bundle: Any) -> Iterator[Any]:
@@ -94,13 +121,18 @@ def _medications(resources: list[Any]) -> Iterator[Coded]:
     for resource in resources:
         if resource.get_resource_type() not in ("MedicationRequest", "MedicationStatement"):
             continue
-        if resource.status == "active" and resource.medicationCodeableConcept is not None:
+        if resource.status != "active":
+            continue
+        named = resource.medicationReference
+        if resource.medicationCodeableConcept is not None:
             yield _coded(resource.medicationCodeableConcept)
+        elif named is not None:
+            yield Coded(display=_cut(named.display or named.reference) or "unnamed")
 
 
 def _stays(resources: list[Any], as_of: date) -> Iterator[Stay]:
     for resource in resources:
-        if resource.get_resource_type() != "Encounter" or resource.status != "finished":
+        if resource.get_resource_type() != "Encounter" or resource.status not in HAPPENED:
             continue
         started = _day(resource.period.start) if resource.period else None
         if started is None or not as_of - YEAR <= started <= as_of:
@@ -129,7 +161,9 @@ def _coded(concept: Any) -> Coded:
 
 
 def _cut(text: Any) -> str | None:
-    return str(text).strip()[:200] or None if text is not None else None
+    """A text as a line holds it: one line, no control characters, 200 characters."""
+    words = "".join(c if c.isprintable() else " " for c in str(text or ""))
+    return words.strip()[:200].strip() or None
 
 
 def _day(value: Any) -> date | None:

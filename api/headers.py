@@ -26,11 +26,12 @@ def wish(
 ) -> Wish:
     """Raises 422 for an If-Match that is not an ETag of ours."""
     seq = (if_match or "").removeprefix("W/").strip('"')
-    if if_match is not None and if_match != "*" and not seq.isdigit():
+    number = seq.isascii() and seq.isdigit() and len(seq) < 10
+    if if_match is not None and if_match != "*" and not number:
         raise Refusal(422, "Malformed", 'If-Match takes the ETag of the case, such as "12"')
     return Wish(
         key=idempotency_key,
-        expected_seq=int(seq) if seq.isdigit() else None,
+        expected_seq=int(seq) if number else None,
         later="respond-async" in (prefer or ""),
     )
 

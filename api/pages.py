@@ -37,7 +37,7 @@ def paging(
     """Raises 422 for a cursor that is not one of ours."""
     try:
         after = json.loads(base64.urlsafe_b64decode(cursor.encode())) if cursor else None
-        if after is not None and not all(isinstance(part, str) for part in list(after)):
+        if cursor and not (isinstance(after, list) and all(isinstance(part, str) for part in after)):
             raise ValueError
     except (ValueError, TypeError):
         raise _bad_cursor() from None

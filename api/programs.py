@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.problems import BODY_LIMIT, responses
+from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep
 from domain.program import Program
+from domain.rulebook import ProgramMissing
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
 
@@ -19,4 +20,7 @@ async def list_programs(parts: SystemDep, who: PrincipalDep) -> list[Program]:
 @router.get("/programs/{name}/{version}", responses=responses(401, 404, 422))
 async def read_program(name: str, version: int, parts: SystemDep, who: PrincipalDep) -> Program:
     """One version of a programme, as the cases that opened under it keep it."""
-    return parts.rulebook.program(name, version)
+    try:
+        return parts.rulebook.program(name, version)
+    except ProgramMissing:
+        raise Refusal(404, "NotFound", "the catalogue has no such version") from None

@@ -1,5 +1,6 @@
 """Referrals as other systems send them: FHIR R4 bundles."""
 
+import asyncio
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -7,12 +8,12 @@ from fastapi import APIRouter, Body, Query, Response
 
 from api.cases import NewCase, refer
 from api.commands import REFUSALS
-from api.fhir import patient_of
+from api.fhir import read
 from api.headers import WishDep
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep
 from domain.case import Referral, Source
-from domain.values import Opaque, Slug, Text
+from domain.values import Opaque, Slug
 
 BUNDLE_LIMIT = 16 * 1024 * 1024
 router = APIRouter(tags=["cases"])
@@ -26,14 +27,16 @@ async def refer_bundle(
     wish: WishDep,
     response: Response,
     program: Annotated[Slug, Query()],
-    reason: Annotated[Text, Query()] = "Referred electronically",
     source: Source = Source.CARE_TEAM,
     team: Slug | None = None,
     owner: Opaque | None = None,
     as_of: Annotated[date | None, Query(description="The day the referral is made; today unless given")] = None,
 ) -> CommandResult:
-    """Refer the patient of a bundle: active conditions and medications, encounters of the year before."""
-    patient = patient_of(bundle, as_of or datetime.now(UTC).date())
+    """Refer the patient of a bundle: active conditions and medications, encounters of the year before.
+
+    The reason is read from its ServiceRequest, where there is one.
+    """
+    patient, reason = await asyncio.to_thread(read, bundle, as_of or datetime.now(UTC).date())
     new = NewCase(
         program=program,
         referral=Referral(source=source, reason=reason, patient=patient),

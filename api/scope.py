@@ -17,6 +17,7 @@ from infra.temporal import workflow_id
 from workflows import messages
 
 LIVE_SECONDS = 1.5
+RECORD_SECONDS = 1.5
 CLOSED = ("completed", "cancelled")
 
 
@@ -66,11 +67,12 @@ async def require_case(parts: System, who: Principal, case_id: str) -> None:
     of the case itself.
     """
     try:
-        async with parts.session() as session:
+        async with asyncio.timeout(RECORD_SECONDS), parts.session() as session:
             query = select(CaseRow.id).where(col(CaseRow.id) == case_id, visible(who))
             if (await session.exec(query)).first() is not None:
                 return
-            known = (await session.exec(select(CaseRow.id).where(CaseRow.id == case_id))).first()
+            here = (CaseRow.id == case_id, CaseRow.tenant == who.tenant)
+            known = (await session.exec(select(CaseRow.id).where(*here))).first()
     except (SQLAlchemyError, OSError):
         known = None
     live = None if known else await live_case(parts, who.tenant, case_id)

@@ -32,6 +32,7 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
+RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 
@@ -95,6 +96,8 @@ async def submit(
             pass
         else:
             return answer(case_id, outcome, response)
+    elif wish.key:
+        await _refuse_another_request(parts, who.tenant, case_id, envelope)
     await _signal(parts, who.tenant, case_id, envelope)
     return queued(case_id, envelope.command_id, response)
 
@@ -119,9 +122,9 @@ async def open_case(
 async def recorded(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome | None:
     """The outcome that the record has under this id, however old. Raises 422 when it was another request."""
     try:
-        async with parts.session() as session:
+        async with asyncio.timeout(RECORD_SECONDS), parts.session() as session:
             row = await session.get(CommandRow, (case_id, envelope.command_id))
-    except (SQLAlchemyError, OSError):
+    except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
         return None
     if row is None or row.tenant != tenant:
         return None
@@ -242,6 +245,18 @@ def _refusal(fault: WorkflowUpdateFailedError, envelope: Envelope) -> Outcome:
                 503, "RecordBehind", "the record is catching up; nothing was changed", {"Retry-After": "5"}
             )
     raise Unknown
+
+
+async def _refuse_another_request(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
+    """A signal cannot be refused: ask the case whether it knows this id for something else. Raises 422."""
+    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+    try:
+        async with asyncio.timeout(RECORD_SECONDS):
+            known = await handle.query(messages.ANSWER, envelope.command_id, result_type=messages.Answer)
+    except UNKNOWN:
+        return  # no worker answers; the loop drops the repeated id in any case
+    if known.fingerprint not in (None, envelope.fingerprint):
+        raise _key_reused(envelope.command_id)
 
 
 def _same_request(outcome: Outcome, envelope: Envelope) -> Outcome:

@@ -17,7 +17,7 @@ from domain.rulebook import Rulebook
 from domain.values import Actor, Opaque, Role, Slug
 from infra.database import reading
 from infra.settings import Settings
-from infra.tokens import InvalidToken, Verifier
+from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ async def principal(
     try:
         claims = await parts.verifier.claims(credentials.credentials)
         found = Principal.model_validate(claims)
+    except ProviderAway:
+        detail = "the identity provider does not answer; nobody can be signed in now"
+        raise Refusal(503, "SignInUnavailable", detail, {"Retry-After": "5"}) from None
     except InvalidToken as fault:
         raise _unsigned(f"the token is not valid: {fault}") from None
     except ValidationError:

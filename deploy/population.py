@@ -30,7 +30,17 @@ def sign_in(settings: Settings, subject: str, role: Role) -> dict[str, str]:
 
 
 async def ensure(address: str, settings: Settings) -> None:
-    """Put the staff into the directory and open the demo's cases, once: the same keys open nothing twice."""
+    """Put the staff into the directory and open the demo's cases, once: the same keys open nothing twice.
+
+    Raises `OSError` when the API does not take them.
+    """
+    try:
+        await _ensure(address, settings)
+    except httpx2.HTTPError as fault:
+        raise OSError(f"the demo population could not be opened: {type(fault).__name__}") from None
+
+
+async def _ensure(address: str, settings: Settings) -> None:
     async with httpx2.AsyncClient(base_url=address, timeout=30) as http:
         director = sign_in(settings, "dir-1", Role.DIRECTOR)
         known = (await http.get("/cases", params={"limit": 1}, headers=director)).raise_for_status()
@@ -47,7 +57,7 @@ async def _refer(http: httpx2.AsyncClient, ehr: dict[str, str], number: int) -> 
     owner = "cm-anna" if number % 3 else "cm-ben"
     answer = await http.post(
         "/referrals/fhir",
-        params={"program": program, "team": "north", "owner": owner, "reason": "Demo population"},
+        params={"program": program, "team": "north", "owner": owner},
         json=bundle(number),
         headers={**ehr, "Idempotency-Key": f"demo-population-{number}"},
     )

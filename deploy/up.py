@@ -167,6 +167,24 @@ def say(system: System, settings: Settings) -> None:
     console.print(f"\nData and logs: {system.data_dir}   Ctrl-C stops everything; `make up` finds it again.\n")
 
 
+def refuse_if_running(running: Path, port: int) -> None:
+    """Raises `StartFailed` when this data folder has a system already, or somebody else has the port."""
+    if running.exists() and _alive(json.loads(running.read_text())["pid"]):
+        raise StartFailed(f"a system runs on {running.parent} already; stop it, or set DATA_DIR")
+    if answers(port):
+        raise StartFailed(f"port {port} is taken; set PORT to another one")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 async def main() -> int:
     settings = Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,6 +196,7 @@ async def main() -> int:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(system.stop)
         try:
+            refuse_if_running(running, system.port)
             with console.status("Starting the Temporal server …"):
                 await start_engine(system)
             with console.status("Starting the record, the worker and the API …"):

@@ -7,6 +7,7 @@ from domain.assessment import promise_reassessment
 from domain.budget import deadline
 from domain.case import Case, Closure, OutcomeRatings
 from domain.command import Command, Draft
+from domain.consent import stop_what_needs_consent
 from domain.contacts import ensure_contact
 from domain.deadlines import cancel_clock, keep_clock
 from domain.event import Event
@@ -68,7 +69,7 @@ class CaseEnded(Event):
 
     def apply(self, case: Case, at: datetime) -> Case:
         closure = Closure(reason=self.reason, at=at, from_stage=self.from_stage, reopen_until=self.reopen_until)
-        return case.changed(closure=closure, stage=Stage.CLOSURE, reassessing_since=None)
+        return case.changed(closure=closure, stage=Stage.CLOSURE)
 
 
 class CaseReopened(Event):
@@ -91,15 +92,14 @@ class CaseSealed(Event):
 def end_case(draft: Draft, reason: str, summary: str | None = None) -> None:
     """Close the case; what is still open ends with it, and the window for reopening begins."""
     case, program = draft.case, draft.program
-    for task in case.open_tasks:
-        draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
     for clock in draft.case.running:
         if clock.about == Stage.CLOSURE:
             keep_clock(draft, clock, draft.now)
         else:
             cancel_clock(draft, clock, f"case closed: {reason}")
-    working = draft.moment.rulebook.calendar(program.calendar)
-    until = deadline(draft.now, program.reopen_within, 0, working, program.zone)
+    for task in case.open_tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
+    until = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone)
     draft.happen(CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, summary=summary))
 
 
@@ -173,4 +173,8 @@ class ReopenCase(Command):
         start_stage_clock(draft)
         ensure_contact(draft)
         if draft.case.risk is not None:
-            promise_reassessment(draft, draft.program.reassessment.every)
+            rules = draft.program.reassessment
+            owed = draft.case.reassessing_since is not None
+            promise_reassessment(draft, rules.on_change if owed else rules.every)
+        if draft.case.consent is not None and not draft.case.consent.in_force:
+            stop_what_needs_consent(draft)

@@ -120,6 +120,11 @@ class Draft:
     def program(self) -> Program:
         return self.moment.rulebook.program(self.case.program, self.case.program_version)
 
+    @property
+    def working(self) -> WorkingCalendar:
+        """The programme's own calendar."""
+        return self.moment.rulebook.calendar(self.program.calendar)
+
     def happen(self, *events: Event) -> None:
         """Write down events, each on the case that the one before has left."""
         for event in events:

@@ -5,6 +5,7 @@ from pydantic import JsonValue, ValidationError
 from domain import (
     assessment,
     closure,
+    consent,
     contacts,
     deadlines,
     escalation,
@@ -17,8 +18,8 @@ from domain import (
 from domain.command import Command, UnknownCommand, UnreadableCommand
 
 FROM_PEOPLE: tuple[type[Command], ...] = (
-    intake.RecordConsent,
-    intake.WithdrawConsent,
+    consent.RecordConsent,
+    consent.WithdrawConsent,
     intake.CompleteScreening,
     assessment.RecordAssessment,
     assessment.SetRiskTier,

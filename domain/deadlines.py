@@ -193,8 +193,7 @@ def stop_clock(draft: Draft, clock: Clock, reason: str) -> None:
 def check_pause(draft: Draft, until: datetime) -> None:
     """Raises `PauseTooLong` unless the pause ends after now and within the programme's longest."""
     program = draft.program
-    working = draft.moment.rulebook.calendar(program.calendar)
-    latest = deadline(draft.now, program.longest_pause, 0, working, program.zone)
+    latest = deadline(draft.now, program.longest_pause, 0, draft.working, program.zone)
     if not draft.now < until <= latest:
         draft.refuse(PauseTooLong, f"give an end after now and not later than {latest:%Y-%m-%dT%H:%MZ}")
 

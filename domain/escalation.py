@@ -164,6 +164,6 @@ class AcknowledgeEscalation(Command):
             escalation_id=self.escalation_id,
             by=draft.actor.subject,
             note=self.note,
-            next_at=clock.next_at if clock.pause else rests_until,
+            next_at=rests_until,
         )
         draft.happen(event)

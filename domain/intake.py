@@ -1,28 +1,15 @@
 """Screening: the referral opens the case, consent is asked for, and the person is accepted or declined."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from domain.case import Case, Consent, Referral
-from domain.clock import ClockKind
+from domain.case import Case, Referral
 from domain.closure import end_case
 from domain.command import CASE_WORK, Command, Draft, require_staff
-from domain.contacts import ensure_contact
-from domain.deadlines import (
-    Promise,
-    cancel_clock,
-    keep_clock,
-    resume_clock,
-    start_clock,
-    stop_clock,
-)
 from domain.event import Event, Opening
 from domain.program import NeedsConsent, Program, Stage
 from domain.stages import enter, start_stage_clock
-from domain.tasks import hold_for_consent, resume_after_consent
 from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
-
-WITHDRAWN = "consent withdrawn"
 
 
 class PatientDeceased(Rejected):
@@ -31,14 +18,6 @@ class PatientDeceased(Rejected):
 
 class NotEligible(Rejected):
     """The person does not meet the programme's eligibility."""
-
-
-class AlreadyConsented(Rejected):
-    """Consent is in force already."""
-
-
-class NoConsentToWithdraw(Rejected):
-    """There is no consent in force."""
 
 
 class UnknownReason(Invalid):
@@ -64,23 +43,6 @@ class CaseOpened(Opening):
             opened_at=at,
             **{name: getattr(self, name) for name in type(self).model_fields if name != "case_id"},
         )
-
-
-class ConsentRecorded(Event):
-    form: Literal["verbal", "written"]
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(consent=Consent(given_at=at, form=self.form))
-
-
-class ConsentWithdrawn(Event):
-    """The person takes the consent back; what it covered stops with this."""
-
-    reason: Text | None = None
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        consent = case.consent.changed(withdrawn_at=at) if case.consent else None
-        return case.changed(consent=consent)
 
 
 class ScreeningCompleted(Event):
@@ -143,66 +105,6 @@ class Open(Command):
 def _ages(program: Program) -> str:
     low, high = program.eligibility.minimum_age, program.eligibility.maximum_age
     return f"from {low or 0} to {high} years" if high is not None else f"from {low or 0} years"
-
-
-class RecordConsent(Command):
-    """Record that the person agrees. What a withdrawal had stopped goes on."""
-
-    kind: ClassVar[str] = "record-consent"
-    says: ClassVar[str] = "Record consent"
-
-    form: Literal["verbal", "written"]
-
-    def decide(self, draft: Draft) -> None:
-        case = draft.case
-        if case.consent is not None and case.consent.in_force:
-            draft.refuse(AlreadyConsented, f"consent is in force since {case.consent.given_at:%Y-%m-%d}")
-        draft.happen(ConsentRecorded(form=self.form))
-        for clock in draft.case.running:
-            if clock.kind is ClockKind.CONSENT_DECISION:
-                keep_clock(draft, clock, draft.now)
-            elif clock.pause is not None and clock.pause.reason == WITHDRAWN:
-                resume_clock(draft, clock)
-        resume_after_consent(draft)
-        ensure_contact(draft)
-
-
-class WithdrawConsent(Command):
-    """Record that the person withdraws consent: what needed it stops, and somebody must decide what follows."""
-
-    kind: ClassVar[str] = "withdraw-consent"
-    says: ClassVar[str] = "Withdraw consent"
-
-    reason: Text | None = None
-
-    def decide(self, draft: Draft) -> None:
-        if draft.case.consent is None or not draft.case.consent.in_force:
-            draft.refuse(NoConsentToWithdraw, "there is no consent in force in this case")
-        draft.happen(ConsentWithdrawn(reason=self.reason))
-        if NeedsConsent.TASKS in draft.program.consent.covers:
-            hold_for_consent(draft, WITHDRAWN)
-        self._stop_clocks(draft)
-        promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
-        start_clock(draft, promise, draft.program.consent.decision, draft.now)
-
-    def _stop_clocks(self, draft: Draft) -> None:
-        covers = draft.program.consent.covers
-        for clock in draft.case.running:
-            if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in covers:
-                cancel_clock(draft, clock, WITHDRAWN)
-            elif clock.missed_at is None and _covered(clock.kind, draft):
-                stop_clock(draft, clock, WITHDRAWN)
-
-
-def _covered(kind: ClockKind, draft: Draft) -> bool:
-    covers, stage = draft.program.consent.covers, draft.case.stage
-    if kind is ClockKind.REASSESSMENT:
-        return NeedsConsent.ASSESSMENT in covers
-    if kind is ClockKind.STAGE:
-        return (stage is Stage.ASSESSMENT and NeedsConsent.ASSESSMENT in covers) or (
-            stage is Stage.PLANNING and NeedsConsent.PLANNING in covers
-        )
-    return False
 
 
 class CompleteScreening(Command):

@@ -75,8 +75,11 @@ class NoticeLine(Notice):
     created_at: Instant
 
 
+MOST_ENTRIES, MOST_BYTES = 1000, 512 * 1024
+
+
 class Page(Value):
-    """All that the record has still to be told of one case."""
+    """All that the record has still to be told of one case; `size` is about what its entries weigh, in bytes."""
 
     case: CaseLine | None = None
     entries: tuple[Entry, ...] = ()
@@ -84,6 +87,12 @@ class Page(Value):
     tasks: tuple[TaskLine, ...] = ()
     clocks: tuple[ClockLine, ...] = ()
     notices: tuple[NoticeLine, ...] = ()
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether a case must wait for the database before it takes more: all of this is carried along."""
+        return len(self.entries) >= MOST_ENTRIES or self.size >= MOST_BYTES
 
     @property
     def empty(self) -> bool:
@@ -99,6 +108,7 @@ class Page(Value):
             tasks=tuple(tasks.values()),
             clocks=tuple(clocks.values()),
             notices=(*self.notices, *_notices(entry, after)),
+            size=self.size + _weight(entry),
         )
 
     def answered(self, outcome: Outcome) -> Self:
@@ -111,6 +121,7 @@ class Page(Value):
             entries=self.entries[len(written.entries) :],
             outcomes=self.outcomes[len(written.outcomes) :],
             notices=self.notices[len(written.notices) :],
+            size=self.size - written.size,
             tasks=tuple(t for t in self.tasks if t not in written.tasks),
             clocks=tuple(c for c in self.clocks if c not in written.clocks),
         )
@@ -142,6 +153,10 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         escalated=sum(c.acknowledged is None for c in overdue),
         quarantined=case.quarantined,
     )
+
+
+def _weight(entry: Entry) -> int:
+    return len(str(entry.data)) + 200
 
 
 def _notices(entry: Entry, after: Case) -> list[NoticeLine]:

@@ -6,7 +6,11 @@ from domain.values import Invalid, Value
 
 
 class UnknownProgram(Invalid):
-    """The catalogue has no programme of this name, or not in this version."""
+    """The catalogue has no programme of this name."""
+
+
+class ProgramMissing(Exception):
+    """A case runs under a version that the catalogue does not have any more: a fault of ours, not a refusal."""
 
 
 class Rulebook(Value):
@@ -14,11 +18,11 @@ class Rulebook(Value):
     calendars: tuple[WorkingCalendar, ...]
 
     def program(self, name: str, version: int) -> Program:
-        """One version of a programme. Raises `UnknownProgram`."""
+        """The version that a case runs under. Raises `ProgramMissing`."""
         for program in self.programs:
             if program.program == name and program.version == version:
                 return program
-        raise UnknownProgram(f"there is no version {version} of the program {name}")
+        raise ProgramMissing(f"{name}-{version}")
 
     def latest(self, name: str) -> Program:
         """The version that new cases open under. Raises `UnknownProgram`, naming those there are."""

@@ -5,6 +5,8 @@ from datetime import datetime
 from domain.clock import RANK_OF_ROLE, Rank
 from domain.values import Instant, Opaque, Role, Slug, Value
 
+MOST_LEVELS = 5  # a line of supervisors that closes on itself must not hold a case up
+
 
 class StaffMember(Value):
     """One person of the directory, by subject only; names stay in the record."""
@@ -45,18 +47,19 @@ class Directory(Value):
         elif rank is Rank.SENIOR:
             found = self._of_role(Role.SENIOR, team)
         elif rank is Rank.SUPERVISOR:
-            found = self._above(owner, 1, now) or self._of_role(Role.SUPERVISOR, team)
+            found = self._above(owner, rank, now) or self._of_role(Role.SUPERVISOR, team)
         else:
-            found = self._above(owner, 2, now) or self._of_role(Role.DIRECTOR, None)
+            found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
         return tuple(m.subject for m in found if m is not None and m.available(now))
 
-    def _above(self, owner: str | None, levels: int, now: datetime) -> list[StaffMember | None]:
-        member = self.member(owner)
-        for _ in range(levels):
-            member = self.member(member.supervisor) if member else None
-        reachable = member is not None and member.available(now)
-        of_rank = member is not None and RANK_OF_ROLE.get(member.role) is not None
-        return [member] if reachable and of_rank else []
+    def _above(self, owner: str | None, rank: Rank, now: datetime) -> list[StaffMember | None]:
+        """The available person of this rank in the line above the owner."""
+        member, seen = self.member(owner), 0
+        while member is not None and seen < MOST_LEVELS:
+            member, seen = self.member(member.supervisor), seen + 1
+            if member is not None and RANK_OF_ROLE.get(member.role) is rank and member.available(now):
+                return [member]
+        return []
 
     def _of_role(self, role: Role, team: str | None) -> list[StaffMember | None]:
         return [m for m in self.members if m.role is role and (team is None or m.team == team)]

@@ -236,8 +236,8 @@ class CompleteTask(Command):
         task = draft.open_task(self.task_id)
         if task.status is TaskStatus.ON_HOLD:
             draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
+        keep_clock(draft, draft.open_clock(task.clock_id), draft.now)  # while it is the assignee's
         draft.happen(TaskCompleted(task_id=task.id, result=self.result))
-        keep_clock(draft, draft.open_clock(task.clock_id), draft.now)
         leave_implementation_when_done(draft)
 
 
@@ -252,8 +252,8 @@ class CancelTask(Command):
 
     def decide(self, draft: Draft) -> None:
         task = draft.open_task(self.task_id)
-        draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
         cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
+        draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
         leave_implementation_when_done(draft)
 
 

@@ -17,7 +17,8 @@ def connect(url: str) -> AsyncEngine:
     `BEGIN IMMEDIATE`, WAL and a busy time-out they queue.
     """
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_pre_ping=True, pool_size=10)
+        patience = {"connect_timeout": 3, "options": "-c statement_timeout=5000 -c lock_timeout=5000"}
+        return create_async_engine(url, pool_pre_ping=True, pool_size=10, connect_args=patience)
     engine = create_async_engine(url, connect_args={"timeout": LOCK_SECONDS, "isolation_level": None})
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)

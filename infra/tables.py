@@ -43,6 +43,8 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_due", "tenant", "next_due_at", "id"),
         Index("ix_cases_owner", "tenant", "owner", "opened_at"),
         Index("ix_cases_team", "tenant", "team", "opened_at"),
+        Index("ix_cases_status", "tenant", "status", "owner"),
+        Index("ix_cases_overdue", "tenant", "overdue", "escalated"),
     )
 
     id: str = Field(primary_key=True)

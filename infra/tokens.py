@@ -32,6 +32,10 @@ class InvalidToken(Exception):
     """The token cannot be trusted; the message says why, without quoting it."""
 
 
+class ProviderAway(Exception):
+    """The identity provider's key set cannot be fetched: nobody's token can be checked now."""
+
+
 def _make_key() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
@@ -73,12 +77,14 @@ class Verifier:
         self._local = None if self._keys else signing_key(settings.data_dir).public_key()
 
     async def claims(self, token: str) -> dict[str, Any]:
-        """The claims of a token that is to be trusted. Raises `InvalidToken`."""
+        """The claims of a token that is to be trusted. Raises `InvalidToken`, `ProviderAway`."""
         try:
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
             key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
             return self._decode(token, key.key, PROVIDER_ALGORITHMS)
+        except jwt.PyJWKClientConnectionError:
+            raise ProviderAway from None
         except jwt.PyJWTError as fault:
             raise InvalidToken(type(fault).__name__) from None
 

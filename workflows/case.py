@@ -19,9 +19,8 @@ with workflow.unsafe.imports_passed_through():
     import hashlib
 
     import structlog
-    from pydantic import ValidationError
 
-    from activities.decide import Deciding, Question
+    from activities.decide import STAFF_UNREADABLE, Deciding, Question
     from activities.record import Message, Recording
     from domain.command import Decision, Envelope, Outcome
     from domain.decide import failed
@@ -36,7 +35,6 @@ with workflow.unsafe.imports_passed_through():
 log = structlog.get_logger()
 
 OUTCOMES_KEPT = 200
-MOST_UNRECORDED = 1000
 MOST_A_TURN = 20
 HEARTBEAT = timedelta(days=30)
 SHORTEST_SLEEP = timedelta(seconds=1)
@@ -92,23 +90,25 @@ class CaseWorkflow:
             if known != envelope.fingerprint:
                 raise ApplicationError("this key was used for another request", type=messages.KEY_REUSED)
             return
-        if len(self.page.entries) >= MOST_UNRECORDED:
+        if self.page.full:
             raise ApplicationError("the record is too far behind", type=messages.RECORD_BEHIND)
         if not self.inbox and (refused := refusal(envelope, self.case, workflow.now())):
             raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
 
-    @workflow.signal(name=messages.SUBMIT_LATER)
-    def submit_later(self, raw: RawValue) -> None:
-        """Take a command for which nobody waits. What cannot be read is set aside."""
-        try:
-            self._take(Envelope.model_validate_json(raw.payload.data))
-        except ValidationError:
-            self._note_unreadable(raw.payload.data)
-
     @workflow.signal(dynamic=True)
-    def unknown(self, name: str, args: Sequence[RawValue]) -> None:
-        """Set aside a signal that no release of ours sends."""
-        self._note_unreadable(b"".join(raw.payload.data for raw in args))
+    def signalled(self, name: str, args: Sequence[RawValue]) -> None:
+        """Take a command for which nobody waits (`submit_later`); set aside whatever else is sent.
+
+        One handler for all signals: a typed one would fail the workflow task, for ever, on a signal with no
+        argument or with two.
+        """
+        data = b"".join(raw.payload.data for raw in args)
+        try:
+            if name != messages.SUBMIT_LATER or len(args) != 1:
+                raise ValueError
+            self._take(Envelope.model_validate_json(data))
+        except ValueError:
+            self._note_unreadable(data)
 
     @workflow.query(name=messages.LIVE)
     def live(self) -> Live:
@@ -117,9 +117,10 @@ class CaseWorkflow:
     @workflow.query(name=messages.ANSWER)
     def answer(self, command_id: str) -> Answer:
         if command_id in self.outcomes:
-            return Answer(status="done", outcome=self.outcomes[command_id])
-        waiting = any(e.command_id == command_id for e in self.inbox)
-        return Answer(status="waiting" if waiting else "unknown")
+            outcome = self.outcomes[command_id]
+            return Answer(status="done", outcome=outcome, fingerprint=outcome.fingerprint)
+        waiting = self._fingerprint(command_id)
+        return Answer(status="waiting" if waiting else "unknown", fingerprint=waiting)
 
     def _take(self, envelope: Envelope) -> None:
         if self._fingerprint(envelope.command_id) is None:
@@ -140,10 +141,10 @@ class CaseWorkflow:
         """Decide what has come so far, one by one; record it together; then answer."""
         while self.unreadable:
             self._set_aside(self.unreadable.popleft())
+        if self.case is not None and workflow.now() >= self._wakes():
+            await self._tick()  # first: what is overdue is noticed before a late command settles it
         batch = list(self.inbox)[:MOST_A_TURN]
         answers = [await self._handle(envelope) for envelope in batch]
-        if not batch and self.case is not None and workflow.now() >= self._wakes():
-            await self._tick()
         await self._record()
         for envelope, outcome in zip(batch, answers, strict=True):
             self._answer(envelope, outcome)
@@ -213,10 +214,11 @@ class CaseWorkflow:
         log.error("message_unreadable", case_id=self.life.case_id, size=event.size, digest=event.digest)
 
     def _retry_tick(self, envelope: Envelope, outcome: Outcome) -> None:
-        if self.tick_faults == 0:
+        if self.tick_faults == 0 and outcome.error != STAFF_UNREADABLE:
             self._quarantine(envelope, outcome)
-        wait = min(timedelta(minutes=1) * 2**self.tick_faults, timedelta(hours=1))
+        wait = timedelta(minutes=min(2 ** min(self.tick_faults, 6), 60))
         self.tick_faults += 1
+        log.error("tick_failed", case_id=self.life.case_id, fault=outcome.error, faults=self.tick_faults)
         self.wake_at = workflow.now() + wait
 
     def _answer(self, envelope: Envelope, outcome: Outcome) -> None:
@@ -251,6 +253,7 @@ class CaseWorkflow:
             await workflow.execute_activity_method(
                 Recording.record,
                 self._message(page),
+                schedule_to_close_timeout=timedelta(seconds=10),
                 start_to_close_timeout=timedelta(seconds=5),
                 retry_policy=FAIL_FAST,
             )
@@ -287,8 +290,8 @@ class CaseWorkflow:
 
     async def _wait(self) -> None:
         """Wait for a message, or for the alarm; a full page waits for the database first."""
-        if len(self.page.entries) >= MOST_UNRECORDED:
-            await workflow.wait_condition(lambda: len(self.page.entries) < MOST_UNRECORDED)
+        if self.page.full:
+            await workflow.wait_condition(lambda: not self.page.full)
         if self.inbox or self.unreadable:
             return
         self._set_alarm()

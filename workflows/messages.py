@@ -45,3 +45,4 @@ class Answer(Value):
 
     status: Literal["done", "waiting", "unknown"]
     outcome: Outcome | None = None
+    fingerprint: str | None = None

@@ -97,6 +97,7 @@ async def test_if_match_of_an_older_state_is_412(office: Office) -> None:
     late = await office.post("cm-ben", path, {"text": "b"}, If_Match=etag)
     assert (late.status_code, late.json()["code"]) == (412, "CaseChanged")
     assert (await office.post("cm-ben", path, {"text": "b"}, If_Match="soon")).status_code == 422
+    assert (await office.post("cm-ben", path, {"text": "b"}, If_Match='"99999999999"')).status_code == 422
 
 
 async def test_respond_async_is_queued_and_its_late_refusal_can_be_asked_for(office: Office) -> None:
@@ -170,7 +171,7 @@ async def test_pages_are_cut_by_key_and_a_foreign_cursor_is_refused(office: Offi
             more = {"cursor": page["next"]}
         assert len(seen) == 5
         assert set(seen) == opened
-    for cursor in ("nonsense", "WzFd", "WyJhIl0="):
+    for cursor in ("nonsense", "WzFd", "WyJhIl0=", "ImFiYyI=", "eyJhIjoxfQ=="):
         answer = await office.get("cm-anna", "/cases", cursor=cursor)
         assert (answer.status_code, answer.json()["code"]) == (422, "Malformed")
 

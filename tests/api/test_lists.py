@@ -122,4 +122,4 @@ async def test_programmes_are_there_to_be_asked_for(office: Office) -> None:
     found = {p["program"]: p for p in (await office.get("ehr-1", "/programs")).json()}
     assert "goals-met" in found["complex-care"]["closure"]
     assert (await office.get("ehr-1", "/programs/complex-care/1")).json() == found["complex-care"]
-    assert (await office.get("ehr-1", "/programs/complex-care/99")).status_code == 422
+    assert (await office.get("ehr-1", "/programs/complex-care/99")).status_code == 404

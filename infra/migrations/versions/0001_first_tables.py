@@ -46,6 +46,8 @@ def upgrade() -> None:
         batch_op.create_index("ix_cases_opened", ["tenant", "opened_at", "id"], unique=False)
         batch_op.create_index("ix_cases_owner", ["tenant", "owner", "opened_at"], unique=False)
         batch_op.create_index("ix_cases_team", ["tenant", "team", "opened_at"], unique=False)
+        batch_op.create_index("ix_cases_status", ["tenant", "status", "owner"], unique=False)
+        batch_op.create_index("ix_cases_overdue", ["tenant", "overdue", "escalated"], unique=False)
 
     op.create_table(
         "clocks",
@@ -182,6 +184,8 @@ def downgrade() -> None:
 
     op.drop_table("clocks")
     with op.batch_alter_table("cases", schema=None) as batch_op:
+        batch_op.drop_index("ix_cases_overdue")
+        batch_op.drop_index("ix_cases_status")
         batch_op.drop_index("ix_cases_team")
         batch_op.drop_index("ix_cases_owner")
         batch_op.drop_index("ix_cases_opened")

@@ -28,7 +28,7 @@ up: $(VENV)/installed  ## Start everything on this machine (PORT, DATA_DIR)
 	@$(PY) -m deploy.up
 
 demo: $(VENV)/installed  ## Play a case manager against the running system (BUNDLES=folder)
-	@$(PY) -m deploy.demo $(BUNDLES)
+	@$(PY) -m deploy.demo $(if $(BUNDLES),"$(BUNDLES)")
 
 test: $(VENV)/installed  ## All tests, on the real engine and both databases
 	@$(PY) -m pytest
@@ -47,7 +47,7 @@ catalog: $(VENV)/installed  ## Validate programmes and calendars
 	@$(PY) -m infra.catalog
 
 token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north)
-	@$(PY) -m deploy.token $(ROLE) $(SUBJECT) $(or $(TEAM),"") $(TENANT)
+	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(TENANT)"
 
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate

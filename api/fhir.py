@@ -5,7 +5,7 @@ rule depends on is checked here. What is not needed is not read, and nothing rec
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,7 +32,8 @@ NEEDED = (
 NO_REASON = "Referred electronically"
 HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
 MOST = 100
-YEAR = timedelta(days=365)
+YEAR = 365
+MOST_ENTRIES = 20_000  # the largest of the 304 records of a synthetic population has about 4,000
 
 
 class UnreadableBundle(Invalid):
@@ -48,6 +49,8 @@ def read(bundle: Any, as_of: date) -> tuple[Patient, str]:
     patients = [r for r in resources if r.get_resource_type() == "Patient"]
     if len(patients) != 1:
         raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}")
+    if not patients[0].id:
+        raise UnreadableBundle("the patient needs an id to be told from others", ("Patient.id: required",))
     return _patient(patients[0], resources, as_of), _reason(resources)
 
 
@@ -56,7 +59,7 @@ def _patient(patient: Any, resources: list[Any], as_of: date) -> Patient:
     if patient.birthDate is not None and born is None:
         raise UnreadableBundle("the birth date must name a day", ("Patient.birthDate: a year or a month alone",))
     return Patient(
-        reference=_cut(f"Patient/{patient.id}") or "Patient/unknown",
+        reference=f"Patient/{patient.id}",
         birth_date=born,
         deceased=_deceased(patient, as_of),
         conditions=_unique(_conditions(resources)),
@@ -82,6 +85,8 @@ def _resources(bundle: Any) -> Iterator[Any]:
     entries = bundle.get("entry")
     if not isinstance(entries, list) or not entries:
         raise UnreadableBundle("the bundle has no entries", ("entry: required",))
+    if len(entries) > MOST_ENTRIES:
+        raise UnreadableBundle(f"send at most {MOST_ENTRIES} entries", ("entry: too many",))
     faults: list[str] = []
     for n, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
@@ -92,6 +97,8 @@ def _resources(bundle: Any) -> Iterator[Any]:
             continue
         try:
             yield get_fhir_model_class(kind).model_validate(resource)
+        except RecursionError:
+            faults.append(f"entry.{n}.resource: nested too deeply")
         except ValidationError as fault:
             faults += [
                 f"entry.{n}.resource.{'.'.join(map(str, e['loc']))}: {e['type']}"
@@ -135,7 +142,7 @@ def _stays(resources: list[Any], as_of: date) -> Iterator[Stay]:
         if resource.get_resource_type() != "Encounter" or resource.status not in HAPPENED:
             continue
         started = _day(resource.period.start) if resource.period else None
-        if started is None or not as_of - YEAR <= started <= as_of:
+        if started is None or not 0 <= (as_of - started).days <= YEAR:
             continue
         setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
         yield Stay(setting=setting, started_on=started, ended_on=_day(resource.period.end))

@@ -32,7 +32,7 @@ def wish(
     return Wish(
         key=idempotency_key,
         expected_seq=int(seq) if number else None,
-        later="respond-async" in (prefer or ""),
+        later="respond-async" in [word.strip().lower() for word in (prefer or "").split(",")],
     )
 
 

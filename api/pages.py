@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
@@ -12,10 +12,12 @@ from sqlalchemy import ColumnElement, literal, tuple_
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.problems import Refusal
+from domain.values import printable
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 MOST = 200
+MOST_SEQ = 2**31
 
 
 class Page(BaseModel, Generic[Item]):
@@ -73,10 +75,13 @@ def _value(key: ColumnElement[Any], text: str) -> Any:
     python = key.type.python_type
     value: datetime | int | str = text
     try:
+        printable(text)
         if python is datetime:
-            value = datetime.fromisoformat(text)
+            value = datetime.fromisoformat(text).astimezone(UTC)
         elif python is int:
             value = int(text)
-    except ValueError:
+            if not 0 <= value < MOST_SEQ:
+                raise ValueError
+    except (ValueError, OverflowError):
         raise _bad_cursor() from None
     return literal(value, key.type)

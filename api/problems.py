@@ -110,9 +110,11 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-async def _refusal(_: Request, fault: Exception) -> JSONResponse:
+async def _refusal(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, Refusal)
     log.info("refused", status=fault.status, code=fault.problem.code)
+    meter = request.app.state.system.runtime.metric_meter.with_additional_attributes({"code": fault.problem.code})
+    meter.create_counter("caseloom_refusals", "Requests refused, by the reason's name").add(1)
     return respond(fault.problem, fault.headers)
 
 

@@ -11,8 +11,9 @@ from api.commands import REFUSALS
 from api.fhir import read
 from api.headers import WishDep
 from api.submission import CommandResult
-from api.system import PrincipalDep, SystemDep
+from api.system import PrincipalDep, SystemDep, require_role
 from domain.case import Referral, Source
+from domain.intake import Open
 from domain.values import Opaque, Slug
 
 BUNDLE_LIMIT = 16 * 1024 * 1024
@@ -36,6 +37,7 @@ async def refer_bundle(
 
     The reason is read from its ServiceRequest, where there is one.
     """
+    require_role(who, *Open.roles)
     patient, reason = await asyncio.to_thread(read, bundle, as_of or datetime.now(UTC).date())
     new = NewCase(
         program=program,

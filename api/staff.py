@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.commands import CaseId
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.system import PrincipalDep, SystemDep, require_role
-from domain.values import Line, Opaque, Role, Slug
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.values import Instant, Line, Opaque, Role, Slug
 from infra.tables import OutboxRow, StaffRow
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
@@ -27,7 +28,7 @@ class StaffEntry(BaseModel):
     team: Slug | None = None
     supervisor: Opaque | None = None
     active: bool = True
-    absent_until: AwareDatetime | None = None
+    absent_until: Instant | None = None
 
 
 class StaffView(StaffEntry):
@@ -53,6 +54,9 @@ async def put_staff(
 ) -> StaffView:
     """Add a person to the directory, or change what it says of one."""
     require_role(who, Role.SUPERVISOR, Role.DIRECTOR)
+    if entry.role is Role.SYSTEM:
+        raise Refusal(422, "Malformed", "nobody is hired as the system")
+    await _require_own_team(parts, who, subject, entry)
     if entry.supervisor == subject:
         raise Refusal(422, "Malformed", "nobody supervises herself; leave supervisor empty")
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
@@ -60,6 +64,17 @@ async def put_staff(
         await session.merge(row)
         await session.commit()
     return StaffView(subject=subject, **entry.model_dump())
+
+
+async def _require_own_team(parts: System, who: Principal, subject: str, entry: StaffEntry) -> None:
+    """A supervisor keeps the entries of his own teams; who belongs to another, or to none, is a director's."""
+    if who.role is Role.DIRECTOR:
+        return
+    async with parts.session() as session:
+        before = await session.get(StaffRow, (who.tenant, subject))
+    teams = {entry.team} | ({before.team} if before is not None else set())
+    if not teams <= set(who.teams):
+        raise Refusal(403, "NotYourTeam", "a supervisor keeps his own teams' entries; ask a director")
 
 
 @router.get("/staff", responses=responses(401, 403, 422))
@@ -96,7 +111,7 @@ async def list_notices(
 
 
 @router.post("/notices/{case_id}/{key}/read", responses=responses(401, 404))
-async def read_notice(case_id: str, key: str, parts: SystemDep, who: PrincipalDep) -> NoticeView:
+async def read_notice(case_id: CaseId, key: Slug, parts: SystemDep, who: PrincipalDep) -> NoticeView:
     """Mark a notice of one's own as read; doing it again changes nothing."""
     async with AsyncSession(parts.engine, expire_on_commit=False) as session:
         row = await session.get(OutboxRow, (case_id, key, who.sub))

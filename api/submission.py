@@ -13,6 +13,7 @@ import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowUpdateFailedError,
@@ -25,7 +26,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.problems import Refusal
 from api.system import Principal, System
 from domain.command import Envelope, Outcome
-from infra.tables import CommandRow
+from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -96,8 +97,8 @@ async def submit(
             pass
         else:
             return answer(case_id, outcome, response)
-    elif wish.key:
-        await _refuse_another_request(parts, who.tenant, case_id, envelope)
+    if wish.key:
+        await _reserve(parts, who.tenant, case_id, envelope)
     await _signal(parts, who.tenant, case_id, envelope)
     return queued(case_id, envelope.command_id, response)
 
@@ -115,6 +116,7 @@ async def open_case(
             return answer(case_id, await _start_and_update(parts, tenant, life, envelope), response)
         except Unknown:
             pass
+    await _reserve(parts, tenant, case_id, envelope)
     await _start(parts, tenant, life, envelope)
     return queued(case_id, envelope.command_id, response)
 
@@ -247,15 +249,21 @@ def _refusal(fault: WorkflowUpdateFailedError, envelope: Envelope) -> Outcome:
     raise Unknown
 
 
-async def _refuse_another_request(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
-    """A signal cannot be refused: ask the case whether it knows this id for something else. Raises 422."""
-    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
+    """Write down what a queued id stands for: a signal cannot be refused. Raises 422 for another request.
+
+    While the record is away nobody can compare; the loop then applies the first of the two.
+    """
+    row = {"case_id": case_id, "command_id": envelope.command_id, "tenant": tenant}
     try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            known = await handle.query(messages.ANSWER, envelope.command_id, result_type=messages.Answer)
-    except UNKNOWN:
-        return  # no worker answers; the loop drops the repeated id in any case
-    if known.fingerprint not in (None, envelope.fingerprint):
+        async with asyncio.timeout(RECORD_SECONDS), AsyncSession(parts.engine) as session:
+            known = await session.get(QueuedRow, (case_id, envelope.command_id))
+            if known is None:
+                session.add(QueuedRow(**row, fingerprint=envelope.fingerprint))
+                await session.commit()
+    except (SQLAlchemyError, OSError):
+        return
+    if known is not None and known.fingerprint != envelope.fingerprint:
         raise _key_reused(envelope.command_id)
 
 

@@ -41,10 +41,14 @@ def bundles(source: Path | None) -> Iterator[dict[str, Any]]:
     """The bundles of a folder (json, json.gz) or of a tar archive, one at a time; else some of our own."""
     if source is None:
         yield from (patients.bundle(1000 + n) for n in range(OWN_PATIENTS))
-    elif source.is_dir():
-        for path in sorted([*source.rglob("*.json"), *source.rglob("*.json.gz")]):
+    elif source.is_dir() or ".json" in source.suffixes:
+        files = [*source.rglob("*.json"), *source.rglob("*.json.gz")] if source.is_dir() else [source]
+        for path in sorted(files):
             raw = path.read_bytes()
-            yield json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+            try:
+                yield json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+            except (ValueError, OSError):
+                yield {"unreadable": path.name}
     else:
         with tarfile.open(source) as archive:
             for member in archive:
@@ -84,7 +88,10 @@ class Demo:
             progress.update(bar, completed=sum(self.results.values()), total=sum(self.results.values()))
 
     async def _one(self, bundle: dict[str, Any]) -> None:
-        if not any(e["resource"]["resourceType"] == "Patient" for e in bundle.get("entry", [])):
+        if "unreadable" in bundle:
+            self.results[f"skipped: {bundle['unreadable']} is no JSON"] += 1
+            return
+        if not any(e.get("resource", {}).get("resourceType") == "Patient" for e in bundle.get("entry", [])):
             self.results["skipped: the bundle is about no patient"] += 1
             return
         age = (datetime.now(UTC).date() - born(bundle)).days // 365
@@ -104,6 +111,8 @@ class Demo:
             self.chosen = self.chosen or bundle
 
     def show_results(self) -> None:
+        if not self.results:
+            console.print("[yellow]No bundle was found there (.json, .json.gz, or a tar archive of them).[/]")
         table = Table(title="What became of the referrals")
         table.add_column("result")
         table.add_column("patients", justify="right")
@@ -140,9 +149,10 @@ class Demo:
 
     async def answer(self, case_id: str) -> None:
         """The supervisor finds the miss with one query and takes it up; the case is put right and closed."""
-        found = (await self.sam.get("/escalations", acknowledged=False))["items"]
+        found = await _all_items(self.sam, "/escalations", acknowledged=False)
         mine = [e for e in found if e["case_id"] == case_id]
-        table = Table(title="GET /escalations?acknowledged=false, as the supervisor sees it")
+        others = f", and {len(found) - len(mine)} of other cases" if len(found) > len(mine) else ""
+        table = Table(title=f"GET /escalations?acknowledged=false, as the supervisor sees it{others}")
         for column in ("what", "case manager", "overdue s", "highest told"):
             table.add_column(column)
         for row in mine:
@@ -172,15 +182,19 @@ class Demo:
         console.print("  Anna: outcome evaluated, case closed\n")
 
 
-async def _timeline(player: Player, case_id: str) -> list[dict[str, Any]]:
-    """The whole timeline, page by page."""
+async def _all_items(player: Player, path: str, **wanted: Any) -> list[dict[str, Any]]:
+    """A whole list, page by page."""
     items: list[dict[str, Any]] = []
     page: dict[str, Any] = {"next": ""}
     while page["next"] is not None:
         more = {"cursor": page["next"]} if page["next"] else {}
-        page = await player.get(f"/cases/{case_id}/timeline", limit=200, **more)
+        page = await player.get(path, limit=200, **wanted, **more)
         items += page["items"]
     return items
+
+
+async def _timeline(player: Player, case_id: str) -> list[dict[str, Any]]:
+    return await _all_items(player, f"/cases/{case_id}/timeline")
 
 
 def _risk(patient: dict[str, Any]) -> tuple[str, list[str]]:
@@ -263,6 +277,8 @@ if __name__ == "__main__":
         parser.error(f"{given.bundles} is not there")
     try:
         sys.exit(asyncio.run(main(given.bundles)))
-    except (NotRunning, httpx2.ConnectError) as fault:
+    except (NotRunning, httpx2.ConnectError, tarfile.TarError) as fault:
         console.print(f"[red]{fault}[/]")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

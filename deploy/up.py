@@ -5,6 +5,7 @@ was. Ctrl-C, or SIGTERM, stops all of it. What is slow to import is imported whi
 """
 
 import asyncio
+import fcntl
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
@@ -35,6 +37,7 @@ class System:
         self.data_dir, self.port = data_dir, port
         self.engine_port, self.ui_port, self.metrics_port = (free_port() for _ in range(3))
         self.children: dict[str, asyncio.subprocess.Process] = {}
+        self.lock = -1
 
     @property
     def environment(self) -> dict[str, str]:
@@ -56,6 +59,7 @@ class System:
             cwd=ROOT,
             env={**self.environment, **more},
             start_new_session=True,
+            pass_fds=[self.lock],
         )
         log.close()
 
@@ -167,36 +171,37 @@ def say(system: System, settings: Settings) -> None:
     console.print(f"\nData and logs: {system.data_dir}   Ctrl-C stops everything; `make up` finds it again.\n")
 
 
-def refuse_if_running(running: Path, port: int) -> None:
-    """Raises `StartFailed` when this data folder has a system already, or somebody else has the port."""
-    if running.exists() and _alive(json.loads(running.read_text())["pid"]):
-        raise StartFailed(f"a system runs on {running.parent} already; stop it, or set DATA_DIR")
-    if answers(port):
-        raise StartFailed(f"port {port} is taken; set PORT to another one")
+def refuse_if_running(lock: TextIO, system: System) -> None:
+    """Raises `StartFailed` when this data folder has a system already, or somebody else has the port.
 
-
-def _alive(pid: int) -> bool:
+    The parts hold the folder's lock as well: one that outlived its `make up` is noticed too.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartFailed(f"a system runs on {system.data_dir} already; stop it, or set DATA_DIR") from None
+    system.lock = lock.fileno()
+    if answers(system.port):
+        raise StartFailed(f"port {system.port} is taken; set PORT to another one")
 
 
 async def main() -> int:
     settings = Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    system = System(settings.data_dir.absolute(), int(os.environ.get("PORT", "8000")))
+    port = os.environ.get("PORT", "8000")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        console.print(f"[red]PORT takes a number up to 65535, not {port}[/]")
+        return 1
+    system = System(settings.data_dir.absolute(), int(port))
     running = system.data_dir / "running.json"
     stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(system.stop)
         try:
-            refuse_if_running(running, system.port)
+            lock = stack.enter_context((system.data_dir / "lock").open("w"))
+            refuse_if_running(lock, system)
             with console.status("Starting the Temporal server …"):
                 await start_engine(system)
             with console.status("Starting the record, the worker and the API …"):

@@ -1,6 +1,7 @@
 """The ground every rule stands on: frozen values, who acts, and refusals with a name."""
 
 import unicodedata
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,7 +24,16 @@ Line = Annotated[
 Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(printable)
 ]
-Instant = AwareDatetime
+
+
+def reasonable(instant: datetime) -> datetime:
+    """An instant in UTC. Refused outside 1900 to 2200: no promise or report of a case lies there."""
+    if not 1900 <= instant.year < 2200:
+        raise ValueError("give a date between 1900 and 2200")
+    return instant.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(reasonable)]
 
 
 class Value(BaseModel):

@@ -1,6 +1,5 @@
 """Reads `catalog/` into the rulebook. A broken file is refused with its name, the line and the field."""
 
-import functools
 import sys
 from collections.abc import Iterator
 from datetime import date, time
@@ -76,12 +75,6 @@ def load(folder: Path = CATALOG) -> Rulebook:
     if faults:
         raise CatalogError("\n".join(faults))
     return Rulebook(programs=tuple(programs), calendars=tuple(calendars))
-
-
-@functools.cache
-def in_force() -> Rulebook:
-    """The rulebook of this process, read once."""
-    return load()
 
 
 def _calendars_of(program: Program) -> Iterator[tuple[str, str]]:

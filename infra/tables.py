@@ -158,6 +158,17 @@ class CommandRow(SQLModel, table=True):
     outcome: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
+class QueuedRow(SQLModel, table=True):
+    """What a queued command's id stands for, until its outcome is on record."""
+
+    __tablename__ = "queued"
+
+    case_id: str = Field(primary_key=True)
+    command_id: str = Field(primary_key=True)
+    tenant: str
+    fingerprint: str
+
+
 class OutboxRow(SQLModel, table=True):
     """A notice to one person. The unread ones are the person's inbox."""
 

@@ -15,11 +15,11 @@ from temporalio.client import Client
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from infra import database, migrate, temporal
-from infra.catalog import in_force
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests import postgres
 from tests.desk import Desk
+from tests.story import in_force
 from worker import worker
 
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()

@@ -34,9 +34,10 @@ class Desk:
         engine: AsyncEngine,
         program: str = "complex-care",
         history_events: int = 300,
+        tick_faults: int = 0,
     ) -> None:
         self.environment, self.settings, self.engine = environment, settings, engine
-        self.program, self.history_events = program, history_events
+        self.program, self.history_events, self.tick_faults = program, history_events, tick_faults
         self.case_id, self.first_run = uuid.uuid4().hex, ""
         self.id = f"case-local-{self.case_id}"
 
@@ -51,7 +52,13 @@ class Desk:
         """Start the case's workflow with the command that opens it."""
         body = {"case_id": self.case_id, "tenant": "local", "program": self.program, "team": "north"}
         opening = self.envelope("open", **{**body, "referral": referral(), **more})
-        life = Life(tenant="local", case_id=self.case_id, history_events=self.history_events, opening=opening)
+        life = Life(
+            tenant="local",
+            case_id=self.case_id,
+            history_events=self.history_events,
+            opening=opening,
+            tick_faults=self.tick_faults,
+        )
         await self.environment.client.start_workflow(
             CaseWorkflow.run,
             life,
@@ -124,7 +131,7 @@ class Desk:
         await self.do("record-consent", form="verbal")
         await self.do("complete-screening", accepted=True)
         case = await self.case()
-        from infra.catalog import in_force
+        from tests.story import in_force
 
         program = in_force().latest(self.program)
         today = str(case.opened_at.astimezone(program.zone).date())

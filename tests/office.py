@@ -13,9 +13,8 @@ from api.app import build
 from api.system import System
 from domain.values import Role
 from infra import tokens
-from infra.catalog import in_force
 from infra.temporal import workflow_id
-from tests.story import BASELINE, referral
+from tests.story import BASELINE, in_force, referral
 
 PEOPLE = {
     "cm-anna": (Role.CASE_MANAGER, ("north",), "local"),

@@ -13,12 +13,11 @@ from pathlib import Path
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from infra import database, migrate, temporal
-from infra.catalog import in_force
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests.conftest import KEY
 from tests.desk import Desk
-from tests.story import BETTER
+from tests.story import BETTER, in_force
 from worker import worker
 from workflows import messages
 

@@ -1,5 +1,6 @@
 """A case played against the domain alone: time is a variable, and every decision is folded at once."""
 
+import functools
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -7,9 +8,17 @@ from domain.case import Case
 from domain.command import Decision, Envelope, Moment
 from domain.decide import decide
 from domain.event import Entry
+from domain.rulebook import Rulebook
 from domain.staff import Directory, StaffMember
 from domain.values import SYSTEM, Actor, Role
-from infra.catalog import in_force
+from infra import catalog
+
+
+@functools.cache
+def in_force() -> Rulebook:
+    """The catalogue's rulebook, read once for all tests."""
+    return catalog.load()
+
 
 ANNA = Actor(subject="cm-anna", role=Role.CASE_MANAGER)
 STAFF = Directory(
@@ -84,7 +93,7 @@ class Story:
         until = self.now + timedelta(**span)
         while (wake := self.wake_at()) is not None and wake <= until:
             self.now = max(self.now, wake)
-            self.send("tick", actor=SYSTEM)
+            assert self.send("tick", actor=SYSTEM).outcome.status == "applied"
         self.now = until
 
     def wake_at(self) -> datetime | None:

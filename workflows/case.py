@@ -117,10 +117,8 @@ class CaseWorkflow:
     @workflow.query(name=messages.ANSWER)
     def answer(self, command_id: str) -> Answer:
         if command_id in self.outcomes:
-            outcome = self.outcomes[command_id]
-            return Answer(status="done", outcome=outcome, fingerprint=outcome.fingerprint)
-        waiting = self._fingerprint(command_id)
-        return Answer(status="waiting" if waiting else "unknown", fingerprint=waiting)
+            return Answer(status="done", outcome=self.outcomes[command_id])
+        return Answer(status="waiting" if self._fingerprint(command_id) else "unknown")
 
     def _take(self, envelope: Envelope) -> None:
         if self._fingerprint(envelope.command_id) is None:

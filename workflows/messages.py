@@ -45,4 +45,3 @@ class Answer(Value):
 
     status: Literal["done", "waiting", "unknown"]
     outcome: Outcome | None = None
-    fingerprint: str | None = None

@@ -8,10 +8,10 @@ from temporalio.runtime import Runtime
 from temporalio.testing import WorkflowEnvironment
 
 from api.system import System
-from infra.catalog import in_force
 from infra.settings import Settings
 from infra.tokens import Verifier
 from tests.office import Office
+from tests.story import in_force
 from worker import worker
 
 

@@ -8,11 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 
 from deploy.patients import bundle
-from infra.catalog import in_force
 from infra.settings import Settings
 from infra.tables import CommandRow
 from tests.office import Office
-from tests.story import referral
+from tests.story import in_force, referral
 from worker import worker
 
 
@@ -114,6 +113,11 @@ async def test_respond_async_is_queued_and_its_late_refusal_can_be_asked_for(off
     await office.until(decided)
     found = (await office.get("cm-anna", answer.headers["Location"])).json()
     assert found["outcome"]["error"] == "ConsentMissing"
+    keyed = {"Prefer": "respond-async", "Idempotency_Key": "later-1"}
+    note = f"/cases/{case_id}/commands/add-note"
+    assert (await office.post("cm-anna", note, {"text": "one"}, **keyed)).status_code == 202
+    clash = await office.post("cm-anna", note, {"text": "two"}, **keyed)
+    assert (clash.status_code, clash.json()["code"]) == (422, "KeyReused")
     nothing = await office.get("cm-anna", f"/cases/{case_id}/commands/nosuchcommand")
     assert (nothing.status_code, nothing.json()["code"]) == (404, "UnknownCommandId")
 
@@ -132,6 +136,8 @@ async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_reco
     assert (queued.status_code, queued.json()["status"]) == (202, "queued")
     again = await office.post("cm-anna", path, {"text": "while away"}, Idempotency_Key="away-1")
     assert again.json()["command_id"] == queued.json()["command_id"]
+    other = await office.post("cm-anna", path, {"text": "another"}, Idempotency_Key="away-1")
+    assert (other.status_code, other.json()["code"]) == (422, "KeyReused")
     read = (await office.get("cm-anna", f"/cases/{case_id}")).json()
     assert read["source"] == "record"
     assert datetime.fromisoformat(read["as_of"]) <= datetime.fromisoformat(read["as_of"]).now().astimezone()
@@ -139,6 +145,9 @@ async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_reco
         "ehr-1", "/cases", {"program": "complex-care", "referral": referral(), "team": "north"}
     )
     assert opened.status_code == 202
+    waiting = f"/cases/{opened.json()['case_id']}/commands/{opened.json()['command_id']}"
+    asked = await office.get("ehr-1", waiting)
+    assert (asked.status_code, asked.json()["status"]) == (202, "queued")
     async with worker(client, settings, in_force(), engine):
 
         async def applied() -> bool:
@@ -171,7 +180,15 @@ async def test_pages_are_cut_by_key_and_a_foreign_cursor_is_refused(office: Offi
             more = {"cursor": page["next"]}
         assert len(seen) == 5
         assert set(seen) == opened
-    for cursor in ("nonsense", "WzFd", "WyJhIl0=", "ImFiYyI=", "eyJhIjoxfQ=="):
+    for cursor in (
+        "nonsense",
+        "WzFd",
+        "WyJhIl0=",
+        "ImFiYyI=",
+        "eyJhIjoxfQ==",
+        "WyJcdWQ4MDAiLCAiYSJd",
+        "WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzIzOjU5IiwgImEiXQ==",
+    ):
         answer = await office.get("cm-anna", "/cases", cursor=cursor)
         assert (answer.status_code, answer.json()["code"]) == (422, "Malformed")
 
@@ -199,6 +216,11 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
     dead["entry"][0]["resource"]["deceasedDateTime"] = "2021-04-01T10:00:00+02:15"
     answer = await office.post("ehr-1", path, dead)
     assert (answer.status_code, answer.json()["code"]) == (409, "PatientDeceased")
+    young = bundle(7)
+    young["entry"][0]["resource"]["birthDate"] = "2015"
+    assert (await office.post("ehr-1", path, young)).json()["missing"] == [
+        "Patient.birthDate: a year or a month alone"
+    ]
     for nothing in ({}, {"resourceType": "Patient"}, {"resourceType": "Bundle", "entry": []}):
         assert (await office.post("ehr-1", path, nothing)).status_code == 422
     assert (await office.get("dir-1", "/cases")).json()["items"] == []

@@ -161,7 +161,11 @@ async def test_a_body_past_the_limit_is_413(office: Office) -> None:
 
     headers = {**office.sign_in("cm-anna"), "Content-Type": "application/json"}
     assert (await office.http.post(path, content=chunks(), headers=headers)).status_code == 413
-    bundle = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient"}}], "x": "y" * 100_000}
+    bundle = {
+        "resourceType": "Bundle",
+        "entry": [{"resource": {"resourceType": "Patient", "id": "p1"}}],
+        "x": "y" * 100_000,
+    }
     answer = await office.post("ehr-1", "/referrals/fhir?program=complex-care&team=north", bundle)
     assert answer.status_code == 201
     bundle["x"] = "y" * (17 * 1024 * 1024)

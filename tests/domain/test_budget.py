@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from domain.budget import Budget, Unit, add_months, counts_from, deadline, earlier, held_between, last_second
-from infra.catalog import in_force
-from tests.story import MONDAY
+from tests.story import MONDAY, in_force
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOT_DEADLINES = {"CCM minutes", "CCM month boundary", "Medicaid TCM institutional transition"}

@@ -139,7 +139,8 @@ def test_where_nobody_is_found_the_next_rung_is_told_and_the_vacancy_is_on_recor
 
 def test_with_nobody_at_all_the_climb_is_still_on_record() -> None:
     """An empty directory tells nobody and says so; the escalation stays in the list."""
-    story = Story(staff=Directory(known=False)).followed_up("high")
+    story = Story().followed_up("high")
+    story.staff = Directory()
     story.wait(days=14)
     last = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed"][-1]
     assert last["told"] == []  # type: ignore[index,call-overload]
@@ -217,3 +218,9 @@ def test_a_member_named_as_supervisor_is_told_before_the_teams() -> None:
     assert staff.find(Rank.SUPERVISOR, "cm-anna", "north", MONDAY) == ("sup-1",)
     assert staff.find(Rank.SUPERVISOR, "nobody", "north", MONDAY) == ("sup-1", "sup-9")
     assert staff.find(Rank.DIRECTOR, "cm-anna", "north", MONDAY) == ("dir-1",)
+    under_senior = tuple(m.changed(supervisor="senior-1") if m.subject == "cm-anna" else m for m in STAFF.members)
+    line = Directory(members=under_senior)
+    assert line.find(Rank.SUPERVISOR, "cm-anna", "north", MONDAY) == ("sup-1",)
+    assert line.find(Rank.DIRECTOR, "cm-anna", "north", MONDAY) == ("dir-1",)
+    ring = Directory(members=(StaffMember(subject="a", role=Role.CASE_MANAGER, supervisor="a"),))
+    assert ring.find(Rank.SUPERVISOR, "a", None, MONDAY) == ()

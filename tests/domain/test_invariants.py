@@ -28,8 +28,8 @@ class AnyCase(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.story.wait(seconds=seconds)
 
-    @rule(again=st.booleans())
-    def consent(self, again: bool) -> None:
+    @rule()
+    def consent(self) -> None:
         self.send("record-consent", form="verbal")
 
     @rule()
@@ -119,6 +119,17 @@ class AnyCase(RuleBasedStateMachine):
         assert wake_at(case) is not None or escalated
 
     @invariant()
+    def without_consent_nothing_that_needs_it_runs(self) -> None:
+        """No promised contact, no task at work; somebody is asked to decide."""
+        case = self.story.known
+        if case.closed or case.consent is None or case.consent.in_force:
+            return
+        kinds = [c.kind for c in case.running]
+        assert "contact" not in kinds
+        assert "consent-decision" in kinds
+        assert all(task.status == "on-hold" for task in case.open_tasks)
+
+    @invariant()
     def closed_means_nothing_open(self) -> None:
         case = self.story.known
         if case.closed:
@@ -132,7 +143,7 @@ class AnyCase(RuleBasedStateMachine):
             clock = case.clock(task.clock_id)
             assert clock is not None
             assert not clock.settled
-        from infra.catalog import in_force
+        from tests.story import in_force
 
         working = in_force().calendar("every-day")
         assert all(c.due_at == c.derived_due(working) for c in case.running if not c.pause)

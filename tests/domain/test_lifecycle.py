@@ -204,7 +204,7 @@ def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
     """If-Match, kept by the case itself."""
     from domain.command import Envelope, Moment
     from domain.decide import decide
-    from infra.catalog import in_force
+    from tests.story import in_force
 
     story = Story().accepted()
     late = Envelope(
@@ -212,3 +212,28 @@ def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
     )
     decision = decide(late, story.case, Moment(story.now, in_force(), story.staff))
     assert decision.outcome.error == "CaseChanged"
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "bell\x07", "\ud800", " ", "x" * 4001])
+def test_text_that_a_database_or_a_terminal_cannot_hold_is_refused(text: str) -> None:
+    """PostgreSQL stores no NUL: one such note would have kept a case off the record for ever."""
+    assert Story().accepted().refused("add-note", text=text) == "UnreadableCommand"
+    Story().accepted().do("add-note", text="two lines\nand a tab\t, Žofia 漢字 🙂")
+
+
+def test_a_case_whose_programme_version_is_gone_is_a_fault_of_ours_not_a_refusal() -> None:
+    """Its commands are set aside until the file is back; nobody is told that the request was wrong."""
+    from domain.command import Envelope, Moment
+    from domain.decide import decide
+    from domain.rulebook import ProgramMissing, Rulebook
+
+    story = Story().accepted()
+    empty = Rulebook(programs=(), calendars=())
+    envelope = Envelope(
+        command_id="x",
+        kind="record-assessment",
+        body={"sections": [{"name": "health-status", "assessed_on": "2026-03-01", "findings": "x"}]},
+        actor=ANNA,
+    )
+    with pytest.raises(ProgramMissing):
+        decide(envelope, story.case, Moment(story.now, empty, story.staff))

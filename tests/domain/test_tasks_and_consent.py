@@ -47,7 +47,8 @@ def test_a_task_may_be_due_at_an_agreed_time_but_not_in_the_past_or_in_a_hundred
     assert clock is not None
     assert clock.due_at == at
     assert story.refused("add-task", task="follow-up-call", due_at="2020-01-01T00:00:00Z") == "DueInThePast"
-    assert story.refused("add-task", task="follow-up-call", due_at="9999-01-01T00:00:00Z") == "DueInThePast"
+    assert story.refused("add-task", task="follow-up-call", due_at="2150-01-01T00:00:00Z") == "DueInThePast"
+    assert story.refused("add-task", task="follow-up-call", due_at="9999-01-01T00:00:00Z") == "UnreadableCommand"
     assert story.refused("add-task", task="juggling") == "UnknownTaskType"
 
 
@@ -181,3 +182,39 @@ def test_a_case_is_reassigned_to_somebody_the_directory_knows() -> None:
     story.do("reassign-case", owner="cm-ben", reason="leave")
     assert (story.known.owner, story.known.team, story.known.clocks) == ("cm-ben", "north", clocks)
     assert story.refused("reassign-case", owner="cm-ben", reason="x") == "AlreadyTheirs"
+
+
+def test_a_case_closed_after_a_withdrawal_is_reopened_with_the_decision_still_owed() -> None:
+    """Nothing that needs consent runs, and somebody is asked to decide."""
+    story = Story().followed_up("high")
+    story.do("withdraw-consent")
+    assert story.refused("report-significant-change", description="x") == "ConsentMissing"
+    story.do("close", reason="declined")
+    story.do("reopen-case", reason="changed her mind")
+    assert [c.kind for c in story.known.running if c.pause is None] == ["consent-decision"]
+    story.do("record-consent", form="verbal")
+    assert sorted(c.kind for c in story.known.running) == ["contact", "reassessment"]
+
+
+def test_a_reassessment_that_was_owed_is_owed_after_reopening() -> None:
+    """Closing and reopening does not make old sections new."""
+    story = Story().followed_up("high")
+    story.wait(days=3)
+    story.do("report-significant-change", description="stroke")
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert story.refused("set-risk-tier", tier="low", reasons=["x"]) == "AssessmentIncomplete"
+    [owed] = [c for c in story.known.running if c.kind == "reassessment"]
+    assert (owed.due_at - story.now).days == 14
+
+
+def test_a_pause_that_a_person_called_consent_withdrawn_is_a_pause_like_any_other() -> None:
+    """Recording consent resumes what waited for it, by what it is and not by what somebody wrote."""
+    story = Story().followed_up("high")
+    clock = next(c for c in story.known.running if c.kind == "reassessment")
+    until = (story.now + timedelta(days=30)).isoformat()
+    story.do("pause-clock", clock_id=clock.id, until=until, reason="consent withdrawn")
+    paused = story.known.clock(clock.id)
+    assert paused is not None
+    assert paused.pause is not None
+    assert paused.pause.until is not None

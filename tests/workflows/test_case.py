@@ -105,13 +105,15 @@ async def test_garbage_wrong_typed_and_unknown_signals_are_set_aside_and_the_cas
     await anna.handle.signal("submit_later", "not an envelope")
     await anna.handle.signal("submit_later", {"command_id": "x", "kind": 7})
     await anna.handle.signal("no_such_signal", "hello")
+    await anna.handle.signal("submit_later")
+    await anna.handle.signal("submit_later", args=[1, 2])
     await anna.do("add-note", text="still alive")
 
-    async def three() -> bool:
-        return (await anna.case()).quarantined == 3
+    async def all_set_aside() -> bool:
+        return (await anna.case()).quarantined == 5
 
-    await anna.until(three)
-    assert sum(row.kind == "message-unreadable" for row in await anna.timeline()) == 3
+    await anna.until(all_set_aside)
+    assert sum(row.kind == "message-unreadable" for row in await anna.timeline()) == 5
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

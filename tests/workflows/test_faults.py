@@ -5,16 +5,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import select
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.testing import WorkflowEnvironment
 
 from domain.command import Draft
 from domain.contacts import AddNote
 from domain.tick import Tick
 from infra.settings import Settings
+from infra.tables import CommandRow
 from tests.desk import Desk
+from tests.story import in_force
+from worker import worker
+from workflows import messages
 
 Opener = Callable[..., Desk]
 ROOT = Path(__file__).parents[2]
@@ -96,8 +104,40 @@ async def test_while_the_database_is_away_commands_go_on_and_it_is_caught_up_wit
     assert [row.seq for row in rows] == list(range(1, 9))
 
 
-async def test_a_case_does_not_end_before_its_last_event_is_recorded(desk: Opener, engine: AsyncEngine) -> None:
-    """Continue-as-new carries what the database does not have."""
+async def test_a_sealed_case_does_not_end_before_its_last_event_is_recorded(
+    desk: Opener, engine: AsyncEngine
+) -> None:
+    """The window is over while the database is away; what is sent then is still answered."""
+    anna = desk()
+    await anna.walk()
+    await anna.do("close", reason="moved")
+    async with engine.connect() as holder:
+        await holder.exec_driver_sql("SELECT 1")
+        passing = asyncio.create_task(anna.forward(days=32))  # time stands still while an activity is tried again
+
+        async def sealed() -> bool:
+            return (await anna.case()).sealed
+
+        await anna.until(sealed)
+        assert (await anna.handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        assert await anna.refused("add-note", text="too late") == "CaseSealed"
+        late = anna.envelope("add-note", text="too late, by signal")
+        await anna.handle.signal(messages.SUBMIT_LATER, late)
+        await holder.rollback()
+
+    async def over() -> bool:
+        return (await anna.handle.describe()).status is WorkflowExecutionStatus.COMPLETED
+
+    await anna.until(over, seconds=40)
+    await passing
+    assert (await anna.timeline())[-1].kind == "case-sealed"
+    async with engine.connect() as connection:
+        kept = (await connection.execute(select(CommandRow).where(CommandRow.command_id == late.command_id))).one()
+    assert kept.status == "refused"
+
+
+async def test_a_new_run_carries_what_the_database_does_not_have(desk: Opener, engine: AsyncEngine) -> None:
+    """Continue-as-new in the middle of an outage loses nothing."""
     anna = desk(history_events=20)
     await anna.open()
     async with engine.connect() as holder:
@@ -118,7 +158,6 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_does_nothing_tw
 ) -> None:
     """kill -9 while commands arrive; callers repeat under the same id until they are answered."""
     from temporalio.client import Client
-    from temporalio.testing import WorkflowEnvironment
 
     from infra import temporal
     from infra.encryption import load_keys
@@ -141,18 +180,18 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_does_nothing_tw
             sys.executable, "worker.py", cwd=ROOT, env=variables, stdout=quiet, stderr=quiet
         )
 
-    worker = await start()
+    running = await start()
     try:
         await anna.open()
         sent = 0
-        for _ in range(3):
+        for _ in range(2):
             notes = [anna.envelope("add-note", text=f"note {sent + n}") for n in range(10)]
             sent += 10
             answers = [asyncio.create_task(anna.update(note)) for note in notes]
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-            worker.send_signal(signal.SIGKILL)
-            await worker.wait()
-            worker = await start()
+            running.send_signal(signal.SIGKILL)
+            await running.wait()
+            running = await start()
             assert {a.status for a in await asyncio.gather(*answers)} == {"applied"}
 
         async def all_recorded() -> bool:
@@ -163,6 +202,75 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_does_nothing_tw
         texts = [row.data["text"] for row in rows if row.kind == "note-added"]
         assert sorted(texts) == sorted(f"note {n}" for n in range(sent))
     finally:
-        if worker.returncode is None:
-            worker.kill()
-            await worker.wait()
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
+    desk: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After sixty faults as after six: the delay has a ceiling, and the case answers all the while."""
+    anna = desk(program="demo", tick_faults=60)
+    await anna.walk()
+
+    def broken(self: Tick, draft: Draft) -> None:
+        raise Bug
+
+    monkeypatch.setattr(Tick, "decide", broken)
+    await anna.forward(minutes=130)
+    await anna.do("add-note", text="still here")
+    monkeypatch.undo()
+    await anna.forward(minutes=70)
+
+    async def noticed() -> bool:
+        return any(row.kind == "clock-missed" for row in await anna.timeline())
+
+    await anna.until(noticed)
+
+
+async def test_a_rung_waits_until_the_directory_can_be_read(desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rung climbed while nobody can be found would tell nobody, for ever."""
+    anna = desk(program="demo")
+    await anna.walk()
+
+    async def away(*_: object) -> object:
+        raise OSError("the database is away")
+
+    monkeypatch.setattr("activities.decide.directory", away)
+    await anna.forward(minutes=5)
+    assert not [row for row in await anna.timeline() if row.kind == "rung-climbed"]
+    assert (await anna.case()).quarantined == 0
+    monkeypatch.undo()
+    await anna.forward(minutes=10)
+
+    async def climbed() -> bool:
+        return any(row.kind == "rung-climbed" for row in await anna.timeline())
+
+    await anna.until(climbed)
+
+
+async def test_what_is_overdue_is_noticed_before_a_late_command_settles_it(
+    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
+) -> None:
+    """Workers away past a deadline, a completion waiting for them: first the miss, then kept late."""
+    anna = Desk(environment, settings, engine)
+    async with worker(environment.client, settings, in_force(), engine):
+        await anna.walk()
+        due = datetime.now(UTC) + timedelta(seconds=4)
+        added = await anna.do("add-task", task="follow-up-call", due_at=due.isoformat())
+    task_id = added.created[0]
+    await anna.handle.signal(messages.SUBMIT_LATER, anna.envelope("complete-task", task_id=task_id))
+
+    async def overdue() -> bool:
+        return datetime.now(UTC) > due + timedelta(seconds=1)
+
+    await anna.until(overdue)
+    async with worker(environment.client, settings, in_force(), engine):
+
+        async def completed() -> bool:
+            return sum(row.kind == "task-completed" for row in await anna.timeline()) == 2
+
+        await anna.until(completed)
+    kinds = [row.kind for row in await anna.timeline()][-6:]
+    assert kinds.index("clock-missed") < kinds.index("clock-kept")

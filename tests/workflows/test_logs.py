@@ -13,9 +13,9 @@ from temporalio.worker import Worker
 from activities.decide import Deciding
 from activities.record import Recording
 from infra import logs
-from infra.catalog import in_force
 from infra.settings import Settings
 from tests.desk import Desk
+from tests.story import in_force
 from workflows.case import CaseWorkflow
 
 

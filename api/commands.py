@@ -71,6 +71,15 @@ for _command in FROM_PEOPLE:
     )
 
 
+@router.post("/cases/{case_id}/commands/{kind}", include_in_schema=False)
+async def unknown_command(case_id: CaseId, kind: str, who: PrincipalDep) -> CommandResult:
+    """Any other kind is refused by name, with those that there are."""
+    kinds = [command.kind for command in FROM_PEOPLE]
+    raise Refusal(
+        404, "UnknownCommand", "there is no such command; `missing` lists those there are", missing=kinds
+    )
+
+
 @router.get("/cases/{case_id}/commands/{command_id}", responses=responses(401, 404, 503))
 async def read_command(
     case_id: CaseId, command_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response

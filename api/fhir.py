@@ -49,9 +49,19 @@ def read(bundle: Any, as_of: date) -> tuple[Patient, str]:
     patients = [r for r in resources if r.get_resource_type() == "Patient"]
     if len(patients) != 1:
         raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}")
+    strangers = {_subject(r) for r in resources} - {None, f"Patient/{patients[0].id}"}
+    if strangers:
+        raise UnreadableBundle("a resource is about another patient", ("subject: not the bundle's patient",))
     if not patients[0].id:
         raise UnreadableBundle("the patient needs an id to be told from others", ("Patient.id: required",))
     return _patient(patients[0], resources, as_of), _reason(resources)
+
+
+def _subject(resource: Any) -> str | None:
+    """Whom a resource names as its patient, where it says so by id (`urn:` links lie within the bundle)."""
+    subject = getattr(resource, "subject", None)
+    reference = str(subject.reference or "") if subject is not None else ""
+    return reference if reference.startswith("Patient/") else None
 
 
 def _patient(patient: Any, resources: list[Any], as_of: date) -> Patient:

@@ -12,7 +12,8 @@ from sqlmodel import col, select
 from temporalio.service import RPCError
 
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.system import PrincipalDep, System, SystemDep
+from api.system import PrincipalDep, System, SystemDep, require_role
+from domain.values import Role
 from infra.tables import CaseRow, ClockRow
 
 router = APIRouter(tags=["operations"], max_body_size=BODY_LIMIT)
@@ -36,12 +37,13 @@ async def healthz(parts: SystemDep, response: Response) -> Health:
     return Health(status=well, record=record, engine=engine)
 
 
-@router.get("/metrics", responses=responses(401, 503))
+@router.get("/metrics", responses=responses(401, 403, 503))
 async def metrics(parts: SystemDep, who: PrincipalDep) -> Response:
-    """Counts of ours and of Temporal's SDK in this process, as Prometheus reads them.
+    """Counts of ours and of Temporal's SDK in this process, over all tenants, for a director or an auditor.
 
     The worker serves its own at `CASELOOM_METRICS_ADDRESS`: commands by outcome, clocks missed, record lag.
     """
+    require_role(who, Role.DIRECTOR, Role.AUDITOR)
     await _measure(parts)
     try:
         async with httpx2.AsyncClient() as http:

@@ -46,7 +46,7 @@ class Principal(BaseModel):
     sub: Opaque
     role: Role
     teams: tuple[Slug, ...] = ()
-    tenant: Slug = "local"
+    tenant: Slug
 
     @property
     def actor(self) -> Actor:

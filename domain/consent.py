@@ -14,6 +14,11 @@ from domain.tasks import hold_for_consent, resume_after_consent
 from domain.values import Rejected, Text
 
 WITHDRAWN = "consent withdrawn"
+STAGE_NEEDS = {
+    Stage.ASSESSMENT: NeedsConsent.ASSESSMENT,
+    Stage.PLANNING: NeedsConsent.PLANNING,
+    Stage.IMPLEMENTATION: NeedsConsent.TASKS,
+}
 
 
 class AlreadyConsented(Rejected):
@@ -59,11 +64,7 @@ def _covered(clock: Clock, draft: Draft) -> bool:
     covers, stage = draft.program.consent.covers, draft.case.stage
     if clock.kind is ClockKind.REASSESSMENT:
         return NeedsConsent.ASSESSMENT in covers
-    if clock.kind is ClockKind.STAGE:
-        return (stage is Stage.ASSESSMENT and NeedsConsent.ASSESSMENT in covers) or (
-            stage is Stage.PLANNING and NeedsConsent.PLANNING in covers
-        )
-    return False
+    return clock.kind is ClockKind.STAGE and STAGE_NEEDS.get(stage) in covers
 
 
 class RecordConsent(Command):

@@ -1,5 +1,6 @@
 """Tasks: the work that an intervention, or the day, asks for. Every task is a promise and has its clock."""
 
+import math
 from datetime import datetime
 from typing import ClassVar
 
@@ -178,7 +179,7 @@ class AddTask(Command):
         if self.due_at is not None:
             if self.due_at <= draft.now:
                 draft.refuse(DueInThePast, "give a time after now")
-            seconds = int((self.due_at - draft.now).total_seconds())
+            seconds = math.ceil((self.due_at - draft.now).total_seconds())
             within = _seconds(draft, seconds)
         add_task(draft, self.task, self.title, self.assignee, within)
 

@@ -216,6 +216,9 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
     dead["entry"][0]["resource"]["deceasedDateTime"] = "2021-04-01T10:00:00+02:15"
     answer = await office.post("ehr-1", path, dead)
     assert (answer.status_code, answer.json()["code"]) == (409, "PatientDeceased")
+    mixed = bundle(7)
+    mixed["entry"][1]["resource"]["subject"]["reference"] = "Patient/somebody-else"
+    assert (await office.post("ehr-1", path, mixed)).json()["code"] == "UnreadableBundle"
     young = bundle(7)
     young["entry"][0]["resource"]["birthDate"] = "2015"
     assert (await office.post("ehr-1", path, young)).json()["missing"] == [

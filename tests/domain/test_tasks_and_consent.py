@@ -135,7 +135,7 @@ def test_withdrawn_consent_stops_what_needs_it_and_somebody_must_decide() -> Non
     story.do("withdraw-consent", reason="wants no calls")
     assert [t.status for t in story.known.open_tasks] == ["on-hold"]
     running = {c.kind: c for c in story.known.running if c.pause is None}
-    assert set(running) == {"stage", "consent-decision"}
+    assert set(running) == {"consent-decision"}
     task = story.known.open_tasks[0]
     for kind, body in (
         ("complete-task", {"task_id": task.id}),

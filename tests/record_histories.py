@@ -50,7 +50,7 @@ async def climbing(desk: Desk) -> None:
 
 
 async def many_runs(desk: Desk) -> None:
-    """Continue-as-new under updates and signals; the last run is kept."""
+    """Continue-as-new under updates and signals; the first run is kept, to its end."""
     await desk.open()
     for n in range(12):
         note = desk.envelope("add-note", text=f"note {n}")
@@ -109,7 +109,8 @@ async def main() -> None:
             desk = Desk(environment, settings, engine, history_events=events)
             await play(desk)
             await asyncio.sleep(1)  # let the last workflow task be written
-            history = await desk.handle.fetch_history()
+            first = environment.client.get_workflow_handle(desk.id, run_id=desk.first_run)
+            history = await first.fetch_history()
             packed = gzip.compress(history.to_json().encode(), mtime=0)
             (FOLDER / f"{name}.json.gz").write_bytes(packed)
             print(f"{name}: {len(history.events)} events, {len(packed) // 1024} KiB")

@@ -227,6 +227,8 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
         return any(row.kind == "clock-missed" for row in await anna.timeline())
 
     await anna.until(noticed)
+    kinds = [row.kind for row in await anna.timeline()]
+    assert kinds.index("note-added") < kinds.index("clock-missed")
 
 
 async def test_a_rung_waits_until_the_directory_can_be_read(desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

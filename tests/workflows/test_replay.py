@@ -41,9 +41,10 @@ async def test_everything_of_ours_is_passed_through_the_sandbox(client: Client) 
     restrictions = SandboxRestrictions.default.with_import_notification_policy(
         SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
     )
-    Worker(
+    checked = Worker(  # building it loads the workflow into the sandbox, which raises for what is not passed
         client,
         task_queue="sandbox-check",
         workflows=[CaseWorkflow],
         workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
     )
+    assert not checked.is_running

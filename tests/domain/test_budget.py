@@ -118,7 +118,7 @@ def test_a_budget_is_written_in_words_and_a_wrong_one_says_how() -> None:
     pause=st.tuples(st.integers(0, 5000), st.integers(0, 60_000)),
     zone=st.sampled_from(sorted(available_timezones())),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_pause_never_brings_a_deadline_nearer_and_resuming_at_once_leaves_it(
     start: datetime, amount: int, unit: Unit, pause: tuple[int, int], zone: str
 ) -> None:

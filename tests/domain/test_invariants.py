@@ -157,5 +157,5 @@ class AnyCase(RuleBasedStateMachine):
         assert page.case is not None
 
 
-AnyCase.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+AnyCase.TestCase.settings = settings(max_examples=10, stateful_step_count=35, deadline=None)
 TestAnyCase = AnyCase.TestCase

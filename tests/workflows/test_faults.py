@@ -212,7 +212,7 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
 ) -> None:
     """After sixty faults as after six: the delay has a ceiling, and the case answers all the while."""
     anna = desk(program="demo", tick_faults=60)
-    await anna.walk()
+    await anna.walk(tier="low")
 
     def broken(self: Tick, draft: Draft) -> None:
         raise Bug
@@ -234,13 +234,13 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
 async def test_a_rung_waits_until_the_directory_can_be_read(desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rung climbed while nobody can be found would tell nobody, for ever."""
     anna = desk(program="demo")
-    await anna.walk()
+    await anna.walk(tier="moderate")
 
     async def away(*_: object) -> object:
         raise OSError("the database is away")
 
     monkeypatch.setattr("activities.decide.directory", away)
-    await anna.forward(minutes=5)
+    await anna.forward(minutes=12)
     assert not [row for row in await anna.timeline() if row.kind == "rung-climbed"]
     assert (await anna.case()).quarantined == 0
     monkeypatch.undo()

@@ -69,12 +69,13 @@ class CaseWorkflow:
     @workflow.run
     async def run(self, life: Life) -> None:
         self._catch_up_if_behind()
-        while not self._done():
+        while not (self._done() and workflow.all_handlers_finished()):
             await self._wait()
             await self._turn()
             if self._too_long():
                 await self._go_on_as_new()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+            if self._done():  # what comes while the last callers are answered is taken as well
+                await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=messages.SUBMIT, unfinished_policy=HandlerUnfinishedPolicy.ABANDON)
     async def submit(self, envelope: Envelope) -> Outcome:

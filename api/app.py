@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import cases, commands, health, lists, problems, programs, referrals, staff
+from api import cases, commands, health, instruments, lists, problems, programs, referrals, staff
 from api.system import System
 from infra import catalog, database, logs, temporal
 from infra.loopback import free_port
@@ -57,7 +57,7 @@ def build() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(application)
-    for room in (cases, commands, referrals, lists, staff, programs, health):
+    for room in (cases, commands, referrals, lists, staff, programs, instruments, health):
         application.include_router(room.router)
     return application
 

@@ -1,12 +1,17 @@
 """The rules in force: programmes in all their versions, and calendars. Read from `catalog/` by infra."""
 
 from domain.calendar import WorkingCalendar
+from domain.instrument import Instrument
 from domain.program import Program
 from domain.values import Invalid, Value
 
 
 class UnknownProgram(Invalid):
     """The catalogue has no programme of this name."""
+
+
+class UnknownInstrument(Invalid):
+    """The catalogue has no instrument of this name and version."""
 
 
 class ProgramMissing(Exception):
@@ -16,6 +21,7 @@ class ProgramMissing(Exception):
 class Rulebook(Value):
     programs: tuple[Program, ...]
     calendars: tuple[WorkingCalendar, ...]
+    instruments: tuple[Instrument, ...] = ()
 
     def program(self, name: str, version: int) -> Program:
         """The version that a case runs under. Raises `ProgramMissing`."""
@@ -35,3 +41,10 @@ class Rulebook(Value):
     def calendar(self, name: str) -> WorkingCalendar:
         """A calendar by name. The catalogue was refused on load if a programme names one that is not there."""
         return next(calendar for calendar in self.calendars if calendar.name == name)
+
+    def instrument(self, name: str, version: str) -> Instrument:
+        """One version of an instrument. Raises `UnknownInstrument`, naming those there are."""
+        for instrument in self.instruments:
+            if (instrument.name, instrument.version) == (name, version):
+                return instrument
+        raise UnknownInstrument(f"choose one of: {', '.join(f'{i.name} {i.version}' for i in self.instruments)}")

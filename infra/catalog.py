@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from domain.calendar import WorkingCalendar
+from domain.instrument import Instrument
 from domain.program import Program
 from domain.rulebook import Rulebook
 from domain.values import Slug, Value
@@ -65,6 +66,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
     faults: list[str] = []
     calendars = [f.calendar() for f in _read(folder / "calendars", CalendarFile, faults)]
     programs = list(_read(folder / "programs", Program, faults))
+    instruments = list(_read(folder / "instruments", Instrument, faults))
     known = {calendar.name for calendar in calendars}
     for program in programs:
         faults += [
@@ -74,7 +76,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
         ]
     if faults:
         raise CatalogError("\n".join(faults))
-    return Rulebook(programs=tuple(programs), calendars=tuple(calendars))
+    return Rulebook(programs=tuple(programs), calendars=tuple(calendars), instruments=tuple(instruments))
 
 
 def _calendars_of(program: Program) -> Iterator[tuple[str, str]]:
@@ -115,7 +117,9 @@ def _parse(path: Path, model: type[Model]) -> Model:
 
 
 def _check_name(path: Path, value: BaseModel) -> None:
-    stem = f"{value.program}-{value.version}" if isinstance(value, Program) else getattr(value, "name", "")
+    name = getattr(value, "program", None) or getattr(value, "name", "")
+    version = getattr(value, "version", None)
+    stem = name if version is None else f"{name}-{version}"
     if path.stem != stem:
         raise CatalogError(f"{path.name}:1: file: name the file {stem}.yaml after what it holds")
 
@@ -161,6 +165,8 @@ def main() -> int:
             f"{program.program} version {program.version}: {len(program.policies())} clocks "
             f"({open_numbers} with an unverified number), {len(program.ladders)} ladders\n"
         )
+    for instrument in rulebook.instruments:
+        sys.stdout.write(f"instrument {instrument.name} {instrument.version}: {len(instrument.items)} items\n")
     for calendar in rulebook.calendars:
         sys.stdout.write(f"calendar {calendar.name}: {len(calendar.holidays)} days off listed\n")
     return 0

@@ -1,0 +1,343 @@
+"""Instruments: questionnaires and indices as data, in one small scoring language.
+
+An item turns its answer into points (by a list of answers, a table of numbers, or as it stands); groups add
+items up and may turn the sum into points again; the total is their sum or the highest of them; bands name
+ranges of the total. What is missing is never taken for low: without an item there is no total
+(docs/decisions/0007).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from domain.values import Invalid, Line, Slug, Text, Value
+
+Answer = StrictBool | StrictInt | StrictFloat | StrictStr
+Answers = Mapping[str, Answer]
+
+
+class UnknownItem(Invalid):
+    """The instrument has no item of this key; the refusal lists those it has."""
+
+
+class AnswerOutOfRange(Invalid):
+    """An answer that the instrument does not have; the refusal says which items and what they take."""
+
+
+class When(Value):
+    """A condition on the answer of another item or attribute: one of `values`."""
+
+    item: Slug
+    values: tuple[Line, ...] = Field(min_length=1)
+
+    def holds(self, answers: Answers) -> bool:
+        return self.item in answers and said(answers[self.item]) in self.values
+
+
+class Step(Value):
+    """One row of a table of numbers: up to and including `upto`, or below `below`; the last row has neither."""
+
+    points: int
+    upto: float | None = None
+    below: float | None = None
+
+    def takes(self, number: float) -> bool:
+        return (self.upto is None or number <= self.upto) and (self.below is None or number < self.below)
+
+
+class Table(Value):
+    """Numbers to points; the first row that takes the number. `when` chooses between tables of one item."""
+
+    when: tuple[When, ...] = ()
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+    def points(self, number: float) -> int:
+        return next(step.points for step in self.steps if step.takes(number))
+
+    @model_validator(mode="after")
+    def _ends_open(self) -> Self:
+        if self.steps[-1].upto is not None or self.steps[-1].below is not None:
+            raise ValueError("the last row takes all that is left: give it neither upto nor below")
+        return self
+
+
+class Item(Value):
+    """One question. Exactly one of `answers`, `table` or a plain range `low` to `high` says what it takes.
+
+    `title` is our own short name for it. `text` is the published wording, where its licence allows it.
+    `codes` are prefixes of ICD-10 codes, without the dot, that answer it with yes.
+    """
+
+    key: Slug
+    title: Line
+    text: Text | None = None
+    answers: dict[str, int] = {}
+    tables: tuple[Table, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    whole: bool = True
+    group: Slug | None = None
+    asked: tuple[When, ...] = ()
+    codes: tuple[Line, ...] = ()
+    optional: bool = False
+    scored: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_answer(self) -> Self:
+        if bool(self.answers) == (self.low is not None and self.high is not None):
+            raise ValueError("give either answers with their points, or a range low to high")
+        return self
+
+    def accepts(self, answer: Answer) -> bool:
+        if self.answers:
+            return said(answer) in self.answers
+        if isinstance(answer, bool | str) or (self.whole and answer != int(answer)):
+            return False
+        return (self.low or 0) <= answer <= (self.high or 0)
+
+    @property
+    def takes(self) -> str:
+        """What an answer may be, in words."""
+        kind = "a whole number" if self.whole else "a number"
+        return " or ".join(self.answers) if self.answers else f"{kind} from {self.low:g} to {self.high:g}"
+
+    def points(self, answer: Answer, answers: Answers) -> int:
+        """The points of an answer that the item accepts."""
+        if self.answers:
+            return self.answers[said(answer)]
+        for table in self.tables:
+            if all(when.holds(answers) for when in table.when):
+                return table.points(float(answer))
+        return int(answer)
+
+
+class Group(Value):
+    """Items that count together: their sum, or the points that `table` gives to the sum."""
+
+    name: Slug
+    title: Line
+    table: Table | None = None
+
+
+class Rule(StrEnum):
+    SUM = "sum"
+    HIGHEST = "highest"
+
+
+class Band(Value):
+    """A named range of the total, both ends included."""
+
+    name: Slug
+    low: int
+    high: int
+    when: tuple[When, ...] = ()
+    if_alert: Slug | None = None
+    positive: bool = False
+
+
+class Trigger(Value):
+    """When an alert is raised, whatever the total is: an item's, a group's, any item's or the total's points."""
+
+    at_least: int
+    item: Slug | None = None
+    group: Slug | None = None
+    of: Literal["item", "group", "any-item", "total"] = "item"
+
+
+class Alert(Value):
+    """Something that must not wait for the total. `name` is what a programme answers to."""
+
+    name: Slug
+    title: Line
+    any_of: tuple[Trigger, ...] = Field(min_length=1)
+
+
+class Change(Value):
+    """What counts as better: the instrument's published change, response and remission.
+
+    `minimal` in points; `response` as a share lost of the baseline; `remission_below` a total.
+    """
+
+    minimal: int | None = None
+    response: float | None = None
+    remission_below: int | None = None
+    source: Text
+
+
+class Prognosis(Value):
+    """A share that follows from the total: base ^ (e ^ (factor x total)). Given when item `needs` is answered."""
+
+    title: Line
+    base: float = Field(gt=0, lt=1)
+    factor: float
+    needs: Slug | None = None
+
+    def of(self, total: int) -> float:
+        return float(self.base ** math.exp(self.factor * total))
+
+
+class Instrument(Value):
+    """One version of one instrument, as its file in `catalog/instruments/` has it."""
+
+    name: Slug
+    version: Slug
+    title: Line
+    source: Text
+    licence: Text
+    wording: Literal["shipped", "keys only"]
+    verified: bool = True
+    attributes: tuple[Item, ...] = ()
+    items: tuple[Item, ...] = Field(min_length=1)
+    groups: tuple[Group, ...] = ()
+    suppresses: dict[Slug, tuple[Slug, ...]] = {}
+    rule: Rule = Rule.SUM
+    bands: tuple[Band, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    higher_is_better: bool = False
+    change: Change | None = None
+    prognosis: Prognosis | None = None
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        keys = [item.key for item in (*self.attributes, *self.items)]
+        groups = {group.name for group in self.groups}
+        if len(keys) != len(set(keys)):
+            raise ValueError("an item key is given twice")
+        used = {item.group for item in self.items if item.group}
+        if used != groups:
+            raise ValueError(f"groups of the items and groups listed differ: {sorted(used ^ groups)}")
+        for alert in self.alerts:
+            if any((t.item or keys[0]) not in keys or (t.group and t.group not in groups) for t in alert.any_of):
+                raise ValueError(f"alert {alert.name} looks at an item or group that is not there")
+        if any(self.wording != "shipped" and item.text for item in self.items):
+            raise ValueError("its licence does not let the wording be shipped: leave text out")
+        return self
+
+    @property
+    def maximum(self) -> int:
+        """The highest total, where every item is answered and groups do not turn their sums into points."""
+        return sum(max((*item.answers.values(), int(item.high or 0))) for item in self.items if item.scored)
+
+
+class Result(Value):
+    """What an instrument says of a set of answers. `missing` items mean that there is no total."""
+
+    instrument: Slug
+    version: Slug
+    status: Literal["scored", "cannot-score"]
+    total: int | None = None
+    band: Slug | None = None
+    positive: bool = False
+    points: dict[Slug, int] = {}
+    groups: dict[Slug, int] = {}
+    alerts: tuple[Slug, ...] = ()
+    missing: tuple[Slug, ...] = ()
+    prognosis: float | None = None
+
+
+def said(answer: Answer) -> str:
+    """An answer in the catalogue's words: yes and no for booleans, numbers without an idle fraction."""
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
+    return f"{answer:g}" if isinstance(answer, int | float) else answer
+
+
+def score(instrument: Instrument, answers: Answers) -> Result:
+    """Score a set of answers. Raises `UnknownItem`, `AnswerOutOfRange`; what is missing is in the result."""
+    _check(instrument, answers)
+    points = {i.key: i.points(answers[i.key], answers) for i in instrument.items if i.key in answers and i.scored}
+    for stronger, weaker in instrument.suppresses.items():
+        if points.get(stronger):
+            points |= dict.fromkeys((key for key in weaker if key in points), 0)
+    groups = _groups(instrument, points)
+    missing = tuple(item.key for item in instrument.items if _is_missing(item, answers))
+    total = None if missing else _total(instrument, points, groups)
+    alerts = _alerts(instrument, points, groups, total)
+    band = _band(instrument, total, answers, alerts)
+    return Result(
+        instrument=instrument.name,
+        version=instrument.version,
+        status="cannot-score" if missing else "scored",
+        total=total,
+        band=band.name if band else None,
+        positive=band is not None and band.positive,
+        points=points,
+        groups=groups,
+        alerts=alerts,
+        missing=missing,
+        prognosis=_prognosis(instrument, total, answers),
+    )
+
+
+def _check(instrument: Instrument, answers: Answers) -> None:
+    items = {item.key: item for item in (*instrument.attributes, *instrument.items)}
+    unknown = sorted(set(answers) - set(items))
+    if unknown:
+        raise UnknownItem(f"{instrument.name} has: {', '.join(items)}", tuple(unknown))
+    wrong = [key for key, answer in answers.items() if not items[key].accepts(answer)]
+    if wrong:
+        what = tuple(f"{key}: {items[key].takes}" for key in wrong)
+        raise AnswerOutOfRange(f"an answer that {instrument.name} does not have", what)
+
+
+def _is_missing(item: Item, answers: Answers) -> bool:
+    if item.key in answers or item.optional:
+        return False
+    return all(when.item not in answers or when.holds(answers) for when in item.asked)
+
+
+def _groups(instrument: Instrument, points: Mapping[str, int]) -> dict[Slug, int]:
+    sums = {
+        group.name: sum(points.get(i.key, 0) for i in instrument.items if i.group == group.name)
+        for group in instrument.groups
+    }
+    return {g.name: g.table.points(sums[g.name]) if g.table else sums[g.name] for g in instrument.groups}
+
+
+def _total(instrument: Instrument, points: Mapping[str, int], groups: Mapping[str, int]) -> int:
+    alone = [points[i.key] for i in instrument.items if i.key in points and i.group is None]
+    parts: Sequence[int] = (*alone, *groups.values())
+    return max(parts, default=0) if instrument.rule is Rule.HIGHEST else sum(parts)
+
+
+def _band(instrument: Instrument, total: int | None, answers: Answers, alerts: tuple[Slug, ...]) -> Band | None:
+    """The first band that fits; bands for an attribute stand before those for everybody."""
+
+    def fits(band: Band) -> bool:
+        for_her = all(when.holds(answers) for when in band.when)
+        return for_her and (band.if_alert is None or band.if_alert in alerts)
+
+    if total is None:
+        return None
+    return next((b for b in instrument.bands if b.low <= total <= b.high and fits(b)), None)
+
+
+def _prognosis(instrument: Instrument, total: int | None, answers: Answers) -> float | None:
+    rule = instrument.prognosis
+    if rule is None or total is None or (rule.needs and rule.needs not in answers):
+        return None
+    return round(rule.of(total), 4)
+
+
+def answers_of_codes(instrument: Instrument, codes: Sequence[str]) -> dict[str, Answer]:
+    """The answers that ICD-10 codes give to the items that list them: yes or no for each."""
+    plain = [code.replace(".", "").upper() for code in codes]
+    return {i.key: any(code.startswith(i.codes) for code in plain) for i in instrument.items if i.codes}
+
+
+def _alerts(
+    instrument: Instrument, points: Mapping[str, int], groups: Mapping[str, int], total: int | None
+) -> tuple[Slug, ...]:
+    def raised(trigger: Trigger) -> bool:
+        seen = {
+            "item": [points.get(trigger.item or "", 0)],
+            "group": [groups.get(trigger.group or "", 0)],
+            "any-item": list(points.values()),
+            "total": [total] if total is not None else [],
+        }
+        return any(value >= trigger.at_least for value in seen[trigger.of])
+
+    return tuple(alert.name for alert in instrument.alerts if any(raised(t) for t in alert.any_of))

@@ -9,8 +9,7 @@ from temporalio import activity
 
 from activities.staff import directory
 from domain.case import Case
-from domain.command import Decision, Envelope, Moment
-from domain.commands import BY_KIND
+from domain.command import Decision, Envelope, Moment, StaffNeeded
 from domain.decide import decide, failed
 from domain.rulebook import Rulebook
 from domain.staff import Directory
@@ -43,26 +42,31 @@ class Deciding:
     async def decide(self, question: Question) -> Decision:
         """Decide one command. A fault in a rule is an answer too: the command is set aside, the case lives."""
         envelope, case, now = question.envelope, question.case, question.now
-        staff = await self._staff(envelope, case)
+        try:
+            return decide(envelope, case, Moment(now, self._rulebook))
+        except StaffNeeded:
+            staff = await self._staff(envelope, case)
+        except Exception as fault:
+            return _set_aside(question, fault)
         if not staff.known and envelope.kind == Tick.kind:
             return failed(envelope, case, now, STAFF_UNREADABLE)  # a rung climbed now would tell nobody, for ever
         try:
             return decide(envelope, case, Moment(now, self._rulebook, staff))
         except Exception as fault:
-            name = type(fault).__name__
-            log.error(
-                "rule_failed", command_id=envelope.command_id, kind=envelope.kind, fault=name, at=places(fault)
-            )
-            return failed(envelope, case, now, name)
+            return _set_aside(question, fault)
 
     async def _staff(self, envelope: Envelope, case: Case | None) -> Directory:
-        command = BY_KIND.get(envelope.kind)
-        if command is None or not command.needs_staff:
-            return Directory(known=False)
         tenant = case.tenant if case else str(envelope.body.get("tenant"))
         try:
             async with asyncio.timeout(STAFF_SECONDS):
-                return await directory(self._engine, tenant, case, envelope.body)
+                return await directory(self._engine, tenant, case, envelope.body, envelope.actor.subject)
         except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             log.warning("staff_unreadable", command_id=envelope.command_id)
             return Directory(known=False)
+
+
+def _set_aside(question: Question, fault: Exception) -> Decision:
+    """A fault in a rule, by its type's name and place; the message could hold personal data."""
+    envelope, name = question.envelope, type(fault).__name__
+    log.error("rule_failed", command_id=envelope.command_id, kind=envelope.kind, fault=name, at=places(fault))
+    return failed(envelope, question.case, question.now, name)

@@ -14,11 +14,16 @@ from domain.values import Role
 from infra.tables import StaffRow
 
 LEVELS = 3
+NAMING = ("owner", "assignee", "to", "person")
 
 
-async def directory(engine: AsyncEngine, tenant: str, case: Case | None, body: dict[str, JsonValue]) -> Directory:
-    """The owner, the assignees and whoever the body names, those above them, and the leads of the team."""
-    named = {str(body[field]) for field in ("owner", "assignee") if body.get(field)}
+async def directory(
+    engine: AsyncEngine, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
+) -> Directory:
+    """The sender, owner, assignees and whoever the body names, those above and covering them, and the leads."""
+    named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
+    if interventions := body.get("interventions"):
+        named |= _responsible(interventions)
     if case is not None:
         named |= {task.assignee for task in case.open_tasks if task.assignee}
         named |= {case.owner} if case.owner else set()
@@ -27,7 +32,8 @@ async def directory(engine: AsyncEngine, tenant: str, case: Case | None, body: d
         for _ in range(LEVELS):
             if missing := named - set(found):
                 found |= {row.subject: row for row in await _by_subject(session, tenant, missing)}
-            named = {boss for n in named if n in found and (boss := found[n].supervisor)}
+            known = [found[name] for name in named if name in found]
+            named = {other for row in known for other in (row.supervisor, row.cover) if other}
     return Directory(members=tuple(_member(row) for row in found.values()))
 
 
@@ -51,4 +57,12 @@ def _member(row: StaffRow) -> StaffMember:
         supervisor=row.supervisor,
         active=row.active,
         absent_until=row.absent_until,
+        cover=row.cover,
+        licences=tuple(row.licences),
     )
+
+
+def _responsible(interventions: JsonValue) -> set[str]:
+    """Whom a plan makes responsible for its interventions."""
+    rows = interventions if isinstance(interventions, list) else []
+    return {str(row["responsible"]) for row in rows if isinstance(row, dict) and row.get("responsible")}

@@ -23,7 +23,9 @@ from domain.command import Envelope, Moment
 from domain.decide import decide
 from domain.event import Entry
 from domain.intake import Open
-from domain.program import Stage, Tier
+from domain.policies import Tier
+from domain.program import Stage
+from domain.staff import Directory
 from domain.values import Actor, Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
 
@@ -40,6 +42,7 @@ class NewCase(BaseModel):
     referral: Referral
     owner: Opaque | None = None
     team: Slug | None = None
+    target_group: Slug | None = Field(default=None, description="Where the programme has target groups")
 
 
 class CaseView(BaseModel):
@@ -66,6 +69,9 @@ class CaseItem(BaseModel):
     owner: str | None
     team: str
     tier: str | None
+    weight: float
+    target_group: str | None
+    in_crisis: bool
     opened_at: datetime
     updated_at: datetime
     patient_reference: str
@@ -86,6 +92,8 @@ class CaseFilter(BaseModel):
     program: Slug | None = None
     tier: Tier | None = None
     overdue: bool | None = Field(default=None, description="Only cases with a missed promise, or without")
+    in_crisis: bool | None = None
+    quarantined: bool | None = Field(default=None, description="Only cases where something could not be read")
     escalated: bool | None = Field(default=None, description="Only with one that nobody has acknowledged")
     sort: Literal["opened_at", "-opened_at", "next_due_at"] = Field(
         default="-opened_at", description="`next_due_at` lists only cases that have something due"
@@ -96,7 +104,11 @@ class CaseFilter(BaseModel):
         for name in ("stage", "status", "owner", "team", "program", "tier"):
             if (value := getattr(self, name)) is not None:
                 yield col(getattr(CaseRow, name)) == str(value)
-        for column, flag in ((col(CaseRow.overdue), self.overdue), (col(CaseRow.escalated), self.escalated)):
+        if self.in_crisis is not None:
+            yield col(CaseRow.in_crisis) == self.in_crisis
+        flags = {"overdue": self.overdue, "escalated": self.escalated, "quarantined": self.quarantined}
+        for name, flag in flags.items():
+            column = col(getattr(CaseRow, name))
             if flag is not None:
                 yield column > 0 if flag else column == 0
         if self.sort == "next_due_at":
@@ -159,6 +171,7 @@ def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]
         referral=new.referral,
         owner=new.owner or own,
         team=team,
+        target_group=new.target_group,
     )
     said: dict[str, JsonValue] = command.model_dump(mode="json", exclude_none=True)
     return said
@@ -166,7 +179,8 @@ def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]
 
 def _look_ahead(parts: System, envelope: Envelope, case_id: str) -> None:
     """Refuse here what the rules would refuse: there is no case yet that could know better."""
-    outcome = decide(envelope, None, Moment(datetime.now(UTC), parts.rulebook)).outcome
+    nobody_known = Directory(known=False)
+    outcome = decide(envelope, None, Moment(datetime.now(UTC), parts.rulebook, nobody_known)).outcome
     if outcome.status == "refused":
         answer(case_id, outcome, Response())
 

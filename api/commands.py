@@ -50,7 +50,12 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
         await require_case(parts, who, case_id)
         require_role(who, *command.roles)
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
-        return await submit(parts, who, case_id, command.kind, said, wish, response)
+        try:
+            result = await submit(parts, who, case_id, command.kind, said, wish, response)
+        except Refusal as refusal:
+            refusal.advise(command.advice)
+            raise
+        return result.model_copy(update={"advice": command.advice})
 
     example = EXAMPLES[command.kind]
     endpoint.__annotations__["body"] = Annotated[command, Body(openapi_examples={"example": {"value": example}})]

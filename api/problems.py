@@ -38,6 +38,7 @@ class Problem(BaseModel):
     missing: list[str] = Field(default=[], description="What is open or wrong, where there is a list")
     errors: list[FieldFault] = Field(default=[], description="The fields that are wrong")
     command_id: str | None = None
+    advice: str | None = Field(default=None, description="What the sender must know besides")
     location: str | None = Field(default=None, description="Where to ask what became of the command")
 
 
@@ -52,6 +53,10 @@ class Refusal(Exception):
         title = more.pop("title", HTTPStatus(status).phrase)
         self.problem = Problem(title=title, status=status, code=code, detail=detail, **more)
         self.headers = headers or {}
+
+    def advise(self, advice: str | None) -> None:
+        """Say something in every answer to a command, a refusal too."""
+        self.problem = self.problem.model_copy(update={"advice": advice})
 
 
 def not_found() -> Refusal:

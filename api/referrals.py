@@ -31,6 +31,7 @@ async def refer_bundle(
     source: Source = Source.CARE_TEAM,
     team: Slug | None = None,
     owner: Opaque | None = None,
+    target_group: Slug | None = None,
     as_of: Annotated[date | None, Query(description="The day the referral is made; today unless given")] = None,
 ) -> CommandResult:
     """Refer the patient of a bundle: active conditions and medications, encounters of the year before.
@@ -44,5 +45,6 @@ async def refer_bundle(
         referral=Referral(source=source, reason=reason, patient=patient),
         owner=owner,
         team=team,
+        target_group=target_group,
     )
     return await refer(parts, who, new, wish, response)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -29,6 +29,8 @@ class StaffEntry(BaseModel):
     supervisor: Opaque | None = None
     active: bool = True
     absent_until: Instant | None = None
+    cover: Opaque | None = Field(default=None, description="Who is told while this person is away")
+    licences: list[Slug] = Field(default=[], max_length=20)
 
 
 class StaffView(StaffEntry):
@@ -44,6 +46,7 @@ class NoticeView(BaseModel):
     key: str
     subject: str
     about: str
+    urgent: bool
     created_at: datetime
     read_at: datetime | None
 

@@ -50,7 +50,8 @@ class CommandResult(BaseModel):
     status: str = Field(description="`applied`, or `queued`: ask at `Location`")
     seq: int | None = Field(default=None, description="The number of the case's last event after it")
     events: list[str] = Field(default=[], description="The kinds of the events that it brought about")
-    created: list[str] = Field(default=[], description="Ids of the tasks it created")
+    created: list[str] = Field(default=[], description="Ids of what it created: tasks, referrals, approvals …")
+    advice: str | None = Field(default=None, description="What the sender must know in any case")
 
 
 @dataclass(frozen=True)

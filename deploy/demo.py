@@ -23,7 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy import patients
-from deploy.play import BETTER, Player, Refused
+from deploy.moves import BETTER
+from deploy.play import Player, Refused
 from deploy.population import sign_in
 from domain.values import Role
 from infra.settings import Settings
@@ -95,7 +96,7 @@ class Demo:
             self.results["skipped: the bundle is about no patient"] += 1
             return
         age = (datetime.now(UTC).date() - born(bundle)).days // 365
-        program = "complex-care" if age >= 19 else "medicaid-tcm"
+        program = "complex-care" if age >= 19 else "medication-support"
         try:
             case_id = await self.ehr.refer(bundle, program, team="north", owner="cm-anna")
             case = (await self.anna.get(f"/cases/{case_id}"))["case"]
@@ -258,7 +259,8 @@ async def main(source: Path | None) -> int:
         anna = sign_in(settings, "cm-anna", Role.CASE_MANAGER)
         rules = {p["program"]: p for p in (await http.get("/programs", headers=anna)).raise_for_status().json()}
         people = (anna, sign_in(settings, "sup-1", Role.SUPERVISOR), sign_in(settings, "ehr-1", Role.INTEGRATOR))
-        demo = Demo(*(Player(http, headers, rules) for headers in people))
+        tools = (await http.get("/instruments", headers=anna)).raise_for_status().json()
+        demo = Demo(*(Player(http, headers, rules, tools) for headers in people))
         console.rule("Referrals")
         await demo.refer_all(source)
         demo.show_results()

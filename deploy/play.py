@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 
-BASELINE = {"well_being": 3, "finances": 4, "appropriate_care": 4}
-BETTER = {"well_being": 7, "finances": 6, "appropriate_care": 8}
+from deploy import moves
 
 
 class Refused(Exception):
@@ -22,8 +21,14 @@ class Refused(Exception):
 class Player:
     """One signed-in person and one HTTP connection."""
 
-    def __init__(self, http: httpx2.AsyncClient, headers: dict[str, str], programs: dict[str, Any]) -> None:
-        self.http, self.headers, self.programs = http, headers, programs
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        headers: dict[str, str],
+        programs: dict[str, Any],
+        instruments: list[dict[str, Any]],
+    ) -> None:
+        self.http, self.headers, self.programs, self.instruments = http, headers, programs, instruments
 
     async def get(self, path: str, **params: Any) -> Any:
         """Ask for something. Raises `Refused`."""
@@ -47,32 +52,17 @@ class Player:
         return self._read(answer)
 
     async def assess(self, case_id: str, program: str, tier: str, reasons: list[str]) -> None:
-        """Record every section, and set the tier with its reasons."""
+        """Record what the programme's assessment asks for, and evaluate the risk."""
         rules = self.programs[program]
-        today = str(datetime.now(UTC).astimezone(ZoneInfo(rules["time_zone"])).date())
-        sections = [
-            {"name": s["name"], "assessed_on": today, "findings": "See the assessment form"}
-            for s in rules["sections"]
-        ]
-        await self.do(case_id, "record-assessment", sections=sections, baseline=BASELINE)
-        await self.do(case_id, "set-risk-tier", tier=tier, reasons=reasons)
+        today = datetime.now(UTC).astimezone(ZoneInfo(rules["time_zone"])).date()
+        for kind, body in moves.assess(rules, self.instruments, today, tier, reasons):
+            await self.do(case_id, kind, **body)
 
     def plan(self, program: str, tasks: int) -> dict[str, Any]:
         """A plan with one SMART goal and some of the programme's tasks."""
-        due = datetime.now(UTC).date() + timedelta(days=90)
-        goal = {
-            "description": "Stay out of hospital",
-            "measure": "admissions in 90 days",
-            "target": "none",
-            "due_on": str(due),
-        }
-        types = list(self.programs[program]["tasks"])[:tasks]
-        return {
-            "goals": [goal],
-            "interventions": [{"task": name} for name in types],
-            "barriers": [{"description": "No car", "response": "Ride service"}],
-            "strengths": ["Knows what she wants"],
-        }
+        rules = self.programs[program]
+        open_to_all = [n for n, t in rules["tasks"].items() if not t.get("licences") and not t.get("cosign")]
+        return moves.plan(rules, datetime.now(UTC).date() + timedelta(days=30), open_to_all[:tasks])
 
     async def walk(self, case_id: str, program: str, tier: str, reasons: list[str]) -> None:
         """From screening to follow-up: consent, assessment, tier, plan, tasks done, a contact logged."""

@@ -53,7 +53,7 @@ async def _ensure(address: str, settings: Settings) -> None:
 
 
 async def _refer(http: httpx2.AsyncClient, ehr: dict[str, str], number: int) -> None:
-    program = "complex-care" if number % 2 == 0 else "medicaid-tcm"
+    program = "complex-care" if number % 2 == 0 else "medication-support"
     owner = "cm-anna" if number % 3 else "cm-ben"
     answer = await http.post(
         "/referrals/fhir",

@@ -5,14 +5,17 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from domain.alerts import ask_for_safety_plan
 from domain.case import Case, OutcomeRatings, Risk, Section
 from domain.clock import ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
 from domain.contacts import NotYetHappened, ensure_contact, restart_cadence
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.program import NeedsConsent, Stage, Tier
+from domain.policies import Tier
+from domain.program import NeedsConsent, Stage
 from domain.stages import ACTIVE, enter, missing_for_planning, set_back
+from domain.tasks import apply_template
 from domain.values import Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
 
 
@@ -28,13 +31,18 @@ class ReassessmentOpen(Rejected):
     """The reassessment that a change asks for is open already."""
 
 
+class TierFromFactors(Rejected):
+    """The programme evaluates the risk by its factors."""
+
+
 class SectionFinding(Value):
-    """What was found in one section, on its own date."""
+    """What was found in one section, on its own date; `complete: false` keeps work in progress."""
 
     name: Slug
     assessed_on: date
     findings: Text
     sensitivity: Sensitivity | None = None
+    complete: bool = True
 
 
 class SectionAssessed(Event):
@@ -43,6 +51,7 @@ class SectionAssessed(Event):
     author: Opaque
     findings: Text
     sensitivity: Sensitivity
+    complete: bool = True
 
     def apply(self, case: Case, at: datetime) -> Case:
         section = Section(**{name: getattr(self, name) for name in Section.model_fields})
@@ -94,6 +103,23 @@ def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"])
         ensure_contact(draft)
 
 
+def set_tier(draft: Draft, risk: Risk) -> None:
+    """Put a tier in force, with cadence and clocks at once; in assessment this ends the stage."""
+    changed = draft.case.risk is None or draft.case.risk.tier is not risk.tier
+    draft.happen(RiskTierSet(risk=risk.changed(weight=draft.program.tiers[risk.tier].weight)))
+    if changed:
+        restart_cadence(draft)
+        if draft.case.safety_plan is not None:
+            ask_for_safety_plan(draft, draft.now)
+    if draft.case.stage is Stage.ASSESSMENT:
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.REASSESSMENT:
+                keep_clock(draft, clock, draft.now)
+        promise_reassessment(draft, draft.program.reassessment.every)
+        enter(draft, Stage.PLANNING, "assessment complete and risk evaluated")
+        apply_template(draft, f"tier-{risk.tier}")
+
+
 class RecordAssessment(Command):
     """Record sections of the assessment, each with its own date. It may be done in several sittings."""
 
@@ -125,6 +151,7 @@ def _assessed(draft: Draft, found: SectionFinding) -> SectionAssessed:
         author=draft.actor.subject,
         findings=found.findings,
         sensitivity=found.sensitivity or draft.program.sensitivity,
+        complete=found.complete,
     )
 
 
@@ -140,22 +167,11 @@ class SetRiskTier(Command):
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.ASSESSMENT)
-        changed = draft.case.risk is None or draft.case.risk.tier is not self.tier
-        assessing = draft.case.stage is Stage.ASSESSMENT
-        if assessing and (missing := missing_for_planning(draft)):
+        if draft.program.stratification is not None:
+            draft.refuse(TierFromFactors, "send stratify-risk, and override-risk-tier where you judge otherwise")
+        if draft.case.stage is Stage.ASSESSMENT and (missing := missing_for_planning(draft)):
             draft.refuse(AssessmentIncomplete, "complete the assessment before the tier is set", missing)
-        draft.happen(RiskTierSet(risk=Risk(tier=self.tier, reasons=self.reasons)))
-        if changed:
-            restart_cadence(draft)
-        if assessing:
-            self._end_assessment(draft)
-
-    def _end_assessment(self, draft: Draft) -> None:
-        for clock in draft.case.running:
-            if clock.kind is ClockKind.REASSESSMENT:
-                keep_clock(draft, clock, draft.now)
-        promise_reassessment(draft, draft.program.reassessment.every)
-        enter(draft, Stage.PLANNING, "assessment complete and risk evaluated")
+        set_tier(draft, Risk(tier=self.tier, reasons=self.reasons))
 
 
 class ReportSignificantChange(Command):
@@ -173,6 +189,8 @@ class ReportSignificantChange(Command):
         if draft.case.reassessing_since is not None:
             draft.refuse(ReassessmentOpen, "the reassessment is open; record the change as a section")
         draft.happen(SignificantChangeReported(description=self.description))
+        if draft.case.safety_plan is not None:
+            ask_for_safety_plan(draft, draft.now)
         if draft.case.risk is None:
             return
         for clock in draft.case.running:

@@ -4,17 +4,50 @@ It stays small over years. Findings, notes and contacts live in the timeline; a 
 task is seen once and then leaves the case.
 """
 
+import re
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from domain.budget import Budget
 from domain.clock import Clock
-from domain.program import NeedsConsent, Stage, Tier
+from domain.parts import (
+    Approval,
+    Assistance,
+    CareTeamMember,
+    CorrectiveAction,
+    Crisis,
+    Flag,
+    Guided,
+    Merge,
+    Minutes,
+    Plan,
+    SafetyPlan,
+    Score,
+    Signature,
+    SpecialistReferral,
+    Transfer,
+    Transition,
+    Unreached,
+)
+from domain.policies import Tier
+from domain.program import NeedsConsent, Stage
 from domain.values import Instant, Line, Opaque, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200
+ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
+MOST_OPEN = {
+    "referrals": 50,
+    "approvals": 20,
+    "care_team": 40,
+    "guided": 10,
+    "assistance": 20,
+    "flags": 20,
+    "corrective_actions": 20,
+    "excluded": 20,
+}
 
 
 class Source(StrEnum):
@@ -54,6 +87,12 @@ class Patient(Value):
     medications: tuple[Coded, ...] = Field(default=(), max_length=100)
     encounters: tuple[Stay, ...] = Field(default=(), max_length=100)
 
+    @property
+    def icd_10_codes(self) -> tuple[str, ...]:
+        """The conditions' ICD-10 codes. Codes of other systems say nothing about what ICD-10 would."""
+        coded = [c for c in self.conditions if c.code and ICD_10.fullmatch(c.code)]
+        return tuple(c.code or "" for c in coded if c.system is None or "icd-10" in c.system.lower())
+
 
 class Referral(Value):
     source: Source
@@ -78,6 +117,7 @@ class Section(Value):
     assessed_on: date
     author: Opaque
     sensitivity: Sensitivity
+    complete: bool = True
 
 
 class OutcomeRatings(Value):
@@ -89,37 +129,17 @@ class OutcomeRatings(Value):
 
 
 class Risk(Value):
+    """The tier in force. `computed` is what the factors gave, `points` their sum, where a person overrode them.
+
+    `weight` is what the case weighs in a caseload.
+    """
+
     tier: Tier
     reasons: tuple[Line, ...] = Field(min_length=1, max_length=20)
-
-
-class Goal(Value):
-    """A SMART goal: what, how it is measured, what counts as reached, and until when."""
-
-    description: Text
-    measure: Line
-    target: Line
-    due_on: date
-
-
-class Intervention(Value):
-    """What is done for a goal. `task` is a task type of the programme."""
-
-    task: Slug
-    title: Line | None = None
-
-
-class Barrier(Value):
-    description: Text
-    response: Text
-
-
-class Plan(Value):
-    version: int
-    goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
-    interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
-    barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
-    strengths: tuple[Line, ...] = Field(default=(), max_length=50)
+    computed: Tier | None = None
+    points: int | None = None
+    overridden: bool = False
+    weight: float = 1
 
 
 class TaskStatus(StrEnum):
@@ -128,6 +148,7 @@ class TaskStatus(StrEnum):
     READY = "ready"
     IN_PROGRESS = "in-progress"
     ON_HOLD = "on-hold"
+    AWAITING_COSIGN = "awaiting-cosign"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
 
@@ -145,6 +166,11 @@ class Task(Value):
     assignee: Opaque | None = None
     from_plan: int | None = None
     clock_id: Slug
+    after: tuple[Slug, ...] = ()
+    queue: Slug | None = None
+    repeat: Budget | None = None
+    urgent: bool = False
+    done_by: Opaque | None = None
 
     @property
     def open(self) -> bool:
@@ -156,6 +182,15 @@ class Closure(Value):
     at: Instant
     from_stage: Stage
     reopen_until: Instant
+    reoffer_at: Instant | None = None
+
+
+class LaidBy(Value):
+    """Where a case was merged into, and what stays with it for the undoing."""
+
+    into: Opaque
+    tasks: tuple[Task, ...] = ()
+    clocks: tuple[Clock, ...] = ()
 
 
 class Case(Value):
@@ -188,6 +223,32 @@ class Case(Value):
     quarantined: int = 0
     closure: Closure | None = None
     sealed: bool = False
+    target_group: Slug | None = None
+    crisis: Crisis | None = None
+    safety_plan: SafetyPlan | None = None
+    scores: tuple[Score, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    readmissions: tuple[Line, ...] = ()
+    medications: int | None = None
+    assistance: tuple[Assistance, ...] = ()
+    referrals: tuple[SpecialistReferral, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    signatures: tuple[Signature, ...] = ()
+    care_team: tuple[CareTeamMember, ...] = ()
+    guided: tuple[Guided, ...] = ()
+    transfer: Transfer | None = None
+    excluded: tuple[Opaque, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    corrective_actions: tuple[CorrectiveAction, ...] = ()
+    minutes: tuple[Minutes, ...] = ()
+    unrecorded: tuple[int, ...] = ()
+    unreached: Unreached | None = None
+    visited_at: Instant | None = None
+    notice_until: Instant | None = None
+    satisfaction: int | None = None
+    graduated: tuple[Slug, ...] = ()
+    merges: tuple[Merge, ...] = ()
+    laid_by: LaidBy | None = None
 
     @property
     def closed(self) -> bool:
@@ -198,6 +259,20 @@ class Case(Value):
 
     def clock(self, clock_id: str) -> Clock | None:
         return next((c for c in self.clocks if c.id == clock_id), None)
+
+    def plus(self, collection: str, item: Value) -> "Case":
+        """This case with one more item in a collection; the item took a number of the case."""
+        items = (*getattr(self, collection), item)
+        return self.changed(**{collection: items}, numbered=self.numbered + 1)
+
+    def put(self, collection: str, item: Any) -> "Case":
+        """This case with the item of the same id replaced."""
+        items = tuple(item if old.id == item.id else old for old in getattr(self, collection))
+        return self.changed(**{collection: items})
+
+    def less(self, collection: str, item_id: str) -> "Case":
+        """This case without an item that is settled; the timeline keeps it."""
+        return self.changed(**{collection: tuple(i for i in getattr(self, collection) if i.id != item_id)})
 
     @property
     def open_tasks(self) -> tuple[Task, ...]:

@@ -23,6 +23,59 @@ class ClockKind(StrEnum):
     REASSESSMENT = "reassessment"
     TASK = "task"
     CONSENT_DECISION = "consent-decision"
+    TRANSITION = "transition"
+    CRISIS = "crisis"
+    SAFETY_PLAN = "safety-plan"
+    PLAN_REVIEW = "plan-review"
+    SIGNATURE = "signature"
+    APPROVAL = "approval"
+    REFERRAL = "referral"
+    REPLY = "reply"
+    UNREACHED = "unreached"
+    INSTRUMENT = "instrument"
+    RENEWAL = "renewal"
+    OVERRIDE = "override"
+    REVIEW = "review"
+    TRANSFER = "transfer"
+    CORRECTIVE_ACTION = "corrective-action"
+
+
+ROUTINE = frozenset(
+    {
+        ClockKind.STAGE,
+        ClockKind.CONTACT,
+        ClockKind.REASSESSMENT,
+        ClockKind.TASK,
+        ClockKind.PLAN_REVIEW,
+        ClockKind.SIGNATURE,
+        ClockKind.INSTRUMENT,
+        ClockKind.REVIEW,
+    }
+)
+
+
+class KeptBy(StrEnum):
+    """What keeps a promise by itself; without one, only the command that the promise is about."""
+
+    CONTACT = "contact"
+    VISIT = "visit"
+    RECONCILIATION = "reconciliation"
+
+
+class WaitsFor(StrEnum):
+    """What a pause without an end waits for."""
+
+    CONSENT = "consent"
+    CRISIS = "crisis"
+    TASK = "task"
+
+
+class Party(StrEnum):
+    """With whom a contact was. A reached caregiver is not a reached patient."""
+
+    PATIENT = "patient"
+    CAREGIVER = "caregiver"
+    PROVIDER = "provider"
 
 
 class Rank(StrEnum):
@@ -83,11 +136,16 @@ class Ladder(Value):
 
 
 class ClockPolicy(Value):
-    """A promise as a programme makes it. `source` names where the number comes from."""
+    """A promise as a programme makes it. `source` names where the number comes from.
+
+    `kept_by` and `parties` say which contact keeps it.
+    """
 
     within: Budget
     ladder: Slug
     calendar: Slug | None = None
+    kept_by: KeptBy | None = None
+    parties: tuple[Party, ...] = (Party.PATIENT,)
     source: Text
     verified: bool = True
 
@@ -108,8 +166,14 @@ class Pause(Value):
     """Why and until when a clock stands still. Every pause ends: a clock paused for ever is forgotten."""
 
     since: Instant
-    until: Instant | None
+    until: Instant | None = None
     reason: Text
+    waits_for: WaitsFor | None = None
+
+    @property
+    def open_end(self) -> WaitsFor | None:
+        """What a pause without an end waits for; those of the first release waited for consent only."""
+        return None if self.until is not None else self.waits_for or WaitsFor.CONSENT
 
 
 class Acknowledgement(Value):
@@ -121,6 +185,7 @@ class Step(StrEnum):
     REMIND = "remind"
     MISS = "miss"
     CLIMB = "climb"
+    EXPIRE = "expire"
 
 
 class NextStep(Value):
@@ -138,6 +203,9 @@ class Clock(Value):
     kind: ClockKind
     title: Line
     about: str | None = None
+    policy: Line | None = None
+    kept_by: KeptBy | None = None
+    parties: tuple[Party, ...] = (Party.PATIENT,)
     budget: Budget
     ladder: Slug
     calendar: Slug
@@ -188,7 +256,8 @@ class Clock(Value):
             return self._next_climb(ladder, working)
         for reminder in self._reminders(ladder, working):
             return reminder
-        return NextStep(at=self.due_at + ONE_SECOND, step=Step.MISS)
+        step = Step.EXPIRE if self.kind is ClockKind.OVERRIDE else Step.MISS
+        return NextStep(at=self.due_at + ONE_SECOND, step=step)
 
     def _reminders(self, ladder: Ladder, working: WorkingCalendar) -> list[NextStep]:
         climbed = {climb.rung for climb in self.climbs}

@@ -1,8 +1,9 @@
 """Closure: what became of the person, the end of the case, and the window in which it may be reopened."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from domain.approvals import granted, require_approval
 from domain.assessment import promise_reassessment
 from domain.budget import deadline
 from domain.case import Case, Closure, OutcomeRatings
@@ -10,13 +11,26 @@ from domain.command import Command, Draft
 from domain.consent import stop_what_needs_consent
 from domain.contacts import ensure_contact
 from domain.deadlines import cancel_clock, keep_clock
-from domain.event import Event
+from domain.event import Event, Notice
+from domain.goals import missing_signatures
+from domain.medications import promise_renewal_again
+from domain.policies import Subject
 from domain.program import ClosureNeeds, Stage
 from domain.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.tasks import TaskCancelled
-from domain.values import Instant, Invalid, Rejected, Slug, Text, Value
+from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
 
 # The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
+NOTHING_OPEN: dict[str, Any] = {
+    "crisis": None,
+    "referrals": (),
+    "approvals": (),
+    "guided": (),
+    "transfer": None,
+    "flags": (),
+    "corrective_actions": (),
+    "unreached": None,
+}
 GOES_ON_IN = {Stage.CLOSURE: Stage.FOLLOW_UP, Stage.IMPLEMENTATION: Stage.PLANNING}
 
 
@@ -32,12 +46,20 @@ class StillOpen(Rejected):
     """The case cannot close for this reason yet; `missing` lists what is open."""
 
 
+class MergedAway(Rejected):
+    """The case was merged into another one."""
+
+
 class NotClosed(Rejected):
     """Only a closed case is reopened."""
 
 
 class WindowOver(Rejected):
     """The time for reopening is over; refer the person again."""
+
+
+class SummaryMissing(Rejected):
+    """Closing for this reason needs a summary: send it as `note`."""
 
 
 class OutcomeChange(Value):
@@ -65,11 +87,33 @@ class CaseEnded(Event):
     reason: Slug
     from_stage: Stage
     reopen_until: Instant
+    reoffer_at: Instant | None = None
     summary: Text | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        closure = Closure(reason=self.reason, at=at, from_stage=self.from_stage, reopen_until=self.reopen_until)
-        return case.changed(closure=closure, stage=Stage.CLOSURE)
+        closure = Closure(
+            reason=self.reason,
+            at=at,
+            from_stage=self.from_stage,
+            reopen_until=self.reopen_until,
+            reoffer_at=self.reoffer_at,
+        )
+        return case.changed(closure=closure, stage=Stage.CLOSURE, **NOTHING_OPEN)
+
+
+class ReofferDue(Event):
+    """The person declined some time ago: offer case management again."""
+
+    told: Opaque | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        closure = case.closure.changed(reoffer_at=None) if case.closure else None
+        return case.changed(closure=closure)
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        if self.told is None:
+            return ()
+        return (Notice(key="reoffer", recipient=self.told, subject="offer-again", about="case"),)
 
 
 class CaseReopened(Event):
@@ -99,8 +143,21 @@ def end_case(draft: Draft, reason: str, summary: str | None = None) -> None:
             cancel_clock(draft, clock, f"case closed: {reason}")
     for task in case.open_tasks:
         draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
-    until = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone)
-    draft.happen(CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, summary=summary))
+    until, reoffer = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone), None
+    if reason in program.decline and program.reoffer_after is not None:
+        reoffer = deadline(draft.now, program.reoffer_after, 0, draft.working, program.zone)
+        until = max(until, reoffer)  # who declined may change her mind until she is asked again
+    draft.happen(
+        CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, reoffer_at=reoffer, summary=summary)
+    )
+
+
+def end_of_closed_case(draft: Draft, closure: Closure) -> None:
+    """What time brings to a closed case: the offer is made again, and the window for reopening ends."""
+    if closure.reoffer_at is not None and draft.now >= closure.reoffer_at:
+        draft.happen(ReofferDue(told=draft.case.owner))
+    if draft.now >= closure.reopen_until and not draft.case.sealed:
+        draft.happen(CaseSealed())
 
 
 def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
@@ -112,7 +169,27 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
         found += [f"task {task.id}" for task in case.open_tasks]
     if ClosureNeeds.ESCALATIONS in needs:
         found += [f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged]
-    return found
+    return found + _still_open_by_programme(draft, needs)
+
+
+def _still_open_by_programme(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
+    """What the programme asks for beyond the outcome: referrals, approvals, signatures, minutes, notice."""
+    case, program = draft.case, draft.program
+    notice = "notice to the person, and its days" if not case.notice_until or case.notice_until > draft.now else ""
+    lacking = {
+        ClosureNeeds.REFERRALS: [f"referral {r.id}" for r in case.referrals],
+        ClosureNeeds.APPROVALS: [f"approval {a.id}" for a in case.approvals if not a.granted_by],
+        ClosureNeeds.SIGNATURES: missing_signatures(case, program.plan, draft.now),
+        ClosureNeeds.MINUTES: [f"minutes of contact {seq}" for seq in case.unrecorded],
+        ClosureNeeds.NOTICE: [notice] if notice else [],
+        ClosureNeeds.SATISFACTION: [] if case.satisfaction is not None else ["satisfaction survey"],
+        ClosureNeeds.GRADUATION: [
+            f"graduation: {name}" for name in program.graduation if name not in case.graduated
+        ],
+        ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
+    }
+    open_crisis = ["crisis"] if case.crisis is not None and needs else []
+    return open_crisis + [line for need in needs for line in lacking.get(need, [])]
 
 
 class EvaluateOutcome(Command):
@@ -150,6 +227,10 @@ class CloseCase(Command):
             draft.refuse(UnknownClosureReason, f"give one of: {', '.join(draft.program.closure)}")
         if missing := still_open(draft, policy.needs):
             draft.refuse(StillOpen, f"settle what is open before closing as {self.reason}", missing)
+        if ClosureNeeds.OUTCOME in policy.needs and draft.program.notice is not None and self.note is None:
+            draft.refuse(SummaryMissing, "say what was reached, what was not, and what goes on without the case")
+        if ClosureNeeds.SIGN_OFF in policy.needs:
+            require_approval(draft, Subject.CLOSURE)
         end_case(draft, self.reason, self.note)
 
 
@@ -166,6 +247,8 @@ class ReopenCase(Command):
         closure = draft.case.closure
         if closure is None:
             draft.refuse(NotClosed, "the case is open")
+        if draft.case.laid_by is not None:
+            draft.refuse(MergedAway, "the case goes on in another one; undo the merge instead")
         if draft.now > closure.reopen_until:
             draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
         stage = GOES_ON_IN.get(closure.from_stage, closure.from_stage)
@@ -176,5 +259,7 @@ class ReopenCase(Command):
             rules = draft.program.reassessment
             owed = draft.case.reassessing_since is not None
             promise_reassessment(draft, rules.on_change if owed else rules.every)
+        for item in draft.case.assistance:
+            promise_renewal_again(draft, item)
         if draft.case.consent is not None and not draft.case.consent.in_force:
             stop_what_needs_consent(draft)

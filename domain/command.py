@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import JsonValue
 
 from domain.calendar import WorkingCalendar
-from domain.case import Case, Task
+from domain.case import MOST_OPEN, Case, Task
 from domain.clock import Clock, Ladder
 from domain.event import Entry, Event, follow
 from domain.program import NeedsConsent, Program, Stage
@@ -43,6 +43,22 @@ class UnknownTask(Rejected):
 
 class UnknownClock(Rejected):
     """The case has no unsettled clock of this id."""
+
+
+class StaffNeeded(Exception):
+    """The decision depends on the staff directory: read it and decide again. Not a refusal."""
+
+
+class UnknownReference(Rejected):
+    """The case has nothing open under this id."""
+
+
+class TooMany(Rejected):
+    """The case holds as many of these as a case may."""
+
+
+class NotInProgram(Rejected):
+    """The programme of the case has no such part."""
 
 
 class Envelope(Value):
@@ -92,7 +108,7 @@ class Moment:
 
     now: datetime
     rulebook: Rulebook
-    staff: Directory = field(default_factory=lambda: Directory(known=False))
+    staff: Directory | None = None
 
 
 @dataclass
@@ -132,6 +148,13 @@ class Draft:
             self.entries.append(Entry.of(event, seq, self.now, self.actor, self.command_id))
             self.before = follow(self.before, event, seq, self.now)
 
+    @property
+    def staff(self) -> Directory:
+        """The people there are. Raises `StaffNeeded` where the decision was tried without them."""
+        if self.moment.staff is None:
+            raise StaffNeeded
+        return self.moment.staff
+
     def new_id(self, letter: str) -> str:
         """The next id of a task or a clock, unique within the case and the same on every replay."""
         return f"{letter}{self.case.numbered + 1}"
@@ -163,6 +186,20 @@ class Draft:
             self.refuse(UnknownTask, f"no open task {task_id}: it may be completed or cancelled")
         return task
 
+    def require_room(self, collection: str) -> None:
+        """Raises `TooMany` when the case holds as many open items of a collection as it may."""
+        if len(getattr(self.case, collection)) >= MOST_OPEN[collection]:
+            words = collection.replace("_", " ")
+            self.refuse(TooMany, f"a case holds at most {MOST_OPEN[collection]} open {words}; settle some first")
+
+    def find(self, collection: str, item_id: str) -> Any:
+        """An open item of a collection by its id. Raises `UnknownReference`."""
+        found = next((item for item in getattr(self.case, collection) if item.id == item_id), None)
+        if found is None:
+            words = collection.replace("_", " ")
+            self.refuse(UnknownReference, f"no {item_id} among the open {words} of this case")
+        return found
+
     def open_clock(self, clock_id: str) -> Clock:
         """Raises `UnknownClock`; a settled clock has left the case."""
         clock = self.case.clock(clock_id)
@@ -174,14 +211,14 @@ class Draft:
 class Command(Value):
     """Base of all commands. The fields are the request's body; `decide` writes the draft or raises `Rejected`.
 
-    `roles` may send it. `needs_staff` asks for the directory. `when_closed` admits it to a closed case.
+    `roles` may send it. `when_closed` admits it to a closed case. `advice` stands in every answer to it.
     """
 
     kind: ClassVar[str]
     says: ClassVar[str]
     roles: ClassVar[frozenset[Role]] = CASE_WORK
-    needs_staff: ClassVar[bool] = False
     when_closed: ClassVar[bool] = False
+    advice: ClassVar[str | None] = None
 
     def decide(self, draft: Draft) -> None:
         """Write what happens. Raises a `Rejected` that names the reason when nothing may."""
@@ -200,7 +237,13 @@ class UnknownStaff(Rejected):
     """The directory does not know this person, or as inactive only."""
 
 
+class ExcludedFromCase(Rejected):
+    """A conflict of interest or a boundary keeps this person from the case."""
+
+
 def require_staff(draft: Draft, subject: str) -> None:
-    """Raises `UnknownStaff` unless work may be given to this person."""
-    if not draft.moment.staff.may_take_work(subject):
+    """Raises `UnknownStaff`, `ExcludedFromCase` unless work of this case may be given to this person."""
+    if draft.before is not None and subject in draft.before.excluded:
+        draft.refuse(ExcludedFromCase, "this person is kept from the case; choose somebody else")
+    if not draft.staff.may_take_work(subject):
         draft.refuse(UnknownStaff, "add the person to the staff directory, or choose somebody active")

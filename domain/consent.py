@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.case import Case, Consent
-from domain.clock import Clock, ClockKind
+from domain.clock import Clock, ClockKind, WaitsFor
 from domain.command import Command, Draft
 from domain.contacts import ensure_contact
 from domain.deadlines import Promise, cancel_clock, keep_clock, resume_clock, start_clock, stop_clock
 from domain.event import Event
+from domain.holds import hold_for_consent, resume_after_consent
 from domain.program import NeedsConsent, Stage
-from domain.tasks import hold_for_consent, resume_after_consent
 from domain.values import Rejected, Text
 
 WITHDRAWN = "consent withdrawn"
@@ -55,7 +55,7 @@ def stop_what_needs_consent(draft: Draft) -> None:
         if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in covers:
             cancel_clock(draft, clock, WITHDRAWN)
         elif clock.missed_at is None and _covered(clock, draft):
-            stop_clock(draft, clock, WITHDRAWN)
+            stop_clock(draft, clock, WITHDRAWN, WaitsFor.CONSENT)
     promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
     start_clock(draft, promise, draft.program.consent.decision, draft.now)
 
@@ -83,7 +83,7 @@ class RecordConsent(Command):
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
                 keep_clock(draft, clock, draft.now)
-            elif clock.pause is not None and clock.pause.until is None:
+            elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
                 resume_clock(draft, clock)
         resume_after_consent(draft)
         ensure_contact(draft)

@@ -4,13 +4,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar
 
+from pydantic import Field
+
 from domain.budget import deadline
 from domain.case import Case
-from domain.clock import ClockKind, ClockPolicy
+from domain.clock import ClockKind, ClockPolicy, KeptBy, Party
 from domain.command import Command, Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.program import NeedsConsent, Party, Stage
+from domain.minutes import count_minutes
+from domain.program import NeedsConsent, Stage
+from domain.reaching import count_attempt, letter_sent, reached
 from domain.values import Instant, Invalid, Sensitivity, Text, Value
 
 CLOCKS_AHEAD = timedelta(minutes=5)
@@ -24,6 +28,9 @@ class Mode(StrEnum):
     LETTER = "letter"
 
 
+VISITS = (Mode.IN_PERSON, Mode.VIDEO)
+
+
 class NotYetHappened(Invalid):
     """The date lies in the future, or before the case was opened."""
 
@@ -35,18 +42,28 @@ class Contact(Value):
     outcome: Text
     sensitivity: Sensitivity
     occurred_at: Instant
+    minutes: int | None = None
 
 
 class ContactLogged(Event):
-    """Somebody tried to reach the person or those around her, and did or did not."""
+    """Somebody tried to reach the person or those around her, and did or did not.
+
+    `owes_minutes`: the programme counts time, and this contact's is not recorded yet.
+    """
 
     contact: Contact
+    owes_minutes: bool = False
 
     def apply(self, case: Case, at: datetime) -> Case:
         if not self.contact.reached:
             return case.changed(attempts_since_contact=case.attempts_since_contact + 1)
         latest = max(case.last_contact_at or self.contact.occurred_at, self.contact.occurred_at)
-        return case.changed(last_contact_at=latest, attempts_since_contact=0)
+        case = case.changed(last_contact_at=latest, attempts_since_contact=0)
+        if self.owes_minutes:
+            case = case.changed(unrecorded=(*case.unrecorded, case.seq + 1))
+        if self.contact.mode in VISITS and self.contact.party is Party.PATIENT:
+            case = case.changed(visited_at=max(case.visited_at or latest, self.contact.occurred_at))
+        return case
 
 
 class NoteAdded(Event):
@@ -114,6 +131,7 @@ class LogContact(Command):
     reached: bool
     outcome: Text
     occurred_at: Instant | None = None
+    minutes: int | None = Field(default=None, ge=1, le=720)
     sensitivity: Sensitivity | None = None
 
     def decide(self, draft: Draft) -> None:
@@ -126,10 +144,35 @@ class LogContact(Command):
             outcome=self.outcome,
             sensitivity=self.sensitivity or draft.program.sensitivity,
             occurred_at=occurred_at,
+            minutes=self.minutes,
         )
-        draft.happen(ContactLogged(contact=contact))
+        counted = draft.program.minutes is not None
+        owes = counted and self.reached and self.minutes is None
+        draft.happen(ContactLogged(contact=contact, owes_minutes=owes))
+        if counted and self.minutes is not None:
+            count_minutes(draft, self.minutes, occurred_at)
         if self.reached:
             self._keep_cadence(draft, occurred_at)
+            self._keep_promised(draft, occurred_at)
+        self._follow_protocol(draft, occurred_at)
+
+    def _keep_promised(self, draft: Draft, occurred_at: datetime) -> None:
+        """Keep every other promise that a contact of this kind with this party keeps."""
+        for clock in draft.case.running:
+            right_kind = clock.kept_by is KeptBy.CONTACT or (clock.kept_by is KeptBy.VISIT and self.mode in VISITS)
+            if right_kind and self.party in clock.parties and clock.counts_at(occurred_at):
+                keep_clock(draft, clock, occurred_at)
+
+    def _follow_protocol(self, draft: Draft, occurred_at: datetime) -> None:
+        """What this means for the unable-to-contact protocol: only the person herself counts as reached."""
+        if self.party is not Party.PATIENT:
+            return
+        if self.reached:
+            reached(draft)
+        elif self.mode is Mode.LETTER:
+            letter_sent(draft, occurred_at)
+        else:
+            count_attempt(draft, self.mode, occurred_at)
 
     def _keep_cadence(self, draft: Draft, occurred_at: datetime) -> None:
         risk = draft.case.risk

@@ -6,10 +6,12 @@ from typing import ClassVar
 from domain.budget import Budget, deadline
 from domain.case import Case
 from domain.clock import (
+    ROUTINE,
     Clock,
     ClockKind,
     ClockPolicy,
     Pause,
+    WaitsFor,
 )
 from domain.command import Command, Draft
 from domain.event import Event
@@ -46,6 +48,10 @@ class WaitsForConsent(Rejected):
     """The clock waits for the person's consent and runs on when that is recorded."""
 
 
+class WaitsForCrisis(Rejected):
+    """The clock rests while the crisis lasts and runs on when it ends."""
+
+
 class ClockStarted(Event):
     """A promise was made."""
 
@@ -76,9 +82,11 @@ class ClockPaused(OfClock):
 
     until: Instant | None = None
     reason: Text
+    waits_for: WaitsFor | None = None
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
-        return clock.changed(pause=Pause(since=at, until=self.until, reason=self.reason))
+        pause = Pause(since=at, until=self.until, reason=self.reason, waits_for=self.waits_for)
+        return clock.changed(pause=pause)
 
 
 class ClockResumed(OfClock):
@@ -141,6 +149,9 @@ def start_clock(
     clock = Clock(
         id=draft.new_id("c"),
         **dict(promise),
+        policy=draft.program.path_of(policy),
+        kept_by=policy.kept_by,
+        parties=policy.parties,
         budget=budget,
         ladder=policy.ladder,
         calendar=calendar,
@@ -165,7 +176,7 @@ def cancel_clock(draft: Draft, clock: Clock, reason: str) -> None:
     draft.happen(ClockCancelled(clock_id=clock.id, reason=reason))
 
 
-def pause_clock(draft: Draft, clock: Clock, until: datetime | None, reason: str) -> None:
+def pause_clock(draft: Draft, clock: Clock, until: datetime, reason: str) -> None:
     """Stop a clock; it wakes at `until`. Raises `AlreadyPaused`."""
     if clock.pause is not None:
         draft.refuse(AlreadyPaused, f"clock {clock.id} is paused since {clock.pause.since:%Y-%m-%d}")
@@ -173,7 +184,10 @@ def pause_clock(draft: Draft, clock: Clock, until: datetime | None, reason: str)
 
 
 def resume_clock(draft: Draft, clock: Clock) -> None:
-    """Let a paused clock run on, with what the pause took out. Raises `NotPaused`."""
+    """Let a paused clock run on, with what the pause took out. Raises `NotPaused`.
+
+    In a crisis a routine clock stands still again at once.
+    """
     if clock.pause is None:
         draft.refuse(NotPaused, f"clock {clock.id} is running")
     working = draft.calendar(clock)
@@ -181,13 +195,23 @@ def resume_clock(draft: Draft, clock: Clock) -> None:
     clock = clock.changed(pause=None, held=held)
     clock = clock.changed(due_at=clock.derived_due(working))
     draft.happen(ClockResumed(clock_id=clock.id, held=held, due_at=clock.due_at, next_at=next_at_of(draft, clock)))
+    if draft.case.crisis is not None and rests_in_crisis(draft.case, clock):
+        stop_clock(draft, draft.open_clock(clock.id), "the crisis goes on", WaitsFor.CRISIS)
 
 
-def stop_clock(draft: Draft, clock: Clock, reason: str) -> None:
-    """Stop a clock without an end, also one that was paused for a time: a decision is awaited."""
+def rests_in_crisis(case: Case, clock: Clock) -> bool:
+    """Whether a crisis suspends this clock: routine work does, what was urgent before goes on."""
+    task = case.task(clock.about) if clock.about else None
+    return clock.kind in ROUTINE and clock.missed_at is None and not (task and task.urgent)
+
+
+def stop_clock(draft: Draft, clock: Clock, reason: str, waits_for: WaitsFor) -> None:
+    """Stop a clock without an end, also one that was paused for a time: something is awaited."""
     if clock.pause is not None:
-        resume_clock(draft, clock)
-    pause_clock(draft, draft.open_clock(clock.id), None, reason)
+        held = clock.held + clock.held_since_pause(draft.now, draft.calendar(clock))
+        due = clock.changed(held=held).derived_due(draft.calendar(clock))
+        draft.happen(ClockResumed(clock_id=clock.id, held=held, due_at=due))
+    draft.happen(ClockPaused(clock_id=clock.id, reason=reason, waits_for=waits_for))
 
 
 def check_pause(draft: Draft, until: datetime) -> None:
@@ -202,7 +226,7 @@ def wake_at(case: Case) -> datetime | None:
     """When the case asks for attention if nobody acts: its earliest next step or its reopening window's end."""
     times = [c.next_at for c in case.running if c.next_at is not None]
     if case.closure is not None and not case.sealed:
-        times.append(case.closure.reopen_until)
+        times.append(min(case.closure.reoffer_at or case.closure.reopen_until, case.closure.reopen_until))
     return min(times, default=None)
 
 
@@ -240,8 +264,11 @@ class ResumeClock(Command):
 
     def decide(self, draft: Draft) -> None:
         clock = _of_its_own(draft, self.clock_id)
-        if clock.pause is not None and clock.pause.until is None:
+        waits_for = clock.pause.open_end if clock.pause else None
+        if waits_for is WaitsFor.CONSENT:
             draft.refuse(WaitsForConsent, "record the person's consent, or close the case")
+        if waits_for is WaitsFor.CRISIS:
+            draft.refuse(WaitsForCrisis, "end the crisis first; the clock then goes on where it stood")
         resume_clock(draft, clock)
 
 

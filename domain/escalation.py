@@ -10,7 +10,7 @@ from domain.budget import later
 from domain.case import Case
 from domain.clock import Acknowledgement, Climb, Clock, NextStep, Rank, Step
 from domain.command import Command, Draft
-from domain.deadlines import ClockRescheduled, OfClock, next_at_of, resume_clock
+from domain.deadlines import ClockKept, ClockRescheduled, OfClock, next_at_of, resume_clock
 from domain.event import Notice
 from domain.values import Instant, Opaque, Rejected, Slug, Text
 
@@ -90,6 +90,8 @@ def _step(draft: Draft, clock: Clock) -> Step | None:
         return None
     if step.step is Step.MISS:
         _miss(draft, clock)
+    elif step.step is Step.EXPIRE:
+        draft.happen(ClockKept(clock_id=clock.id, kept_at=clock.due_at, late_by=0))
     else:
         _climb(draft, clock, step)
     return step.step
@@ -127,7 +129,7 @@ def _people(draft: Draft, clock: Clock, rung: int) -> tuple[tuple[str, ...], tup
     owner, team = draft.case.responsible_for(clock), draft.case.team
     vacant: list[Rank] = []
     for rank in [r.tell for r in draft.ladder(clock).rungs[rung:]]:
-        if told := draft.moment.staff.find(rank, owner, team, draft.now):
+        if told := draft.staff.find(rank, owner, team, draft.now):
             return told, tuple(vacant)
         if rank not in vacant:
             vacant.append(rank)

@@ -15,12 +15,16 @@ from domain.values import Actor, Instant, Opaque, Slug, Value
 
 
 class Notice(Value):
-    """Something one person has to be told. `key` makes it the same notice however often it is written."""
+    """Something one person has to be told. `key` makes it the same notice however often it is written.
+
+    An urgent one knows no quiet hours.
+    """
 
     key: str
     recipient: Opaque
     subject: Slug
     about: str
+    urgent: bool = False
 
 
 class Event(Value):

@@ -9,6 +9,7 @@ from domain.command import CASE_WORK, Command, Draft, require_staff
 from domain.event import Event, Opening
 from domain.program import NeedsConsent, Program, Stage
 from domain.stages import enter, start_stage_clock
+from domain.tasks import apply_template
 from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
 
 
@@ -18,6 +19,10 @@ class PatientDeceased(Rejected):
 
 class NotEligible(Rejected):
     """The person does not meet the programme's eligibility."""
+
+
+class TargetGroupMissing(Invalid):
+    """The programme is for certain groups, and more than one could be meant: name it."""
 
 
 class UnknownReason(Invalid):
@@ -36,6 +41,7 @@ class CaseOpened(Opening):
     owner: Opaque | None = None
     team: Slug
     referral: Referral
+    target_group: Slug | None = None
 
     def begin(self, at: datetime) -> Case:
         return Case(
@@ -59,7 +65,6 @@ class Open(Command):
     kind: ClassVar[str] = "open"
     says: ClassVar[str] = "Open a case"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
-    needs_staff: ClassVar[bool] = True
 
     case_id: Opaque
     tenant: Slug
@@ -67,10 +72,11 @@ class Open(Command):
     referral: Referral
     owner: Opaque | None = None
     team: Slug
+    target_group: Slug | None = None
 
     def decide(self, draft: Draft) -> None:
         program = draft.moment.rulebook.latest(self.program)
-        self._check_person(draft, program)
+        age = self._check_person(draft, program)
         if self.owner is not None:
             require_staff(draft, self.owner)
         opened = CaseOpened(
@@ -83,23 +89,40 @@ class Open(Command):
             owner=self.owner,
             team=self.team,
             referral=self.referral,
+            target_group=self._group(draft, program, age),
         )
         draft.happen(opened)
         start_stage_clock(draft)
 
-    def _check_person(self, draft: Draft, program: Program) -> None:
+    def _group(self, draft: Draft, program: Program, age: int | None) -> str | None:
+        """The target group: the one that is named, or the only one for this age. Raises `TargetGroupMissing`."""
+        fitting = [
+            name
+            for name, g in program.target_groups.items()
+            if age is None or g.minimum_age <= age <= g.maximum_age
+        ]
+        if self.target_group is not None and self.target_group not in fitting:
+            draft.refuse(NotEligible, f"for this person the programme has: {', '.join(fitting) or 'no group'}")
+        if not program.target_groups or self.target_group is not None:
+            return self.target_group
+        if len(fitting) != 1:
+            draft.refuse(TargetGroupMissing, f"name one of: {', '.join(fitting) or 'none fits her age'}")
+        return fitting[0]
+
+    def _check_person(self, draft: Draft, program: Program) -> int | None:
         patient, rule = self.referral.patient, program.eligibility
         if patient.deceased:
             draft.refuse(PatientDeceased, "the record says the person has died; check it with the sender")
         today = draft.now.astimezone(program.zone).date()
         if patient.birth_date is None:
-            return
+            return None
         if patient.birth_date > today:
             draft.refuse(NotEligible, "the birth date lies in the future; correct the referral")
         had_birthday = (today.month, today.day) >= (patient.birth_date.month, patient.birth_date.day)
         age = today.year - patient.birth_date.year - (not had_birthday)
         if not (rule.minimum_age or 0) <= age <= (rule.maximum_age or 130):
             draft.refuse(NotEligible, f"{program.program} takes people {_ages(program)}")
+        return age
 
 
 def _ages(program: Program) -> str:
@@ -125,6 +148,7 @@ class CompleteScreening(Command):
                 draft.require_consent(NeedsConsent.ASSESSMENT)
             draft.happen(done)
             enter(draft, Stage.ASSESSMENT, "accepted at screening")
+            apply_template(draft, "accepted")
             return
         if self.reason not in draft.program.decline:
             draft.refuse(UnknownReason, f"give one of: {', '.join(draft.program.decline)}")

@@ -1,14 +1,20 @@
 """Planning: the care plan with its SMART goals, interventions, barriers and strengths."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from pydantic import Field
 
-from domain.case import Barrier, Case, Goal, Intervention, Plan
-from domain.command import Command, Draft
+from domain.approvals import request, withdraw
+from domain.budget import Budget, Unit
+from domain.case import Case
+from domain.clock import ClockKind
+from domain.command import Command, Draft, require_staff
 from domain.contacts import ensure_contact
+from domain.deadlines import Promise, cancel_clock, start_clock
 from domain.event import Event
+from domain.parts import Barrier, Goal, Intervention, Plan
+from domain.policies import PlanNeeds, Subject
 from domain.program import Model, NeedsConsent, Stage
 from domain.stages import UNDER_PLAN, enter, set_back
 from domain.tasks import add_task
@@ -31,11 +37,27 @@ class StrengthsMissing(Invalid):
     """A strengths-based programme takes stock of the person's strengths before goals are set."""
 
 
+class VisitMissing(Rejected):
+    """In a clinical programme somebody sees the person before the plan is agreed: log a visit first."""
+
+
+class ReferralMissing(Invalid):
+    """In a brokerage programme a plan holds at least one referral to a service."""
+
+
+class UnknownGoalTemplate(Invalid):
+    """The programme's goal library has no such goal; the refusal lists those it has."""
+
+
+class DayInThePast(Invalid):
+    """A review, a renewal or another date to come lies after today."""
+
+
 class PlanAgreed(Event):
     plan: Plan
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(plan=self.plan)
+        return case.changed(plan=self.plan, signatures=())
 
 
 class PlanRevised(Event):
@@ -43,7 +65,62 @@ class PlanRevised(Event):
     reason: Text
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(plan=self.plan)
+        return case.changed(plan=self.plan, signatures=())
+
+
+def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
+    """Raises `GoalNotSmart`, `UnknownGoalTemplate`."""
+    today = draft.now.astimezone(draft.program.zone).date()
+    past = [f"goal {n}" for n, goal in enumerate(goals, 1) if goal.due_on <= today]
+    if past:
+        draft.refuse(GoalNotSmart, "give each goal a due date after today", past)
+    if unknown := sorted({g.template for g in goals if g.template} - set(draft.program.goals)):
+        draft.refuse(UnknownGoalTemplate, f"choose from: {', '.join(draft.program.goals) or 'none'}", unknown)
+
+
+def cancel_plan_clocks(draft: Draft, reason: str) -> None:
+    """What the last version promised to sign and to review is not owed any more."""
+    for clock in draft.case.running:
+        if clock.kind in (ClockKind.SIGNATURE, ClockKind.PLAN_REVIEW, ClockKind.REVIEW) and is_of_plan(
+            clock.about
+        ):
+            cancel_clock(draft, clock, reason)
+
+
+def is_of_plan(about: str | None) -> bool:
+    return about is not None and about.startswith("plan/")
+
+
+def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
+    """Signatures, the review, each barrier's review, and the approval where the programme wants one."""
+    policy = draft.program.plan
+    cancel_plan_clocks(draft, "replaced by a new version")
+    withdraw(draft, Subject.PLAN)
+    if Subject.PLAN in draft.program.approvals:
+        request(draft, Subject.PLAN, draft.program.approvals[Subject.PLAN], None)
+    if policy is None:
+        return
+    about = f"plan/{plan.version}"
+    if policy.signatures:
+        promise = Promise(kind=ClockKind.SIGNATURE, title="Have the plan signed", about=about)
+        start_clock(draft, promise, policy.sign, draft.now)
+    start_clock(
+        draft, Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about), policy.review, draft.now
+    )
+    for n, barrier in enumerate(plan.barriers, 1):
+        if barrier.review_on is not None:
+            promise = Promise(
+                kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=f"{about}/barrier-{n}"
+            )
+            start_clock(draft, promise, policy.review, draft.now, until_day(draft, barrier.review_on))
+
+
+def until_day(draft: Draft, day: date) -> Budget:
+    """The budget that ends with a day. Raises `DayInThePast`."""
+    days = (day - draft.now.astimezone(draft.program.zone).date()).days
+    if not 0 < days <= 3660:
+        draft.refuse(DayInThePast, "give a day after today, within ten years")
+    return Budget(amount=days, unit=Unit.CALENDAR_DAYS)
 
 
 class AgreePlan(Command):
@@ -56,6 +133,8 @@ class AgreePlan(Command):
     interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
     barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
     strengths: tuple[Line, ...] = Field(default=(), max_length=50)
+    problems: tuple[Line, ...] = Field(default=(), max_length=50)
+    preferences: tuple[Line, ...] = Field(default=(), max_length=50)
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(Stage.PLANNING)
@@ -66,22 +145,40 @@ class AgreePlan(Command):
         self.carry_out(draft, plan)
 
     def plan(self, draft: Draft, version: int) -> Plan:
-        """The plan this command describes. Raises `GoalNotSmart`, `StrengthsMissing`, `ConsentMissing`."""
+        """The plan this command describes. Raises what the programme's model and its goals ask for."""
         draft.require_consent(NeedsConsent.PLANNING)
-        today = draft.now.astimezone(draft.program.zone).date()
-        past = [f"goal {n}" for n, goal in enumerate(self.goals, 1) if goal.due_on <= today]
-        if past:
-            draft.refuse(GoalNotSmart, "give each goal a due date after today", past)
-        if draft.program.model is Model.STRENGTHS_BASED and not self.strengths:
-            draft.refuse(StrengthsMissing, "list at least one strength of the person")
+        check_goals(draft, self.goals)
+        self._check_model(draft)
+        for person in {i.responsible for i in self.interventions if i.responsible}:
+            require_staff(draft, person)
         fields = {name: getattr(self, name) for name in AgreePlan.model_fields}
         return Plan(version=version, **fields)
+
+    def _check_model(self, draft: Draft) -> None:
+        """A strengths-based plan begins with strengths, a clinical one with a visit, brokerage with a referral."""
+        needs = draft.program.plan.requires if draft.program.plan else ()
+        strengths_based = draft.program.model is Model.STRENGTHS_BASED or PlanNeeds.STRENGTHS in needs
+        if strengths_based and not self.strengths:
+            draft.refuse(StrengthsMissing, "list at least one strength of the person")
+        if PlanNeeds.VISIT in needs and draft.case.visited_at is None:
+            draft.refuse(VisitMissing, "see the person, in person or by video, and log that contact")
+        tasks = [draft.program.tasks.get(i.task) for i in self.interventions]
+        if PlanNeeds.REFERRAL in needs and not any(t and t.category == "facilitation" for t in tasks):
+            kinds = [name for name, task in draft.program.tasks.items() if task.category == "facilitation"]
+            draft.refuse(ReferralMissing, f"add one of: {', '.join(kinds)}")
 
     def carry_out(self, draft: Draft, plan: Plan) -> None:
         """Turn the interventions into tasks and begin implementation, with the first contact promised."""
         enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
         for intervention in plan.interventions:
-            add_task(draft, intervention.task, intervention.title, from_plan=plan.version)
+            add_task(
+                draft,
+                intervention.task,
+                intervention.title,
+                assignee=intervention.responsible,
+                from_plan=plan.version,
+            )
+        promise_what_a_plan_needs(draft, plan)
         ensure_contact(draft)
 
 

@@ -1,13 +1,36 @@
 """What a programme file may say. A programme is data; everything it promises is here by name."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Literal, Self
+from functools import cached_property
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
 from domain.budget import Budget
-from domain.clock import ClockPolicy, Ladder
+from domain.clock import ClockPolicy, Ladder, Party
+from domain.policies import (
+    AlertPolicy,
+    ApprovalPolicy,
+    CrisisPolicy,
+    GoalTemplate,
+    Indicator,
+    InstrumentUse,
+    MedicationPolicy,
+    MinutesPolicy,
+    OwnershipPolicy,
+    PlanPolicy,
+    ProcedurePolicy,
+    ReferralPolicy,
+    Stratification,
+    Subject,
+    SupervisionPolicy,
+    TargetGroup,
+    Tier,
+    TransitionPolicy,
+    UnableToContact,
+)
 from domain.values import Line, Sensitivity, Slug, Text, Value
 
 
@@ -20,22 +43,6 @@ class Stage(StrEnum):
     IMPLEMENTATION = "implementation"
     FOLLOW_UP = "follow-up"
     CLOSURE = "closure"
-
-
-class Tier(StrEnum):
-    """How much support the risk asks for."""
-
-    HIGH = "high"
-    MODERATE = "moderate"
-    LOW = "low"
-
-
-class Party(StrEnum):
-    """With whom a contact was. A reached caregiver is not a reached patient."""
-
-    PATIENT = "patient"
-    CAREGIVER = "caregiver"
-    PROVIDER = "provider"
 
 
 class Model(StrEnum):
@@ -59,6 +66,14 @@ class ClosureNeeds(StrEnum):
     OUTCOME = "outcome"
     TASKS = "tasks"
     ESCALATIONS = "escalations"
+    REFERRALS = "referrals"
+    APPROVALS = "approvals"
+    SIGNATURES = "signatures"
+    MINUTES = "minutes"
+    NOTICE = "notice"
+    SATISFACTION = "satisfaction"
+    GRADUATION = "graduation"
+    SIGN_OFF = "sign-off"
 
 
 class Eligibility(Value):
@@ -77,15 +92,20 @@ class ConsentPolicy(Value):
 
 
 class SectionPolicy(Value):
+    """A section of the assessment; `minimum_age` asks for it from that age on, `groups` of those people only."""
+
     name: Slug
     title: Line
     required: bool = True
+    minimum_age: int = Field(default=0, ge=0, le=130)
+    groups: tuple[Slug, ...] = ()
 
 
 class TierPolicy(Value):
-    """How often a person of this tier is contacted, and whose contact counts."""
+    """How often a person of this tier is contacted, whose contact counts, and the weight in a caseload."""
 
     contact: ClockPolicy
+    weight: float = Field(default=1, gt=0, le=10)
     counts_with: tuple[Party, ...] = (Party.PATIENT,)
 
 
@@ -97,9 +117,19 @@ class ReassessmentPolicy(Value):
 
 
 class TaskPolicy(Value):
+    """A type of task. `licences` may do it (none: everybody), `cosign` is the licence that must sign as well.
+
+    `urgent` work goes on in a crisis; `queue` is the group that may claim it; `repeat` makes the next one.
+    """
+
     title: Line
     category: Literal["coordination", "education", "monitoring", "advocacy", "facilitation", "administration"]
     clock: ClockPolicy
+    licences: tuple[Slug, ...] = ()
+    cosign: Slug | None = None
+    queue: Slug | None = None
+    urgent: bool = False
+    repeat: Budget | None = None
 
 
 class ClosurePolicy(Value):
@@ -152,6 +182,29 @@ class Program(Value):
     decline: dict[Slug, Line] = Field(min_length=1)
     reopen_within: Budget
     longest_pause: Budget
+    target_groups: dict[Slug, TargetGroup] = {}
+    instruments: tuple[InstrumentUse, ...] = ()
+    alerts: dict[Slug, AlertPolicy] = {}
+    stratification: Stratification | None = None
+    plan: PlanPolicy | None = None
+    goals: dict[Slug, GoalTemplate] = {}
+    templates: dict[Slug, tuple[Slug, ...]] = {}
+    unable_to_contact: UnableToContact | None = None
+    reply: ClockPolicy | None = None
+    transitions: dict[Slug, TransitionPolicy] = {}
+    avoidable_days: Slug | None = None
+    crisis: CrisisPolicy | None = None
+    medication: MedicationPolicy | None = None
+    indicators: dict[Slug, Indicator] = {}
+    referrals: dict[Slug, ReferralPolicy] = {}
+    approvals: dict[Subject, ApprovalPolicy] = {}
+    procedures: dict[Slug, ProcedurePolicy] = {}
+    minutes: MinutesPolicy | None = None
+    notice: Budget | None = None
+    graduation: dict[Slug, Line] = {}
+    reoffer_after: Budget | None = None
+    ownership: OwnershipPolicy | None = None
+    supervision: SupervisionPolicy | None = None
 
     @field_validator("time_zone")
     @classmethod
@@ -170,24 +223,46 @@ class Program(Value):
 
     @model_validator(mode="after")
     def _ladders_exist(self) -> Self:
-        unknown = sorted({p.ladder for p in self.policies().values()} - set(self.ladders))
+        unknown = sorted({p.ladder for p in self.policies.values()} - set(self.ladders))
         if unknown:
             raise ValueError(f"ladders used but not defined: {', '.join(unknown)}")
         return self
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        lost = [f"{path}: {name}" for path, name in self.task_types.items() if name not in self.tasks]
+        asked = {limit.alert for indicator in self.indicators.values() for limit in indicator.limits}
+        lost += [f"indicators: alert {name}" for name in sorted(asked - set(self.alerts))]
+        groups = {group for section in self.sections for group in section.groups}
+        lost += [f"sections: group {name}" for name in sorted(groups - set(self.target_groups))]
+        if lost:
+            raise ValueError(f"named but not defined: {', '.join(lost)}")
+        return self
+
+    @cached_property
     def policies(self) -> dict[str, ClockPolicy]:
         """Every clock the programme can start, by the path of its field."""
-        stages = {f"stages.{s.value}": p for s in Stage if (p := self.stages.of(s))}
-        tiers = {f"tiers.{name}.contact": tier.contact for name, tier in self.tiers.items()}
-        tasks = {f"tasks.{name}.clock": task.clock for name, task in self.tasks.items()}
-        return {
-            **stages,
-            **tiers,
-            **tasks,
-            "reassessment.every": self.reassessment.every,
-            "reassessment.on_change": self.reassessment.on_change,
-            "consent.decision": self.consent.decision,
+        return dict(_clocks_of(self, ""))
+
+    def path_of(self, policy: ClockPolicy) -> str | None:
+        """The path of a policy of this programme; None for one that is not its own."""
+        return next((path for path, found in self.policies.items() if found is policy), None)
+
+    @cached_property
+    def task_types(self) -> dict[str, str]:
+        """Every task type that another part of the programme names, by the path that names it."""
+        named = {
+            f"templates.{on}.{n}": task for on, tasks in self.templates.items() for n, task in enumerate(tasks)
         }
+        named |= {f"alerts.{name}.task": alert.task for name, alert in self.alerts.items() if alert.task}
+        for name, transition in self.transitions.items():
+            named |= {f"transitions.{name}.tasks.{n}": task for n, task in enumerate(transition.tasks)}
+        if self.unable_to_contact is not None:
+            named["unable_to_contact.letter_task"] = self.unable_to_contact.letter_task
+        if self.medication is not None:
+            named["medication.side_effect_task"] = self.medication.side_effect_task
+            named["medication.non_adherence_task"] = self.medication.non_adherence_task
+        return named
 
     def calendar_of(self, policy: ClockPolicy) -> str:
         return policy.calendar or self.calendar
@@ -195,3 +270,19 @@ class Program(Value):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+
+def _clocks_of(part: Any, path: str) -> Iterator[tuple[str, ClockPolicy]]:
+    """The clock policies within a part of a programme, however deep, each with its path."""
+    if isinstance(part, ClockPolicy):
+        yield path, part
+        return
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(part, Value):
+        inside = part
+    elif isinstance(part, dict):
+        inside = part.items()
+    elif isinstance(part, tuple):
+        inside = enumerate(part)
+    for name, value in inside:
+        yield from _clocks_of(value, f"{path}.{name}" if path else str(name))

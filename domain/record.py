@@ -28,6 +28,9 @@ class CaseLine(Value):
     owner: str | None
     team: str
     tier: str | None
+    weight: float
+    target_group: str | None
+    in_crisis: bool
     opened_at: Instant
     opened_by: str
     updated_at: Instant
@@ -48,6 +51,7 @@ class TaskLine(Value):
     category: str
     status: str
     assignee: str | None
+    queue: str | None
     clock_id: str
 
 
@@ -58,6 +62,7 @@ class ClockLine(Value):
     kind: str
     title: str
     about: str | None
+    policy: str | None
     owner: str | None
     state: Literal["running", "paused", "missed", "kept", "cancelled"]
     due_at: Instant
@@ -143,6 +148,9 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         owner=case.owner,
         team=case.team,
         tier=case.risk.tier if case.risk else None,
+        weight=case.risk.weight if case.risk else 1,
+        target_group=case.target_group,
+        in_crisis=case.crisis is not None,
         opened_at=case.opened_at,
         opened_by=case.opened_by,
         updated_at=at,
@@ -173,7 +181,7 @@ def _changed_clocks(before: Case | None, entry: Entry, after: Case) -> list[Cloc
     if before is None:
         return [_clock_line(c, entry, after) for c in after.clocks]
     known = {c.id: c for c in before.clocks}
-    moved = before.owner != after.owner or entry.kind == "task-assigned"
+    moved = before.owner != after.owner or entry.kind in ("task-assigned", "task-claimed", "task-released")
     return [_clock_line(c, entry, after) for c in after.clocks if moved or known.get(c.id) is not c]
 
 
@@ -188,6 +196,7 @@ def _clock_line(clock: Clock, entry: Entry, case: Case) -> ClockLine:
         kind=clock.kind,
         title=clock.title,
         about=clock.about,
+        policy=clock.policy,
         owner=case.responsible_for(clock),
         state=_state(clock, kept is not None),
         due_at=clock.due_at,

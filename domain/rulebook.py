@@ -1,9 +1,11 @@
 """The rules in force: programmes in all their versions, and calendars. Read from `catalog/` by infra."""
 
+from pydantic import Field
+
 from domain.calendar import WorkingCalendar
 from domain.instrument import Instrument
 from domain.program import Program
-from domain.values import Invalid, Value
+from domain.values import Invalid, Line, Slug, Text, Value
 
 
 class UnknownProgram(Invalid):
@@ -18,10 +20,28 @@ class ProgramMissing(Exception):
     """A case runs under a version that the catalogue does not have any more: a fault of ours, not a refusal."""
 
 
+class Code(Value):
+    """One code of a list, and the factor that it belongs to."""
+
+    code: Slug
+    meaning: Line
+    factor: Line
+
+
+class CodeList(Value):
+    """A list of codes, as its file in `catalog/code-lists/` has it."""
+
+    name: Slug
+    title: Line
+    source: Text
+    codes: tuple[Code, ...] = Field(min_length=1)
+
+
 class Rulebook(Value):
     programs: tuple[Program, ...]
     calendars: tuple[WorkingCalendar, ...]
     instruments: tuple[Instrument, ...] = ()
+    code_lists: tuple[CodeList, ...] = ()
 
     def program(self, name: str, version: int) -> Program:
         """The version that a case runs under. Raises `ProgramMissing`."""
@@ -48,3 +68,8 @@ class Rulebook(Value):
             if (instrument.name, instrument.version) == (name, version):
                 return instrument
         raise UnknownInstrument(f"choose one of: {', '.join(f'{i.name} {i.version}' for i in self.instruments)}")
+
+    def codes(self, name: str) -> frozenset[str]:
+        """The codes of a list. The catalogue was refused on load if a programme names one that is not there."""
+        found = next(codes for codes in self.code_lists if codes.name == name)
+        return frozenset(code.code for code in found.codes)

@@ -9,7 +9,7 @@ MOST_LEVELS = 5  # a line of supervisors that closes on itself must not hold a c
 
 
 class StaffMember(Value):
-    """One person of the directory, by subject only; names stay in the record."""
+    """One person of the directory, by subject only; names stay in the record. `cover` is told in her absence."""
 
     subject: Opaque
     role: Role
@@ -17,6 +17,8 @@ class StaffMember(Value):
     supervisor: Opaque | None = None
     active: bool = True
     absent_until: Instant | None = None
+    cover: Opaque | None = None
+    licences: tuple[Slug, ...] = ()
 
     def available(self, now: datetime) -> bool:
         """Whether this person can be told of anything now."""
@@ -43,7 +45,7 @@ class Directory(Value):
     def find(self, rank: Rank, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
         """The available people of a rank around an owner and a team; a named supervisor comes first."""
         if rank is Rank.OWNER:
-            found = [self.member(owner)]
+            found = [self._covered(self.member(owner), now)]
         elif rank is Rank.SENIOR:
             found = self._of_role(Role.SENIOR, team)
         elif rank is Rank.SUPERVISOR:
@@ -51,6 +53,12 @@ class Directory(Value):
         else:
             found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
         return tuple(m.subject for m in found if m is not None and m.available(now))
+
+    def _covered(self, member: StaffMember | None, now: datetime) -> StaffMember | None:
+        """The person, or while she is absent whoever covers for her."""
+        if member is None or member.available(now) or not member.active:
+            return member
+        return self.member(member.cover) or member
 
     def _above(self, owner: str | None, rank: Rank, now: datetime) -> list[StaffMember | None]:
         """The available person of this rank in the line above the owner."""

@@ -7,7 +7,7 @@ from domain.clock import ClockKind
 from domain.command import Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.program import Stage
+from domain.program import SectionPolicy, Stage
 from domain.values import Line
 
 ACTIVE = (Stage.ASSESSMENT, Stage.PLANNING, Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
@@ -57,13 +57,36 @@ def missing_sections(draft: Draft) -> list[str]:
     """The required sections that this assessment does not have yet."""
     since = draft.case.reassessing_since
     first_day = since.astimezone(draft.program.zone).date() if since else None
-    done = {s.name for s in draft.case.sections if first_day is None or s.assessed_on >= first_day}
-    return [f"section {s.name}" for s in draft.program.sections if s.required and s.name not in done]
+    assessed = [s for s in draft.case.sections if s.complete]
+    done = {s.name for s in assessed if first_day is None or s.assessed_on >= first_day}
+    return [f"section {s.name}" for s in draft.program.sections if _asked(draft, s) and s.name not in done]
+
+
+def _asked(draft: Draft, section: SectionPolicy) -> bool:
+    """Whether a section is asked of this person. An age that nobody knows asks for it: missing is not young."""
+    age, group = age_on(draft, draft.now), draft.case.target_group
+    old_enough = age is None or age >= section.minimum_age
+    return section.required and old_enough and (not section.groups or group in section.groups)
+
+
+def age_on(draft: Draft, instant: datetime) -> int | None:
+    """The person's age in whole years on the local day of an instant; None without a birth date."""
+    born, day = draft.case.referral.patient.birth_date, instant.astimezone(draft.program.zone).date()
+    return None if born is None else day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def missing_instruments(draft: Draft) -> list[str]:
+    """The required instruments without a total since this assessment began. One that cannot be scored is none."""
+    since, age = draft.case.reassessing_since or draft.case.opened_at, age_on(draft, draft.now)
+    done = {(s.instrument, s.version) for s in draft.case.scores if s.scored_at >= since}
+    asked = [u for u in draft.program.instruments if u.required and (age is None or age >= u.minimum_age)]
+    return [f"instrument {u.name}" for u in asked if (u.name, u.version) not in done]
 
 
 def missing_for_planning(draft: Draft) -> list[str]:
-    """What keeps the case in assessment: sections, and the baseline that outcomes are held against."""
-    return missing_sections(draft) + ([] if draft.case.baseline else ["baseline of the three outcome domains"])
+    """What keeps the case in assessment: sections, instruments, and the baseline of the outcomes."""
+    baseline = [] if draft.case.baseline else ["baseline of the three outcome domains"]
+    return missing_sections(draft) + missing_instruments(draft) + baseline
 
 
 def leave_implementation_when_done(draft: Draft) -> None:

@@ -4,16 +4,16 @@ import math
 from datetime import datetime
 from typing import ClassVar
 
+from pydantic import Field
+
 from domain.budget import Budget, Unit
 from domain.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
-from domain.clock import ClockKind
+from domain.clock import ClockKind, WaitsFor
 from domain.command import Command, Draft, require_staff
 from domain.deadlines import (
     Promise,
     cancel_clock,
-    check_pause,
     keep_clock,
-    pause_clock,
     resume_clock,
     start_clock,
     stop_clock,
@@ -36,6 +36,18 @@ class WrongTaskState(Rejected):
     """The task's state does not allow this."""
 
 
+class WaitsForTask(Rejected):
+    """Another task has to be settled first; `missing` names it."""
+
+
+class LicenceMissing(Rejected):
+    """The programme lets only people with a certain licence do this."""
+
+
+class StaffUnknown(Rejected):
+    """The directory cannot be read, so nobody can tell who may do this."""
+
+
 class DueInThePast(Invalid):
     """A task is due after now."""
 
@@ -47,7 +59,9 @@ class TaskAdded(Event):
         return case.changed(tasks=(*case.tasks, self.task), numbered=case.numbered + 1)
 
 
-class _OfTask(Event):
+class OfTask(Event):
+    """Base of what happens to a task that is there."""
+
     task_id: Slug
 
     def apply(self, case: Case, at: datetime) -> Case:
@@ -58,7 +72,7 @@ class _OfTask(Event):
         raise NotImplementedError
 
 
-class TaskAssigned(_OfTask):
+class TaskAssigned(OfTask):
     assignee: Opaque
 
     def onto(self, task: Task) -> Task:
@@ -69,36 +83,57 @@ class TaskAssigned(_OfTask):
         return (Notice(key=key, recipient=self.assignee, subject="task-assigned", about=self.task_id),)
 
 
-class TaskStarted(_OfTask):
+class TaskStarted(OfTask):
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.IN_PROGRESS)
 
 
-class TaskCompleted(_OfTask):
+class TaskClaimed(TaskAssigned):
+    """Somebody took a task from its queue, and need not be told of it."""
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        return ()
+
+
+class TaskReleased(OfTask):
+    """The task is back in its queue."""
+
+    reason: Text
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(assignee=None)
+
+
+class TaskAwaitsCosign(OfTask):
+    """The work is done; it counts when somebody with the licence has signed as well."""
+
+    done_by: Opaque
+    result: Text | None = None
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.AWAITING_COSIGN, done_by=self.done_by)
+
+
+class TaskCosigned(OfTask):
+    by: Opaque
+    done_by: Opaque
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.READY)
+
+
+class TaskCompleted(OfTask):
     result: Text | None = None
 
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.COMPLETED)
 
 
-class TaskCancelled(_OfTask):
+class TaskCancelled(OfTask):
     reason: Text
 
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.CANCELLED)
-
-
-class TaskHeld(_OfTask):
-    reason: Text
-    until: Instant | None = None
-
-    def onto(self, task: Task) -> Task:
-        return task.changed(status=TaskStatus.ON_HOLD, resumes_as=task.status)
-
-
-class TaskResumed(_OfTask):
-    def onto(self, task: Task) -> Task:
-        return task.changed(status=task.resumes_as)
 
 
 def add_task(
@@ -108,6 +143,8 @@ def add_task(
     assignee: str | None = None,
     within: Budget | None = None,
     from_plan: int | None = None,
+    after: tuple[str, ...] = (),
+    repeat: Budget | None = None,
 ) -> str:
     """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`."""
     policy = draft.program.tasks.get(type_name)
@@ -125,37 +162,76 @@ def add_task(
         assignee=assignee,
         from_plan=from_plan,
         clock_id=clock_id,
+        after=after,
+        queue=policy.queue,
+        repeat=repeat or policy.repeat,
+        urgent=policy.urgent,
     )
     draft.happen(TaskAdded(task=task))
     promise = Promise(kind=ClockKind.TASK, title=title, about=task_id)
     start_clock(draft, promise, policy.clock, draft.now, within)
+    if after:
+        stop_clock(draft, draft.open_clock(clock_id), "waits for another task", WaitsFor.TASK)
     draft.created.append(task_id)
     return task_id
 
 
-def hold_for_consent(draft: Draft, reason: str) -> None:
-    """Put every open task on hold; a deadline that has passed already goes on being missed."""
+def apply_template(draft: Draft, trigger: str) -> None:
+    """Add the tasks that the programme lists for an occasion, as far as consent and room allow."""
+    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    for task in draft.program.templates.get(trigger, ()) if wanted else ():
+        if len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+            add_task(draft, task)
+
+
+def waits_for_task(draft: Draft, task: Task) -> list[str]:
+    """The open tasks that have to be settled before this one."""
+    return [t.id for t in draft.case.open_tasks if t.id in task.after]
+
+
+def check_may_do(draft: Draft, task: Task) -> None:
+    """Raises `WaitsForTask` while an earlier task is open, `LicenceMissing` without the type's licence."""
+    if before := waits_for_task(draft, task):
+        draft.refuse(WaitsForTask, f"task {task.id} waits; settle these first", before)
+    policy = draft.program.tasks.get(task.type)
+    if policy is not None and policy.licences and not licences_of_sender(draft) & {*policy.licences}:
+        draft.refuse(LicenceMissing, f"a licence is needed: {' or '.join(policy.licences)}")
+
+
+def licences_of_sender(draft: Draft) -> set[str]:
+    """The licences of whoever sends the command. Raises `StaffUnknown`: nobody is licensed by an outage."""
+    if not draft.staff.known:
+        draft.refuse(StaffUnknown, "the staff directory cannot be read now; try again in a minute")
+    member = draft.staff.member(draft.actor.subject)
+    return set(member.licences) if member else set()
+
+
+def must_be_cosigned(draft: Draft, task: Task) -> bool:
+    """Whether somebody with a licence has to sign as well, because who did it has none."""
+    policy = draft.program.tasks.get(task.type)
+    if policy is None or policy.cosign is None:
+        return False
+    return policy.cosign not in licences_of_sender(draft)
+
+
+def finish(draft: Draft, task: Task, result: str | None) -> None:
+    """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew."""
+    clock = draft.open_clock(task.clock_id)
+    keep_clock(draft, clock, draft.now)  # while it is the assignee's
+    draft.happen(TaskCompleted(task_id=task.id, result=result))
+    let_followers_run(draft, task.id)
+    if task.repeat is not None:
+        add_task(draft, task.type, task.title, task.assignee, task.repeat, repeat=task.repeat)
+    leave_implementation_when_done(draft)
+
+
+def let_followers_run(draft: Draft, task_id: str) -> None:
+    """The clocks of tasks that waited for this one, and for no other, begin to run."""
     for task in draft.case.open_tasks:
-        if task.status is not TaskStatus.ON_HOLD:
-            draft.happen(TaskHeld(task_id=task.id, reason=reason))
-        clock = draft.open_clock(task.clock_id)
-        if clock.missed_at is None:
-            stop_clock(draft, clock, reason)
-
-
-def resume_after_consent(draft: Draft) -> None:
-    """Resume the tasks whose clocks are running again, or were never stopped, after a withdrawal."""
-    for task in draft.case.open_tasks:
-        clock = draft.case.clock(task.clock_id)
-        if task.status is TaskStatus.ON_HOLD and clock is not None and clock.pause is None:
-            draft.happen(TaskResumed(task_id=task.id))
-
-
-def resume_returned(draft: Draft, clock_id: str) -> None:
-    """A task whose hold has run out comes back by itself."""
-    for task in draft.case.open_tasks:
-        if task.clock_id == clock_id and task.status is TaskStatus.ON_HOLD:
-            draft.happen(TaskResumed(task_id=task.id))
+        if task_id in task.after and not waits_for_task(draft, task):
+            clock = draft.open_clock(task.clock_id)
+            if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
+                resume_clock(draft, clock)
 
 
 class AddTask(Command):
@@ -163,16 +239,21 @@ class AddTask(Command):
 
     kind: ClassVar[str] = "add-task"
     says: ClassVar[str] = "Add a task"
-    needs_staff: ClassVar[bool] = True
 
     task: Slug
     title: Line | None = None
     assignee: Opaque | None = None
     due_at: Instant | None = None
+    after: tuple[Slug, ...] = Field(default=(), max_length=20)
+    repeat: Budget | None = None
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.TASKS)
+        for before in self.after:
+            draft.open_task(before)
+        if self.repeat is not None and self.repeat.amount == 0:
+            draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
         if self.assignee is not None:
             require_staff(draft, self.assignee)
         within = None
@@ -181,7 +262,7 @@ class AddTask(Command):
                 draft.refuse(DueInThePast, "give a time after now")
             seconds = math.ceil((self.due_at - draft.now).total_seconds())
             within = _seconds(draft, seconds)
-        add_task(draft, self.task, self.title, self.assignee, within)
+        add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=self.repeat)
 
 
 def _seconds(draft: Draft, seconds: int) -> Budget:
@@ -196,7 +277,6 @@ class AssignTask(Command):
 
     kind: ClassVar[str] = "assign-task"
     says: ClassVar[str] = "Assign a task"
-    needs_staff: ClassVar[bool] = True
 
     task_id: Slug
     assignee: Opaque
@@ -220,6 +300,7 @@ class StartTask(Command):
         task = draft.open_task(self.task_id)
         if task.status is not TaskStatus.READY:
             draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; only a ready task is started")
+        check_may_do(draft, task)
         draft.happen(TaskStarted(task_id=task.id))
 
 
@@ -237,9 +318,11 @@ class CompleteTask(Command):
         task = draft.open_task(self.task_id)
         if task.status is TaskStatus.ON_HOLD:
             draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
-        keep_clock(draft, draft.open_clock(task.clock_id), draft.now)  # while it is the assignee's
-        draft.happen(TaskCompleted(task_id=task.id, result=self.result))
-        leave_implementation_when_done(draft)
+        check_may_do(draft, task)
+        if must_be_cosigned(draft, task):
+            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
+            return
+        finish(draft, task, self.result)
 
 
 class CancelTask(Command):
@@ -255,45 +338,5 @@ class CancelTask(Command):
         task = draft.open_task(self.task_id)
         cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
         draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
+        let_followers_run(draft, task.id)
         leave_implementation_when_done(draft)
-
-
-class HoldTask(Command):
-    """Put a task on hold until a day; it returns by itself. A deadline that has passed stays missed."""
-
-    kind: ClassVar[str] = "hold-task"
-    says: ClassVar[str] = "Put a task on hold"
-
-    task_id: Slug
-    reason: Text
-    until: Instant
-
-    def decide(self, draft: Draft) -> None:
-        task = draft.open_task(self.task_id)
-        clock = draft.open_clock(task.clock_id)
-        if task.status is TaskStatus.ON_HOLD:
-            draft.refuse(WrongTaskState, f"task {task.id} is on hold already")
-        if clock.missed_at is not None:
-            draft.refuse(WrongTaskState, f"task {task.id} is overdue; acknowledge {clock.escalation_id}")
-        check_pause(draft, self.until)
-        draft.happen(TaskHeld(task_id=task.id, reason=self.reason, until=self.until))
-        pause_clock(draft, clock, self.until, self.reason)
-
-
-class ResumeTask(Command):
-    """Take a task off hold before its hold ends."""
-
-    kind: ClassVar[str] = "resume-task"
-    says: ClassVar[str] = "Resume a task"
-
-    task_id: Slug
-
-    def decide(self, draft: Draft) -> None:
-        draft.require_consent(NeedsConsent.TASKS)
-        task = draft.open_task(self.task_id)
-        if task.status is not TaskStatus.ON_HOLD:
-            draft.refuse(WrongTaskState, f"task {task.id} is {task.status}, not on hold")
-        draft.happen(TaskResumed(task_id=task.id))
-        clock = draft.open_clock(task.clock_id)
-        if clock.pause is not None:
-            resume_clock(draft, clock)

@@ -4,12 +4,14 @@ from typing import ClassVar
 
 from domain.assessment import open_reassessment
 from domain.clock import Clock, ClockKind, Step
-from domain.closure import CaseSealed
+from domain.closure import end_of_closed_case
 from domain.command import Command, Draft
 from domain.contacts import promise_contact
 from domain.deadlines import MOST_CLOCKS, cancel_clock
 from domain.escalation import climb_due
-from domain.tasks import resume_returned
+from domain.holds import resume_returned
+from domain.referrals import unanswered
+from domain.stratification import end_override
 from domain.values import Role
 
 
@@ -29,14 +31,12 @@ class Tick(Command):
     kind: ClassVar[str] = "tick"
     says: ClassVar[str] = "Notice that time has passed"
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SYSTEM})
-    needs_staff: ClassVar[bool] = True
     when_closed: ClassVar[bool] = True
 
     def decide(self, draft: Draft) -> None:
         closure = draft.case.closure
         if closure is not None:
-            if draft.now >= closure.reopen_until and not draft.case.sealed:
-                draft.happen(CaseSealed())
+            end_of_closed_case(draft, closure)
             return
         for clock, step in climb_due(draft):
             self._follow(draft, clock, step)
@@ -45,6 +45,10 @@ class Tick(Command):
         """What a step on a clock brings about elsewhere in the case."""
         if step is None and clock.kind is ClockKind.TASK and clock.pause is not None:
             resume_returned(draft, clock.id)
+        if step is Step.EXPIRE:
+            end_override(draft)
+        if step is Step.MISS and clock.kind is ClockKind.REFERRAL:
+            unanswered(draft, clock.id)
         if step is Step.MISS and clock.kind is ClockKind.CONTACT:
             make_room(draft)
             promise_contact(draft, clock.due_at)  # a missed contact never keeps the next one from being due

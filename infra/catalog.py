@@ -1,7 +1,7 @@
 """Reads `catalog/` into the rulebook. A broken file is refused with its name, the line and the field."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from domain.calendar import WorkingCalendar
 from domain.instrument import Instrument
 from domain.program import Program
-from domain.rulebook import Rulebook
+from domain.rulebook import CodeList, Rulebook
 from domain.values import Slug, Value
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -65,55 +65,108 @@ def load(folder: Path = CATALOG) -> Rulebook:
     """Every programme and calendar of a catalogue folder. Raises `CatalogError` with all faults found."""
     faults: list[str] = []
     calendars = [f.calendar() for f in _read(folder / "calendars", CalendarFile, faults)]
-    programs = list(_read(folder / "programs", Program, faults))
+    bases = {path.stem: path for path in (folder / "bases").glob("*.yaml")}
+    programs = list(_read(folder / "programs", Program, faults, bases))
     instruments = list(_read(folder / "instruments", Instrument, faults))
-    known = {calendar.name for calendar in calendars}
+    code_lists = list(_read(folder / "code-lists", CodeList, faults))
+    rulebook = Rulebook(
+        programs=tuple(programs),
+        calendars=tuple(calendars),
+        instruments=tuple(instruments),
+        code_lists=tuple(code_lists),
+    )
     for program in programs:
-        faults += [
-            f"{program.program}-{program.version}.yaml: {path}: there is no calendar {name}"
-            for path, name in _calendars_of(program)
-            if name not in known
-        ]
+        name = f"{program.program}-{program.version}.yaml"
+        faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
     if faults:
         raise CatalogError("\n".join(faults))
-    return Rulebook(programs=tuple(programs), calendars=tuple(calendars), instruments=tuple(instruments))
+    return rulebook
+
+
+def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
+    """What a programme names and the catalogue does not have."""
+    calendars = {calendar.name for calendar in rulebook.calendars}
+    tools = {(tool.name, tool.version) for tool in rulebook.instruments}
+    lists = {codes.name for codes in rulebook.code_lists}
+    for path, name in _calendars_of(program):
+        if name not in calendars:
+            yield f"{path}: there is no calendar {name}"
+    factors = program.stratification.factors if program.stratification else ()
+    used = [(use.name, use.version) for use in program.instruments]
+    for tool in [*used, *((f.instrument, f.version) for f in factors if f.instrument)]:
+        if tool not in tools:
+            yield f"there is no instrument {tool[0]} {tool[1]}"
+    if program.avoidable_days is not None and program.avoidable_days not in lists:
+        yield f"avoidable_days: there is no code list {program.avoidable_days}"
 
 
 def _calendars_of(program: Program) -> Iterator[tuple[str, str]]:
     yield "calendar", program.calendar
-    for path, policy in program.policies().items():
+    for path, policy in program.policies.items():
         yield f"{path}.calendar", program.calendar_of(policy)
 
 
-def _read(folder: Path, model: type[Model], faults: list[str]) -> Iterator[Model]:
+def _read(
+    folder: Path, model: type[Model], faults: list[str], bases: Mapping[str, Path] | None = None
+) -> Iterator[Model]:
     for path in sorted(folder.glob("*.yaml")):
         try:
-            value = _parse(path, model)
+            value = _parse(path, model, bases or {})
         except CatalogError as fault:
             faults.append(str(fault))
             continue
         yield value
 
 
-def _parse(path: Path, model: type[Model]) -> Model:
+def _parse(path: Path, model: type[Model], bases: Mapping[str, Path]) -> Model:
+    root, data = _load(path)
+    extends = data.pop("extends", None) if isinstance(data, dict) else None
+    base_path = bases.get(str(extends))
+    if extends is not None and base_path is None:
+        raise CatalogError(f"{path.name}:{_line(root, ('extends',))}: extends: there is no base {extends}")
+    base_root, base = _load(base_path) if base_path else (None, {})
+    try:
+        value = TypeAdapter(model).validate_python(_over(base, data))
+    except ValidationError as fault:
+        found = fault.errors(include_url=False)
+        raise CatalogError("\n".join(_fault(path, root, base_path, base_root, e) for e in found)) from None
+    _check_name(path, value)
+    return value
+
+
+def _load(path: Path) -> tuple[yaml.Node | None, Any]:
     text = path.read_text(encoding="utf-8")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.load(text, Loader=_NoDuplicates)
+        return yaml.compose(text, Loader=yaml.CSafeLoader), yaml.load(text, Loader=_NoDuplicates)
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise CatalogError(f"{path.name}:{line}: {getattr(fault, 'problem', fault)}") from None
-    try:
-        value = TypeAdapter(model).validate_python(data)
-    except ValidationError as fault:
-        lines = [
-            f"{path.name}:{_line(root, e['loc'])}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}"
-            for e in fault.errors(include_url=False)
-        ]
-        raise CatalogError("\n".join(lines)) from None
-    _check_name(path, value)
-    return value
+
+
+def _over(base: Any, own: Any) -> Any:
+    """What a programme says, over what its base says: maps are merged, all else is replaced."""
+    if isinstance(base, dict) and isinstance(own, dict):
+        return {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
+    return own
+
+
+def _fault(path: Path, root: yaml.Node | None, base: Path | None, base_root: yaml.Node | None, e: Any) -> str:
+    """One fault with the file, line and field it stands in: the programme's own file, else its base."""
+    inherited = base is not None and e["loc"] and not _has(root, e["loc"]) and _has(base_root, e["loc"])
+    where, node = (base, base_root) if inherited and base is not None else (path, root)
+    return f"{where.name}:{_line(node, e['loc'])}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}"
+
+
+def _has(node: yaml.Node | None, loc: tuple[int | str, ...]) -> bool:
+    """Whether the file has the first two parts of a field's path."""
+    for part in loc[:2]:
+        if isinstance(node, yaml.MappingNode):
+            found = next((v for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                return False
+            node = found
+    return True
 
 
 def _check_name(path: Path, value: BaseModel) -> None:
@@ -139,7 +192,7 @@ def _line(node: yaml.Node | None, loc: tuple[int | str, ...]) -> int:
     return line
 
 
-class _NoDuplicates(yaml.SafeLoader):
+class _NoDuplicates(yaml.CSafeLoader):
     """YAML that refuses the same key twice; plain YAML would keep the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -160,9 +213,9 @@ def main() -> int:
         sys.stderr.write(f"{fault}\n")
         return 1
     for program in rulebook.programs:
-        open_numbers = sum(not policy.verified for policy in program.policies().values())
+        open_numbers = sum(not policy.verified for policy in program.policies.values())
         sys.stdout.write(
-            f"{program.program} version {program.version}: {len(program.policies())} clocks "
+            f"{program.program} version {program.version}: {len(program.policies)} clocks "
             f"({open_numbers} with an unverified number), {len(program.ladders)} ladders\n"
         )
     for instrument in rulebook.instruments:

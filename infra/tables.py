@@ -58,6 +58,9 @@ class CaseRow(SQLModel, table=True):
     owner: str | None = None
     team: str | None = None
     tier: str | None = None
+    weight: float = 1
+    target_group: str | None = None
+    in_crisis: bool = False
     opened_at: datetime = instant()
     opened_by: str
     updated_at: datetime = instant()
@@ -74,6 +77,7 @@ class TimelineRow(SQLModel, table=True):
     """One event of one case. Each row carries the hash of the one before, so that a change shows."""
 
     __tablename__ = "timeline"
+    __table_args__ = (Index("ix_timeline_kind", "tenant", "kind", "at"),)
 
     case_id: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
@@ -90,7 +94,10 @@ class TimelineRow(SQLModel, table=True):
 
 class TaskRow(SQLModel, table=True):
     __tablename__ = "tasks"
-    __table_args__ = (Index("ix_tasks_assignee", "tenant", "assignee", "status"),)
+    __table_args__ = (
+        Index("ix_tasks_assignee", "tenant", "assignee", "status"),
+        Index("ix_tasks_queue", "tenant", "queue", "assignee"),
+    )
 
     case_id: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -100,6 +107,7 @@ class TaskRow(SQLModel, table=True):
     category: str
     status: str
     assignee: str | None = None
+    queue: str | None = None
     clock_id: str
 
 
@@ -110,6 +118,7 @@ class ClockRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_clocks_owner", "tenant", "owner", "state", "due_at"),
         Index("ix_clocks_due", "tenant", "state", "due_at", "case_id", "id"),
+        Index("ix_clocks_policy", "tenant", "policy", "due_at"),
     )
 
     case_id: str = Field(primary_key=True)
@@ -118,6 +127,7 @@ class ClockRow(SQLModel, table=True):
     kind: str
     title: str
     about: str | None = None
+    policy: str | None = None
     owner: str | None = None
     state: str
     due_at: datetime = instant()
@@ -181,6 +191,7 @@ class OutboxRow(SQLModel, table=True):
     tenant: str
     subject: str
     about: str
+    urgent: bool = False
     created_at: datetime = instant()
     read_at: datetime | None = instant(nullable=True)
 
@@ -197,3 +208,5 @@ class StaffRow(SQLModel, table=True):
     supervisor: str | None = None
     active: bool = True
     absent_until: datetime | None = instant(nullable=True)
+    cover: str | None = None
+    licences: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))

@@ -11,10 +11,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.app import build
 from api.system import System
+from deploy import moves
 from domain.values import Role
 from infra import tokens
 from infra.temporal import workflow_id
-from tests.story import BASELINE, in_force, referral
+from tests.story import TOOLS, as_json, in_force, referral
 
 PEOPLE = {
     "cm-anna": (Role.CASE_MANAGER, ("north",), "local"),
@@ -92,19 +93,15 @@ class Office:
 
     async def walk(self, case_id: str, program: str = "complex-care", tier: str = "high") -> None:
         """From screening to follow-up."""
-        rules = in_force().latest(program)
+        rules = as_json(program)
         await self.do(case_id, "record-consent", form="verbal")
         await self.do(case_id, "complete-screening", accepted=True)
-        today = str(datetime.now(UTC).astimezone(rules.zone).date())
-        found = [{"name": s.name, "assessed_on": today, "findings": "x"} for s in rules.sections]
-        await self.do(case_id, "record-assessment", sections=found, baseline=BASELINE)
-        await self.do(case_id, "set-risk-tier", tier=tier, reasons=["r"])
-        due = str((datetime.now(UTC) + timedelta(days=60)).date())
-        goal = {"description": "g", "measure": "m", "target": "t", "due_on": due}
-        task = next(iter(rules.tasks))
-        agreed = await self.do(case_id, "agree-plan", goals=[goal], interventions=[{"task": task}])
-        for task_id in agreed["created"]:
-            await self.do(case_id, "complete-task", task_id=task_id)
+        today = datetime.now(UTC).astimezone(in_force().latest(program).zone).date()
+        for kind, body in moves.assess(rules, TOOLS, today, tier, ["r"]):
+            await self.do(case_id, kind, **body)
+        await self.do(case_id, "agree-plan", **moves.plan(rules, today))
+        for task in (await self.get("cm-anna", f"/cases/{case_id}")).json()["case"]["tasks"]:
+            await self.do(case_id, "complete-task", task_id=task["id"])
 
     async def forward(self, case_id: str, **span: float) -> None:
         """Let the case's own time pass."""

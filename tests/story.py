@@ -4,6 +4,7 @@ import functools
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from deploy import moves
 from domain.case import Case
 from domain.command import Decision, Envelope, Moment
 from domain.decide import decide
@@ -20,6 +21,21 @@ def in_force() -> Rulebook:
     return catalog.load()
 
 
+TOOLS = [tool.model_dump(mode="json") for tool in in_force().instruments]
+SAM = Actor(subject="sup-1", role=Role.SUPERVISOR)
+
+
+@functools.cache
+def plain() -> Rulebook:
+    """Only the first versions of the programmes, which ask for little: the core rules are easier to see there."""
+    return in_force().changed(programs=tuple(p for p in in_force().programs if p.version == 1))
+
+
+def plain_story(program: str = "complex-care", **more: Any) -> "Story":
+    """A story under the first versions of the programmes."""
+    return Story(program, rulebook=plain(), **more)
+
+
 ANNA = Actor(subject="cm-anna", role=Role.CASE_MANAGER)
 STAFF = Directory(
     members=(
@@ -30,9 +46,8 @@ STAFF = Directory(
         StaffMember(subject="dir-1", role=Role.DIRECTOR),
     )
 )
+BASELINE, BETTER = moves.BASELINE, moves.BETTER
 MONDAY = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)  # ten in the morning in New York
-BASELINE = {"well_being": 3, "finances": 4, "appropriate_care": 5}
-BETTER = {"well_being": 7, "finances": 4, "appropriate_care": 8}
 
 
 def referral(**patient: Any) -> dict[str, Any]:
@@ -47,8 +62,15 @@ def referral(**patient: Any) -> dict[str, Any]:
 class Story:
     """One case and its timeline."""
 
-    def __init__(self, program: str = "complex-care", now: datetime = MONDAY, staff: Directory = STAFF) -> None:
+    def __init__(
+        self,
+        program: str = "complex-care",
+        now: datetime = MONDAY,
+        staff: Directory = STAFF,
+        rulebook: Rulebook | None = None,
+    ) -> None:
         self.program = program
+        self.rulebook = rulebook or in_force()
         self.now = now
         self.staff = staff
         self.case: Case | None = None
@@ -68,7 +90,7 @@ class Story:
         """Decide a command now and fold what happens."""
         self.sent += 1
         envelope = Envelope(command_id=f"k{self.sent}", kind=kind, body=body, actor=actor)
-        decision = decide(envelope, self.case, Moment(self.now, in_force(), self.staff))
+        decision = decide(envelope, self.case, Moment(self.now, self.rulebook, self.staff))
         for entry in decision.entries:
             self.case = entry.apply(self.case)
             self.timeline.append(entry)
@@ -111,29 +133,27 @@ class Story:
         self.do("complete-screening", accepted=True)
         return self
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        return self.rulebook.latest(self.program).model_dump(mode="json")
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(in_force().latest(self.program).zone).date()
+
     def assess(self, tier: str = "high") -> "Story":
-        program = in_force().latest(self.program)
-        today = self.now.astimezone(program.zone).date()
-        found = [{"name": s.name, "assessed_on": str(today), "findings": "as found"} for s in program.sections]
-        self.do("record-assessment", sections=found, baseline=BASELINE)
-        self.do("set-risk-tier", tier=tier, reasons=["frequent admissions"])
+        for kind, body in moves.assess(self.rules, TOOLS, self.today, tier, ["frequent admissions"]):
+            self.do(kind, **body)
         return self
 
     def assessed(self, tier: str = "high") -> "Story":
         return self.accepted().assess(tier)
 
     def plan(self, *tasks: str, **more: Any) -> dict[str, Any]:
-        goal = {
-            "description": "Walk to the shop",
-            "measure": "days a week",
-            "target": "three",
-            "due_on": str(self.now.date() + timedelta(days=60)),
-        }
-        return {"goals": [goal], "interventions": [{"task": t} for t in tasks], **more}
+        return {**moves.plan(self.rules, self.today, tasks), **more}
 
     def planned(self, *tasks: str, tier: str = "high") -> "Story":
-        types = tasks or (next(iter(in_force().latest(self.program).tasks)),)
-        self.assessed(tier).do("agree-plan", **self.plan(*types))
+        self.assessed(tier).do("agree-plan", **self.plan(*tasks))
         return self
 
     def followed_up(self, tier: str = "high") -> "Story":
@@ -141,6 +161,25 @@ class Story:
         for task in self.known.open_tasks:
             self.do("complete-task", task_id=task.id)
         return self
+
+    def ready_to_close(self, reason: str = "goals-met") -> "Story":
+        """Do what the programme asks for before a closure: signatures, survey, notice and its days, approval."""
+        for kind, body in moves.leave(self.rules, reason):
+            self.do(kind, **body)
+        if self.known.notice_until is not None:
+            self.wait(days=12)
+            for clock in self.known.running:
+                if clock.missed_at is not None and clock.acknowledged is None:
+                    self.do("acknowledge-escalation", escalation_id=clock.escalation_id)
+        for approval in self.known.approvals:
+            self.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="agreed")
+        return self
+
+
+@functools.cache
+def as_json(program: str) -> dict[str, Any]:
+    """A programme as the API gives it."""
+    return in_force().latest(program).model_dump(mode="json")
 
 
 def day(text: str) -> date:

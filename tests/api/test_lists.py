@@ -1,5 +1,7 @@
 """What supervisors look at: a miss climbs to the list, is acknowledged, counted, noticed."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.office import Office
@@ -100,8 +102,6 @@ async def test_the_worklist_comes_by_deadline_page_by_page(office: Office) -> No
     case_id = await office.open()
     await office.walk(case_id)
     for days in (40, 2, 5):
-        from datetime import UTC, datetime, timedelta
-
         due = (datetime.now(UTC) + timedelta(days=days)).isoformat()
         await office.do(case_id, "add-task", task="follow-up-call", due_at=due)
     dues: list[str] = []
@@ -112,7 +112,7 @@ async def test_the_worklist_comes_by_deadline_page_by_page(office: Office) -> No
         if page["next"] is None:
             break
         more = {"cursor": page["next"]}
-    assert len(dues) == 5
+    assert len(dues) == 7
     assert dues == sorted(dues)
 
 
@@ -121,5 +121,5 @@ async def test_programmes_are_there_to_be_asked_for(office: Office) -> None:
     """A client reads from them which sections, tasks and reasons there are."""
     found = {p["program"]: p for p in (await office.get("ehr-1", "/programs")).json()}
     assert "goals-met" in found["complex-care"]["closure"]
-    assert (await office.get("ehr-1", "/programs/complex-care/1")).json() == found["complex-care"]
+    assert (await office.get("ehr-1", "/programs/complex-care/2")).json() == found["complex-care"]
     assert (await office.get("ehr-1", "/programs/complex-care/99")).status_code == 404

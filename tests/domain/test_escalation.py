@@ -8,7 +8,7 @@ import pytest
 from domain.clock import Clock
 from domain.staff import Directory, StaffMember
 from domain.values import SYSTEM, Role
-from tests.story import MONDAY, STAFF, Story
+from tests.story import MONDAY, STAFF, Story, plain_story
 
 
 def contact(story: Story) -> Clock:
@@ -26,7 +26,7 @@ def climbs(story: Story, clock_id: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def test_an_untouched_follow_up_climbs_from_owner_to_director_each_rung_once() -> None:
     """Reminder, miss, senior after four working hours, supervisor and director after working days."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     clock = contact(story)
     story.wait(days=14)
     assert climbs(story, clock.id) == [
@@ -48,7 +48,7 @@ def test_an_untouched_follow_up_climbs_from_owner_to_director_each_rung_once() -
 
 def test_a_miss_is_an_event_that_completes_nothing_and_suppresses_nothing() -> None:
     """The missed contact stays owed, and the next one is due a week after it."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     first = contact(story)
     story.wait(days=16)
     owed = [c for c in story.known.running if c.kind == "contact"]
@@ -59,7 +59,7 @@ def test_a_miss_is_an_event_that_completes_nothing_and_suppresses_nothing() -> N
 
 def test_a_contact_logged_late_is_kept_late_and_the_next_counts_from_it() -> None:
     """One contact ends the wait for all that were owed by then; only the missed ones are late."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.wait(days=9)
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="fine")
     kept = [e.data["late_by"] for e in story.timeline if e.kind == "clock-kept"][-2:]
@@ -69,7 +69,7 @@ def test_a_contact_logged_late_is_kept_late_and_the_next_counts_from_it() -> Non
 
 def test_a_contact_made_in_time_but_logged_late_is_not_called_late() -> None:
     """The miss was noticed, for nobody had said otherwise; the record then says it was kept in time."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     clock = contact(story)
     story.wait(days=9)
     made = clock.due_at - timedelta(hours=5)
@@ -81,19 +81,19 @@ def test_a_contact_made_in_time_but_logged_late_is_not_called_late() -> None:
 
 def test_a_reached_caregiver_is_not_a_reached_patient() -> None:
     """Unless the programme says so for the tier; an attempt that failed only counts as one."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.do("log-contact", mode="telephone", party="caregiver", reached=True, outcome="son answered")
     story.do("log-contact", mode="telephone", party="patient", reached=False, outcome="no answer")
     assert story.known.attempts_since_contact == 1
     assert not [e for e in story.timeline[-2:] if e.kind == "clock-kept"]
-    tcm = Story("medicaid-tcm").followed_up("low")
+    tcm = plain_story("medicaid-tcm").followed_up("low")
     tcm.do("log-contact", mode="telephone", party="caregiver", reached=True, outcome="son answered")
     assert tcm.kinds[-2:] == ["clock-kept", "clock-started"]
 
 
 def test_an_acknowledgement_rests_the_climb_not_the_promise() -> None:
     """Acknowledged and still not kept, it climbs on after its own working day, in a new round."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.wait(days=9)
     clock = missed(story)
     story.do("acknowledge-escalation", escalation_id=clock.escalation_id, note="on it")
@@ -111,7 +111,7 @@ def test_an_acknowledgement_rests_the_climb_not_the_promise() -> None:
 
 def test_at_the_top_an_acknowledged_promise_that_is_not_kept_tells_the_top_again() -> None:
     """It never goes silent by being acknowledged."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.wait(days=14)
     clock = missed(story)
     story.do("acknowledge-escalation", escalation_id=clock.escalation_id)
@@ -127,7 +127,7 @@ def test_where_nobody_is_found_the_next_rung_is_told_and_the_vacancy_is_on_recor
         for m in STAFF.members
         if m.role is not Role.SENIOR
     )
-    story = Story(staff=Directory(members=members)).followed_up("high")
+    story = plain_story(staff=Directory(members=members)).followed_up("high")
     clock = contact(story)
     story.wait(days=9)
     data = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed" and e.data["clock_id"] == clock.id]
@@ -139,7 +139,7 @@ def test_where_nobody_is_found_the_next_rung_is_told_and_the_vacancy_is_on_recor
 
 def test_with_nobody_at_all_the_climb_is_still_on_record() -> None:
     """An empty directory tells nobody and says so; the escalation stays in the list."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.staff = Directory()
     story.wait(days=14)
     last = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed"][-1]
@@ -149,7 +149,7 @@ def test_with_nobody_at_all_the_climb_is_still_on_record() -> None:
 
 def test_after_an_outage_every_rung_that_was_due_is_climbed_once_with_its_planned_time() -> None:
     """A worker that comes back after three weeks climbs all of it in one go."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     clock = contact(story)
     story.now += timedelta(days=21)
     story.wait(seconds=0)
@@ -169,7 +169,7 @@ def test_a_case_nobody_touches_for_years_goes_on_promising_and_holds_a_bounded_n
     """Daily contacts and long silence: the oldest misses give way, the newest are still owed."""
     for module in ("domain.deadlines", "domain.tick"):
         monkeypatch.setattr(f"{module}.MOST_CLOCKS", 20)
-    story = Story("medicaid-tcm").followed_up("high")
+    story = plain_story("medicaid-tcm").followed_up("high")
     story.wait(days=40)
     assert len(story.known.running) == 20
     assert story.kinds.count("clock-missed") == 39  # each local day from the third of March to the tenth of April
@@ -178,7 +178,7 @@ def test_a_case_nobody_touches_for_years_goes_on_promising_and_holds_a_bounded_n
 
 def test_nobody_sends_a_tick_but_the_case_itself() -> None:
     """Time is not for people to decide."""
-    assert Story().accepted().refused("tick") == "NotPermitted"
+    assert plain_story().accepted().refused("tick") == "NotPermitted"
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def test_nobody_sends_a_tick_but_the_case_itself() -> None:
 )
 def test_a_weekly_contact_is_due_on_the_local_day(now: datetime, due: str) -> None:
     """Whatever the hour in UTC and whatever the clocks do in between."""
-    clock = contact(Story(now=now).followed_up("high"))
+    clock = contact(plain_story(now=now).followed_up("high"))
     assert str(clock.due_at.astimezone(clock.tz).date()) == due
     assert f"{clock.due_at.astimezone(clock.tz):%H:%M:%S}" == "23:59:59"
 
 
 def test_a_raised_tier_asks_for_the_person_sooner_and_a_lowered_one_later() -> None:
     """At once, from the last contact; what would be overdue by the new cadence is due from now."""
-    story = Story().followed_up("low")
+    story = plain_story().followed_up("low")
     monthly = contact(story).due_at
     story.wait(days=3)
     story.do("set-risk-tier", tier="high", reasons=["fell"])

@@ -6,7 +6,7 @@ import pytest
 
 from domain.program import Stage
 from domain.values import Actor, Role
-from tests.story import ANNA, BETTER, MONDAY, Story, referral
+from tests.story import ANNA, BETTER, MONDAY, plain_story, referral
 
 INTEGRATOR = Actor(subject="ehr-1", role=Role.INTEGRATOR)
 
@@ -14,7 +14,7 @@ INTEGRATOR = Actor(subject="ehr-1", role=Role.INTEGRATOR)
 @pytest.mark.parametrize("program", ["complex-care", "medicaid-tcm", "demo"])
 def test_a_case_walks_from_referral_to_closure_in_every_programme(program: str) -> None:
     """Six stages in order; the plan's last task opens follow-up, the outcome opens closure."""
-    story = Story(program).followed_up()
+    story = plain_story(program).followed_up()
     assert story.known.stage is Stage.FOLLOW_UP
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="doing well")
     story.do("evaluate-outcome", ratings=BETTER, summary="Walks again")
@@ -29,23 +29,23 @@ def test_a_case_walks_from_referral_to_closure_in_every_programme(program: str) 
 def test_a_dead_patient_a_minor_and_an_unknown_programme_are_refused() -> None:
     """Nobody opens a case for them; the refusal says why."""
     body = {"case_id": "c", "tenant": "local", "team": "north", "program": "complex-care"}
-    assert Story().refused("open", **body, referral=referral(deceased=True)) == "PatientDeceased"
-    assert Story().refused("open", **body, referral=referral(birth_date="2015-03-03")) == "NotEligible"
-    assert Story().refused("open", **body, referral=referral(birth_date="2027-03-03")) == "NotEligible"
+    assert plain_story().refused("open", **body, referral=referral(deceased=True)) == "PatientDeceased"
+    assert plain_story().refused("open", **body, referral=referral(birth_date="2015-03-03")) == "NotEligible"
+    assert plain_story().refused("open", **body, referral=referral(birth_date="2027-03-03")) == "NotEligible"
     nowhere = {**body, "program": "no-such-program"}
-    assert Story().refused("open", **nowhere, referral=referral()) == "UnknownProgram"
+    assert plain_story().refused("open", **nowhere, referral=referral()) == "UnknownProgram"
 
 
 def test_a_birthday_decides_eligibility_on_its_very_day() -> None:
     """Eighteen on the day of the referral is eighteen."""
     body = {"case_id": "c", "tenant": "local", "team": "north", "program": "complex-care"}
-    assert Story().refused("open", **body, referral=referral(birth_date="2008-03-03")) == "NotEligible"
-    Story().do("open", **body, referral=referral(birth_date="2008-03-02"))
+    assert plain_story().refused("open", **body, referral=referral(birth_date="2008-03-03")) == "NotEligible"
+    plain_story().do("open", **body, referral=referral(birth_date="2008-03-02"))
 
 
 def test_screening_waits_for_consent_and_a_decline_needs_a_reason_of_the_programme() -> None:
     """Declined is closed, with the reason."""
-    story = Story().open()
+    story = plain_story().open()
     assert story.refused("complete-screening", accepted=True) == "ConsentMissing"
     assert story.refused("complete-screening", accepted=False) == "UnknownReason"
     assert story.refused("complete-screening", accepted=False, reason="goals-met") == "UnknownReason"
@@ -56,7 +56,7 @@ def test_screening_waits_for_consent_and_a_decline_needs_a_reason_of_the_program
 
 def test_commands_of_another_stage_are_refused() -> None:
     """Nobody plans before the assessment or screens twice."""
-    story = Story().accepted()
+    story = plain_story().accepted()
     assert story.refused("complete-screening", accepted=True) == "WrongStage"
     assert story.refused("agree-plan", **story.plan("education")) == "WrongStage"
     assert story.refused("evaluate-outcome", ratings=BETTER, summary="x") == "WrongStage"
@@ -64,7 +64,7 @@ def test_commands_of_another_stage_are_refused() -> None:
 
 def test_the_tier_is_refused_until_the_assessment_is_complete_and_says_what_is_missing() -> None:
     """Risk evaluation is the exit condition of assessment; sections may come in several sittings."""
-    story = Story().accepted()
+    story = plain_story().accepted()
     story.do(
         "record-assessment",
         sections=[{"name": "health-status", "assessed_on": "2026-03-01", "findings": "frail"}],
@@ -79,7 +79,7 @@ def test_the_tier_is_refused_until_the_assessment_is_complete_and_says_what_is_m
 
 def test_an_unknown_section_or_one_dated_tomorrow_is_refused() -> None:
     """Even when it is tomorrow already in UTC: the day is the programme's own."""
-    story = Story().accepted()
+    story = plain_story().accepted()
     section = {"name": "health-status", "assessed_on": "2026-03-03", "findings": "x"}
     assert story.refused("record-assessment", sections=[section]) == "NotYetHappened"
     assert story.refused("record-assessment", sections=[{**section, "name": "mood"}]) == "UnknownSection"
@@ -87,7 +87,7 @@ def test_an_unknown_section_or_one_dated_tomorrow_is_refused() -> None:
 
 def test_a_plan_needs_smart_goals_and_known_interventions() -> None:
     """Measure, target and a due date after today."""
-    story = Story().assessed()
+    story = plain_story().assessed()
     plan = story.plan("education")
     late = {**plan["goals"][0], "due_on": str(MONDAY.date())}
     vague = {k: v for k, v in plan["goals"][0].items() if k != "measure"}
@@ -99,7 +99,7 @@ def test_a_plan_needs_smart_goals_and_known_interventions() -> None:
 
 def test_a_revised_plan_goes_back_to_planning_and_keeps_its_versions() -> None:
     """From follow-up the case returns to planning and implements the new interventions."""
-    story = Story().followed_up()
+    story = plain_story().followed_up()
     assert story.refused("agree-plan", **story.plan("education")) == "WrongStage"
     story.do("revise-plan", **story.plan("benefits-help"), reason="lost coverage")
     assert story.known.stage is Stage.IMPLEMENTATION
@@ -110,7 +110,7 @@ def test_a_revised_plan_goes_back_to_planning_and_keeps_its_versions() -> None:
 
 def test_closing_is_refused_with_a_list_of_what_is_open() -> None:
     """A person who died is never refused: what was open ends with the case."""
-    story = Story().planned("education", "benefits-help")
+    story = plain_story().planned("education", "benefits-help")
     outcome = story.send("close", reason="goals-met").outcome
     tasks = tuple(f"task {t.id}" for t in story.known.open_tasks)
     assert (outcome.error, outcome.missing) == ("StillOpen", ("outcome evaluation", *tasks))
@@ -122,7 +122,7 @@ def test_closing_is_refused_with_a_list_of_what_is_open() -> None:
 
 def test_a_closed_case_is_reopened_within_its_window_and_sealed_after() -> None:
     """Reopening is a command like any other; when the window is over the case is sealed."""
-    story = Story().followed_up()
+    story = plain_story().followed_up()
     story.do("close", reason="moved")
     assert story.refused("log-contact", mode="letter", party="patient", reached=False, outcome="x") == "CaseClosed"
     story.wait(days=29)
@@ -140,7 +140,7 @@ def test_a_closed_case_is_reopened_within_its_window_and_sealed_after() -> None:
 
 def test_outcomes_are_held_against_the_baseline() -> None:
     """Points gained and lost, domain by domain."""
-    story = Story().followed_up()
+    story = plain_story().followed_up()
     story.do("evaluate-outcome", ratings=BETTER, summary="better")
     event = next(e for e in story.timeline if e.kind == "outcome-evaluated")
     assert event.data["change"] == {"well_being": 4, "finances": 0, "appropriate_care": 3}
@@ -148,7 +148,7 @@ def test_outcomes_are_held_against_the_baseline() -> None:
 
 def test_reassessment_is_due_after_a_year_and_opens_thirty_days_before() -> None:
     """Both ways lead to the same step: the year, and a significant change."""
-    story = Story().followed_up("low")
+    story = plain_story().followed_up("low")
     clock = next(c for c in story.known.running if c.kind == "reassessment")
     assert clock.due_at.astimezone(clock.tz).date() == date(2027, 3, 2)
     story.wait(days=336)
@@ -164,7 +164,7 @@ def test_reassessment_is_due_after_a_year_and_opens_thirty_days_before() -> None
 
 def test_a_significant_change_opens_the_reassessment_at_once_and_only_once() -> None:
     """An EHR feed may report it; the routine yearly clock gives way to the urgent one."""
-    story = Story().followed_up()
+    story = plain_story().followed_up()
     story.do("report-significant-change", actor=INTEGRATOR, description="stroke")
     assert story.known.stage is Stage.ASSESSMENT
     assert story.refused("report-significant-change", description="and a fall") == "ReassessmentOpen"
@@ -175,7 +175,7 @@ def test_a_significant_change_opens_the_reassessment_at_once_and_only_once() -> 
 
 def test_a_change_while_closing_takes_the_case_back_and_asks_for_a_new_outcome() -> None:
     """Nobody closes on an outcome from before the fall; the contact cadence is promised again."""
-    story = Story().followed_up()
+    story = plain_story().followed_up()
     story.do("evaluate-outcome", ratings=BETTER, summary="better")
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
     assert not any(c.kind == "contact" for c in story.known.running)
@@ -189,7 +189,7 @@ def test_a_change_while_closing_takes_the_case_back_and_asks_for_a_new_outcome()
 
 def test_unknown_fields_kinds_and_naive_dates_are_refused_by_name() -> None:
     """The refusal names fields and faults, never what was sent."""
-    story = Story().planned()
+    story = plain_story().planned()
     outcome = story.send("complete-task", task_id="t9", colour="SECRET-VALUE").outcome
     assert outcome.error == "UnreadableCommand"
     assert outcome.invalid
@@ -206,7 +206,7 @@ def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
     from domain.decide import decide
     from tests.story import in_force
 
-    story = Story().accepted()
+    story = plain_story().accepted()
     late = Envelope(
         command_id="x", kind="add-note", body={"text": "n"}, actor=ANNA, expected_seq=story.known.seq - 1
     )
@@ -217,8 +217,8 @@ def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
 @pytest.mark.parametrize("text", ["a\x00b", "bell\x07", "\ud800", " ", "x" * 4001])
 def test_text_that_a_database_or_a_terminal_cannot_hold_is_refused(text: str) -> None:
     """PostgreSQL stores no NUL: one such note would have kept a case off the record for ever."""
-    assert Story().accepted().refused("add-note", text=text) == "UnreadableCommand"
-    Story().accepted().do("add-note", text="two lines\nand a tab\t, Žofia 漢字 🙂")
+    assert plain_story().accepted().refused("add-note", text=text) == "UnreadableCommand"
+    plain_story().accepted().do("add-note", text="two lines\nand a tab\t, Žofia 漢字 🙂")
 
 
 def test_a_case_whose_programme_version_is_gone_is_a_fault_of_ours_not_a_refusal() -> None:
@@ -227,7 +227,7 @@ def test_a_case_whose_programme_version_is_gone_is_a_fault_of_ours_not_a_refusal
     from domain.decide import decide
     from domain.rulebook import ProgramMissing, Rulebook
 
-    story = Story().accepted()
+    story = plain_story().accepted()
     empty = Rulebook(programs=(), calendars=())
     envelope = Envelope(
         command_id="x",

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from domain.case import MOST_OPEN_TASKS
 from domain.staff import Directory
-from tests.story import Story
+from tests.story import plain_story
 
 
 def test_a_task_is_started_completed_late_and_recorded_so() -> None:
     """Its clock is missed first; completing is still possible, and late."""
-    story = Story().planned("education")
+    story = plain_story().planned("education")
     task = story.known.open_tasks[0]
     story.do("start-task", task_id=task.id)
     assert story.refused("start-task", task_id=task.id) == "WrongTaskState"
@@ -23,7 +23,7 @@ def test_a_task_is_started_completed_late_and_recorded_so() -> None:
 
 def test_a_task_belongs_to_its_assignee_and_the_promise_does_not_renew() -> None:
     """The clock is the same; the new one answers for it; unknown people get no work."""
-    story = Story().planned("education")
+    story = plain_story().planned("education")
     task = story.known.open_tasks[0]
     due = story.known.clock(task.clock_id)
     story.do("assign-task", task_id=task.id, assignee="cm-ben")
@@ -38,7 +38,7 @@ def test_a_task_belongs_to_its_assignee_and_the_promise_does_not_renew() -> None
 
 def test_a_task_may_be_due_at_an_agreed_time_but_not_in_the_past_or_in_a_hundred_years() -> None:
     """The time given replaces the programme's."""
-    story = Story().planned()
+    story = plain_story().planned()
     at = story.now + timedelta(hours=30)
     done = story.do("add-task", task="follow-up-call", due_at=at.isoformat())
     task = story.known.task(done.outcome.created[0])
@@ -54,7 +54,7 @@ def test_a_task_may_be_due_at_an_agreed_time_but_not_in_the_past_or_in_a_hundred
 
 def test_a_case_holds_no_more_tasks_than_it_may() -> None:
     """The refusal says how many, and nothing else breaks."""
-    story = Story().planned("education")
+    story = plain_story().planned("education")
     for _ in range(MOST_OPEN_TASKS - 1):
         story.do("add-task", task="education")
     assert story.refused("add-task", task="education") == "TooManyTasks"
@@ -62,7 +62,7 @@ def test_a_case_holds_no_more_tasks_than_it_may() -> None:
 
 def test_implementation_ends_with_the_plans_last_task_not_with_others() -> None:
     """A task added by the way does not keep the case from follow-up; cancelling settles too."""
-    story = Story().planned("education", "benefits-help")
+    story = plain_story().planned("education", "benefits-help")
     story.do("add-task", task="follow-up-call")
     first, second, _ = story.known.open_tasks
     story.do("complete-task", task_id=first.id)
@@ -73,7 +73,7 @@ def test_implementation_ends_with_the_plans_last_task_not_with_others() -> None:
 
 def test_a_held_task_stands_still_returns_by_itself_and_is_due_later_by_the_hold() -> None:
     """Ten business days, three of them on hold over a weekend."""
-    story = Story().planned("benefits-help")
+    story = plain_story().planned("benefits-help")
     task = story.known.open_tasks[0]
     before = story.known.clock(task.clock_id)
     assert before is not None
@@ -96,7 +96,7 @@ def test_a_held_task_stands_still_returns_by_itself_and_is_due_later_by_the_hold
 
 def test_a_pause_must_end_and_may_end_early() -> None:
     """A clock paused for ever would be a case forgotten."""
-    story = Story().followed_up("low")
+    story = plain_story().followed_up("low")
     clock = next(c for c in story.known.running if c.kind == "reassessment")
     late = (story.now + timedelta(days=200)).isoformat()
     assert story.refused("pause-clock", clock_id=clock.id, reason="away", until=late) == "PauseTooLong"
@@ -117,12 +117,12 @@ def test_a_pause_must_end_and_may_end_early() -> None:
 
 def test_a_missed_clock_is_acknowledged_not_paused() -> None:
     """A pause cannot undo that a deadline has passed."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.wait(days=9)
     clock = next(c for c in story.known.running if c.missed_at)
     until = (story.now + timedelta(days=9)).isoformat()
     assert story.refused("pause-clock", clock_id=clock.id, reason="x", until=until) == "AlreadyMissed"
-    held = Story().planned("education")
+    held = plain_story().planned("education")
     held.wait(days=20)
     task = held.known.open_tasks[0]
     later = (held.now + timedelta(days=5)).isoformat()
@@ -131,7 +131,7 @@ def test_a_missed_clock_is_acknowledged_not_paused() -> None:
 
 def test_withdrawn_consent_stops_what_needs_it_and_somebody_must_decide() -> None:
     """Tasks on hold, contacts no longer promised, the yearly clock still; one clock asks for a decision."""
-    story = Story().planned("education")
+    story = plain_story().planned("education")
     story.do("withdraw-consent", reason="wants no calls")
     assert [t.status for t in story.known.open_tasks] == ["on-hold"]
     running = {c.kind: c for c in story.known.running if c.pause is None}
@@ -154,7 +154,7 @@ def test_withdrawn_consent_stops_what_needs_it_and_somebody_must_decide() -> Non
 
 def test_consent_given_again_lets_everything_go_on_where_it_stood() -> None:
     """Also a task that was on hold for another reason, and the contact cadence."""
-    story = Story().planned("education", "benefits-help")
+    story = plain_story().planned("education", "benefits-help")
     first, second = story.known.open_tasks
     hold = (story.now + timedelta(days=5)).isoformat()
     story.do("hold-task", task_id=second.id, reason="insurer", until=hold)
@@ -176,7 +176,7 @@ def test_consent_given_again_lets_everything_go_on_where_it_stood() -> None:
 
 def test_a_case_is_reassigned_to_somebody_the_directory_knows() -> None:
     """Its clocks run on; a repetition is refused."""
-    story = Story().accepted()
+    story = plain_story().accepted()
     clocks = story.known.clocks
     assert story.refused("reassign-case", owner="nobody", reason="x") == "UnknownStaff"
     story.do("reassign-case", owner="cm-ben", reason="leave")
@@ -186,7 +186,7 @@ def test_a_case_is_reassigned_to_somebody_the_directory_knows() -> None:
 
 def test_a_case_closed_after_a_withdrawal_is_reopened_with_the_decision_still_owed() -> None:
     """Nothing that needs consent runs, and somebody is asked to decide."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.do("withdraw-consent")
     assert story.refused("report-significant-change", description="x") == "ConsentMissing"
     story.do("close", reason="declined")
@@ -198,7 +198,7 @@ def test_a_case_closed_after_a_withdrawal_is_reopened_with_the_decision_still_ow
 
 def test_a_reassessment_that_was_owed_is_owed_after_reopening() -> None:
     """Closing and reopening does not make old sections new."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     story.wait(days=3)
     story.do("report-significant-change", description="stroke")
     story.do("close", reason="moved")
@@ -210,7 +210,7 @@ def test_a_reassessment_that_was_owed_is_owed_after_reopening() -> None:
 
 def test_a_pause_that_a_person_called_consent_withdrawn_is_a_pause_like_any_other() -> None:
     """Recording consent resumes what waited for it, by what it is and not by what somebody wrote."""
-    story = Story().followed_up("high")
+    story = plain_story().followed_up("high")
     clock = next(c for c in story.known.running if c.kind == "reassessment")
     until = (story.now + timedelta(days=30)).isoformat()
     story.do("pause-clock", clock_id=clock.id, until=until, reason="consent withdrawn")

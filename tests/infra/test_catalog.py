@@ -1,18 +1,20 @@
 """Programmes and calendars are data; a broken file is refused with its name, the line and the field."""
 
 import csv
+import re
 import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from domain.program import Tier
+from domain.policies import Tier
 from infra.catalog import CATALOG, CatalogError, load
-from tests.story import in_force
+from tests.story import Story, in_force
 
 SHARED = Path(__file__).parents[3] / "shared/data/business-days"
 FILE = "programs/complex-care-1.yaml"
+REINTEGRATION = "programs/reintegration-1.yaml"
 
 
 def broken(tmp_path: Path, old: str, new: str, file: str = FILE) -> str:
@@ -28,13 +30,58 @@ def broken(tmp_path: Path, old: str, new: str, file: str = FILE) -> str:
     return str(fault.value)
 
 
-def test_the_catalogue_holds_two_real_programmes_and_a_demo_each_clock_with_its_source() -> None:
-    """And a cadence for every tier."""
+def test_the_catalogue_holds_eight_programmes_and_a_demo_each_with_a_cadence_for_every_tier() -> None:
+    """What they share stands in a base, once."""
     programs = {p.program: p for p in in_force().programs}
-    assert set(programs) == {"complex-care", "medicaid-tcm", "demo"}
-    for program in programs.values():
-        assert all(policy.source for policy in program.policies().values())
+    assert set(programs) == {
+        "behavioral-health",
+        "chronic-care",
+        "complex-care",
+        "demo",
+        "ltac",
+        "medicaid-tcm",
+        "medication-support",
+        "reintegration",
+        "transitions",
+    }
+    for program in in_force().programs:
         assert set(program.tiers) == set(Tier)
+
+
+def test_a_fault_that_a_programme_inherits_is_named_with_the_bases_file_and_line(tmp_path: Path) -> None:
+    """And an own one with its own; a lost instrument, code list or task is named too."""
+    base = "bases/common-1.yaml"
+    faults = broken(tmp_path / "a", "reply: {within: 1 business day", "reply: {within: 1 fortnight", base)
+    assert re.search(r"common-1.yaml:\d+: reply.within", faults)
+    faults = broken(tmp_path / "b", 'version: "2010"', 'version: "1066"', "programs/transitions-1.yaml")
+    assert "transitions-1.yaml: there is no instrument lace 1066" in faults
+    faults = broken(tmp_path / "c", "avoidable_days: va-nonacute", "avoidable_days: none-such", base)
+    assert "there is no code list none-such" in faults
+    faults = broken(tmp_path / "d", "homeless: {task: shelter-tonight", "homeless: {task: tent", REINTEGRATION)
+    assert "alerts.homeless.task: tent" in faults
+    faults = broken(tmp_path / "e", "extends: common-1", "extends: common-9", REINTEGRATION)
+    assert "reintegration-1.yaml:4: extends: there is no base common-9" in faults
+
+
+def test_a_new_instrument_programme_or_task_type_is_one_file_and_no_code(tmp_path: Path) -> None:
+    """Copied into the catalogue it is there: scored, opened, added."""
+    folder = tmp_path / "catalog"
+    shutil.copytree(CATALOG, folder)
+    tool = (folder / "instruments/cage-aid-1995.yaml").read_text().replace("name: cage-aid", "name: new-screen")
+    (folder / "instruments/new-screen-1995.yaml").write_text(tool)
+    program = (folder / REINTEGRATION).read_text().replace("program: reintegration", "program: fresh-start")
+    program = program.replace('name: prapare, version: "2016"', 'name: new-screen, version: "1995"')
+    program = program.replace("  shelter-tonight:", "  find-a-bike:", 1).replace(
+        "task: shelter-tonight", "task: find-a-bike"
+    )
+    (folder / "programs/fresh-start-1.yaml").write_text(program)
+    story = Story("fresh-start", rulebook=load(folder)).open()
+    story.do("record-consent", form="verbal")
+    story.do("complete-screening", accepted=True)
+    answers = {"cut-down": True, "annoyed": False, "guilty": False, "eye-opener": False}
+    story.do("record-score", instrument="new-screen", version="1995", answers=answers)
+    story.do("add-task", task="find-a-bike")
+    assert story.known.scores[0].band == "positive"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Alerts: what an instrument or a measurement finds that must not wait for a total or for the next visit."""
+
+from datetime import datetime
+
+from domain.case import MOST_OPEN_TASKS, Case
+from domain.clock import ClockKind, ClockPolicy
+from domain.command import Draft
+from domain.deadlines import Promise, keep_clock, start_clock
+from domain.event import Event, Notice
+from domain.program import NeedsConsent
+from domain.tasks import add_task
+from domain.values import Line, Opaque, Slug
+
+
+class AlertRaised(Event):
+    """Something was found that somebody has to look at now. `told` are the people who were told."""
+
+    alert: Slug
+    found_by: Line
+    told: tuple[Opaque, ...] = ()
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        key = f"alert-{self.alert}-{case.seq}"
+        return tuple(
+            Notice(key=key, recipient=person, subject="alert", about=self.alert, urgent=True)
+            for person in self.told
+        )
+
+
+def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
+    """Raise an alert and do what the programme says of it: tell people, open its task, see to the safety plan.
+
+    A case without consent to tasks, or one that is full, still raises the alert and tells the people.
+    """
+    policy = draft.program.alerts.get(alert)
+    ranks = policy.tell if policy else ()
+    found = [draft.staff.find(rank, draft.case.owner, draft.case.team, draft.now) for rank in ranks]
+    told = tuple(dict.fromkeys(person for people in found for person in people))
+    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=told))
+    if policy is None:
+        return
+    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    if policy.task and wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+        add_task(draft, policy.task)
+    if policy.safety_plan:
+        ask_for_safety_plan(draft, draft.now)
+
+
+def ask_for_safety_plan(draft: Draft, anchor: datetime) -> None:
+    """Promise to go through the safety plan with the person, unless that is promised already."""
+    asked = any(c.kind is ClockKind.SAFETY_PLAN for c in draft.case.running)
+    if draft.program.crisis is not None and not asked:
+        title = "Review the safety plan" if draft.case.safety_plan else "Write a safety plan"
+        start_clock(
+            draft, Promise(kind=ClockKind.SAFETY_PLAN, title=title), draft.program.crisis.safety_plan, anchor
+        )
+
+
+def repeat_measure(draft: Draft, about: str, title: str, policy: ClockPolicy | None, at: datetime) -> None:
+    """Keep the promise to measure something again, and make the next one."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.INSTRUMENT and clock.about == about:
+            keep_clock(draft, clock, at)
+    if policy is not None:
+        start_clock(draft, Promise(kind=ClockKind.INSTRUMENT, title=title, about=about), policy, at)

@@ -1,0 +1,98 @@
+"""Indicators: what is measured, when it is out of range, and what follows."""
+
+import math
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from pydantic import FiniteFloat
+
+from domain.alerts import raise_alert, repeat_measure
+from domain.command import CASE_WORK, Command, Draft
+from domain.contacts import CLOCKS_AHEAD, NotYetHappened
+from domain.event import Event
+from domain.policies import Indicator
+from domain.program import NeedsConsent
+from domain.stages import ACTIVE
+from domain.values import Instant, Invalid, Line, Role, Slug
+
+OLDEST = timedelta(days=366)
+
+
+class UnknownIndicator(Invalid):
+    """The programme does not follow this; the refusal lists what it does."""
+
+
+class UnknownUnit(Invalid):
+    """The unit cannot be turned into the programme's; nothing is guessed from a bare number."""
+
+
+class Implausible(Invalid):
+    """No living person has such a value: check number and unit."""
+
+
+class TooLongAgo(Invalid):
+    """The date lies further back than a case looks."""
+
+
+class ObservationRecorded(Event):
+    """A measurement, in the programme's unit; `crossed` names the alert of the limit that it crossed."""
+
+    indicator: Slug
+    value: float
+    unit: Line
+    taken_at: Instant
+    crossed: Slug | None = None
+
+
+class RecordObservation(Command):
+    """Record a measurement. A value out of range raises its alert, which opens its task and its clock."""
+
+    kind: ClassVar[str] = "record-observation"
+    says: ClassVar[str] = "Record a measurement"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+
+    indicator: Slug
+    value: FiniteFloat
+    unit: Line
+    taken_at: Instant | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
+        policy = draft.program.indicators.get(self.indicator)
+        if policy is None:
+            draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
+        value, at = _in_unit(draft, policy, self.value, self.unit), _taken(draft, self.taken_at)
+        limit = next((limit for limit in policy.limits if limit.crossed(value)), None)
+        crossed = limit.alert if limit else None
+        draft.happen(
+            ObservationRecorded(
+                indicator=self.indicator, value=value, unit=policy.unit, taken_at=at, crossed=crossed
+            )
+        )
+        if crossed is not None:
+            raise_alert(draft, crossed, self.indicator)
+        repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
+
+
+def _in_unit(draft: Draft, policy: Indicator, value: float, unit: str) -> float:
+    """The value in the programme's unit. Raises `UnknownUnit`, `Implausible`."""
+    factor = 1.0 if unit == policy.unit else policy.convert.get(unit)
+    if factor is None:
+        units = ", ".join((policy.unit, *policy.convert))
+        draft.refuse(UnknownUnit, f"give {policy.title} in {units}")
+    converted = round(value * factor, 4)
+    if not policy.lowest <= converted <= policy.highest or not math.isfinite(converted):
+        span = f"{policy.lowest:g} to {policy.highest:g} {policy.unit}"
+        draft.refuse(Implausible, f"{policy.title} lies between {span}; check number and unit")
+    return converted
+
+
+def _taken(draft: Draft, taken_at: datetime | None) -> datetime:
+    """When it was measured: not in the future, and within the year that a case looks back."""
+    at = taken_at or draft.now
+    if at > draft.now + CLOCKS_AHEAD:
+        draft.refuse(NotYetHappened, "give a time that is not in the future")
+    if at < draft.now - OLDEST:
+        draft.refuse(TooLongAgo, "give a measurement of the last twelve months")
+    return min(at, draft.now)

@@ -1,0 +1,144 @@
+"""When the person cannot be reached: attempts, then a letter, then somebody decides. It runs by itself."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from domain.budget import later
+from domain.case import MOST_OPEN_TASKS, Case
+from domain.clock import ClockKind
+from domain.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.event import Event
+from domain.parts import Unreached
+from domain.policies import UnableToContact
+from domain.program import NeedsConsent
+from domain.tasks import add_task
+from domain.values import Instant, Line, Rejected, Role, Slug, Text
+
+
+class NothingToDecide(Rejected):
+    """The protocol has not come to its decision: attempts and the letter come first."""
+
+
+class AttemptCounted(Event):
+    """One more attempt that did not reach the person, and how far the protocol is."""
+
+    unreached: Unreached
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=self.unreached)
+
+
+class LetterSent(Event):
+    """The letter is out; after the time it is given, somebody decides."""
+
+    answer_by: Instant
+    unreached: Unreached
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=self.unreached)
+
+
+class ReachedAgain(Event):
+    """The person was reached: the protocol begins anew with the next attempt that fails."""
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=None)
+
+
+class UnreachedDecided(Event):
+    decision: Literal["keep-trying"]
+    note: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=None)
+
+
+class MessageReceived(Event):
+    """The person, or somebody for her, sent a message; it waits for an answer."""
+
+    channel: Line
+    text: Text
+
+
+def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
+    """Count an attempt that did not reach the person; after the last one the letter's task opens."""
+    policy = draft.program.unable_to_contact
+    if policy is None:
+        return
+    before, day = draft.case.unreached or Unreached(), at.astimezone(draft.program.zone).date()
+    now = before.changed(
+        attempts=before.attempts + 1,
+        days=tuple(sorted({*before.days, day}))[-policy.days :],
+        modes=tuple(sorted({*before.modes, mode})),
+    )
+    letter = now.step == "trying" and _tried_enough(now, policy)
+    draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
+    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    if letter and wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+        add_task(draft, policy.letter_task)
+
+
+def _tried_enough(unreached: Unreached, policy: UnableToContact) -> bool:
+    enough = unreached.attempts >= policy.attempts
+    return enough and len(unreached.days) >= policy.days and len(unreached.modes) >= policy.modes
+
+
+def letter_sent(draft: Draft, at: datetime) -> None:
+    """The letter is sent: from the end of its time on, a decision is due."""
+    policy, unreached = draft.program.unable_to_contact, draft.case.unreached
+    if policy is None or unreached is None or unreached.step != "letter":
+        return
+    answer_by = later(at, policy.answer, draft.working, draft.program.zone)
+    promise = Promise(kind=ClockKind.UNREACHED, title="Decide: go on trying, or close as unreachable")
+    clock_id = start_clock(draft, promise, policy.decision, answer_by)
+    waiting = unreached.changed(step="waiting", clock_id=clock_id)
+    draft.happen(LetterSent(answer_by=answer_by, unreached=waiting))
+
+
+def reached(draft: Draft) -> None:
+    """The person was reached: attempts, letter and decision are over."""
+    if draft.case.unreached is None:
+        return
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.UNREACHED:
+            cancel_clock(draft, clock, "the person was reached")
+    draft.happen(ReachedAgain())
+
+
+class KeepTrying(Command):
+    """Decide to go on trying. To give up, close the case with the programme's reason for it."""
+
+    kind: ClassVar[str] = "keep-trying"
+    says: ClassVar[str] = "Decide to go on trying to reach the person"
+
+    note: Text
+
+    def decide(self, draft: Draft) -> None:
+        unreached = draft.case.unreached
+        clock = next((c for c in draft.case.running if c.kind is ClockKind.UNREACHED), None)
+        if unreached is None or clock is None or draft.now < clock.anchor:
+            draft.refuse(NothingToDecide, "attempts, the letter and its time come first")
+        keep_clock(draft, clock, draft.now)
+        draft.happen(UnreachedDecided(decision="keep-trying", note=self.note))
+
+
+class ReceiveMessage(Command):
+    """Record a message of the person; the promise to answer it begins."""
+
+    kind: ClassVar[str] = "receive-message"
+    says: ClassVar[str] = "Record a message of the person"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+
+    channel: Slug
+    text: Text
+
+    def decide(self, draft: Draft) -> None:
+        policy = draft.program.reply
+        if policy is None:
+            draft.refuse(NotInProgram, "this programme promises no answer to messages")
+        draft.happen(MessageReceived(channel=self.channel, text=self.text))
+        answering = any(c.kind is ClockKind.REPLY for c in draft.case.running)
+        if not answering:  # the oldest unanswered message is the one that counts
+            promise = Promise(kind=ClockKind.REPLY, title="Answer the person's message")
+            start_clock(draft, promise, policy, draft.now)

@@ -1,0 +1,100 @@
+"""After a plan is agreed: goals move, it is signed, locked, reviewed, amended and made anew."""
+
+from datetime import timedelta
+
+from tests.domain.test_programs import opened
+from tests.story import SAM, Story
+
+
+def agreed(program: str = "complex-care") -> Story:
+    story = opened(program).assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    return story
+
+
+def kinds(story: Story) -> list[str]:
+    return [c.kind for c in story.known.running]
+
+
+def test_a_plan_is_amended_until_somebody_signs_and_then_a_change_is_a_new_version() -> None:
+    story = agreed()
+    barrier = {"description": "stairs", "response": "bed downstairs", "options": ["ramp", "bed downstairs"]}
+    story.do("amend-plan", barriers=[{**barrier, "review_on": str(story.today + timedelta(days=30))}])
+    assert story.known.plan is not None
+    assert (story.known.plan.version, story.known.plan.barriers[0].options) == (1, ("ramp", "bed downstairs"))
+    story.do("sign-plan", signer="patient")
+    assert story.refused("amend-plan", strengths=["x"]) == "PlanLocked"
+    assert story.refused("sign-plan", signer="patient") == "AlreadySigned"
+    assert story.refused("sign-plan", signer="provider") == "SignatureNotAsked"
+    story.do("revise-plan", **story.plan("education"), reason="changed")
+    assert story.known.plan is not None
+    assert (story.known.plan.version, story.known.signatures) == (2, ())
+    story.do("amend-plan", strengths=["a daughter nearby"])
+
+
+def test_signatures_have_a_deadline_and_expire() -> None:
+    """With the last one the promise is kept, and the next one asks for them again in a year."""
+    story = agreed()
+    assert kinds(story).count("signature") == 1
+    story.do("sign-plan", signer="patient")
+    story.do("sign-plan", signer="case-manager")
+    (again,) = [c for c in story.known.running if c.kind == "signature"]
+    assert str(again.budget) == "12 months"
+    story.wait(days=367)
+    story.do("sign-plan", signer="patient")
+    assert any(c.kind == "signature" and c.missed_at for c in story.known.running)
+
+
+def test_a_goal_that_is_reached_brings_the_review_forward() -> None:
+    story = agreed()
+    story.do("record-goal-progress", goal=1, achievement="improving")
+    story.do("record-goal-progress", goal=1, achievement="achieved", note="three months at home")
+    (review,) = [c for c in story.known.running if c.kind == "plan-review"]
+    assert str(review.budget) == "10 business days"
+    assert story.refused("record-goal-progress", goal=2, achievement="achieved") == "UnknownGoal"
+    story.do("review-plan", note="one goal reached, no new needs")
+    (review,) = [c for c in story.known.running if c.kind == "plan-review"]
+    assert str(review.budget) == "90 calendar days"
+
+
+def test_a_barrier_is_looked_at_again_on_its_day() -> None:
+    story = opened("complex-care").assess("high")
+    day = story.today + timedelta(days=30)
+    barriers = [{"description": "no car", "response": "rides", "review_on": str(day)}]
+    story.do("agree-plan", **{**story.plan("education"), "barriers": barriers})
+    (clock,) = [c for c in story.known.running if c.kind == "review"]
+    assert clock.due_at.astimezone(clock.tz).date() == day
+    late = [{"description": "no car", "response": "rides", "review_on": str(story.today)}]
+    assert (
+        story.refused("revise-plan", **{**story.plan("education"), "barriers": late}, reason="r") == "DayInThePast"
+    )
+
+
+def test_a_plan_that_is_not_approved_goes_back_to_planning() -> None:
+    """Nobody approves his own; a rejection has a comment and sends the plan back."""
+    story = agreed("behavioral-health")
+    (approval,) = story.known.approvals
+    body = {"approval_id": approval.id, "approve": False, "comment": "the goal is not measurable"}
+    assert story.refused("decide-approval", **body) == "NotAnApprover"
+    story.do("decide-approval", actor=SAM, **body)
+    assert story.known.stage == "planning"
+    story.do("revise-plan", **story.plan("therapy-referral"), reason="goal made measurable")
+    assert len(story.known.approvals) == 1
+
+
+def test_goals_of_the_library_are_named_and_unknown_ones_refused() -> None:
+    story = opened("complex-care").assess("high")
+    plan = story.plan("education")
+    goal = {**plan["goals"][0], "template": "stay-at-home", "term": "long"}
+    story.do("agree-plan", **{**plan, "goals": [goal]})
+    wrong = {**goal, "template": "win-the-lottery"}
+    assert story.refused("revise-plan", **{**plan, "goals": [wrong]}, reason="r") == "UnknownGoalTemplate"
+
+
+def test_who_is_responsible_for_an_intervention_has_its_task() -> None:
+    story = opened("complex-care").assess("high")
+    plan = {**story.plan(), "interventions": [{"task": "education", "responsible": "cm-ben"}]}
+    story.do("agree-plan", **plan)
+    assert [t.assignee for t in story.known.open_tasks if t.type == "education"] == ["cm-ben"]
+    nobody = {**plan, "interventions": [{"task": "education", "responsible": "cm-nobody"}]}
+    assert story.refused("revise-plan", **nobody, reason="r") == "UnknownStaff"

@@ -6,7 +6,22 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import cases, commands, health, instruments, lists, problems, programs, referrals, staff
+from api import (
+    assignment,
+    cases,
+    clocks,
+    commands,
+    health,
+    instruments,
+    lists,
+    merging,
+    problems,
+    programs,
+    referrals,
+    reports,
+    staff,
+    supervision,
+)
 from api.system import System
 from infra import catalog, database, logs, temporal
 from infra.loopback import free_port
@@ -43,6 +58,23 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     log.info("api_stopped")
 
 
+ROOMS = (
+    cases,
+    commands,
+    referrals,
+    lists,
+    staff,
+    assignment,
+    merging,
+    supervision,
+    reports,
+    programs,
+    instruments,
+    clocks,
+    health,
+)
+
+
 def build() -> FastAPI:
     """The application with all its routes, without a system behind it yet."""
     application = FastAPI(
@@ -57,7 +89,21 @@ def build() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(application)
-    for room in (cases, commands, referrals, lists, staff, programs, instruments, health):
+    for room in (
+        cases,
+        commands,
+        referrals,
+        lists,
+        staff,
+        programs,
+        instruments,
+        clocks,
+        assignment,
+        merging,
+        supervision,
+        reports,
+        health,
+    ):
         application.include_router(room.router)
     return application
 

@@ -15,7 +15,7 @@ from api.problems import BODY_LIMIT, responses
 from api.scope import visible
 from api.system import PrincipalDep, SystemDep
 from domain.values import Opaque, Slug
-from infra.tables import CaseRow, ClockRow
+from infra.tables import CaseRow, ClockRow, TaskRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 OPEN_STATES = ("running", "missed")
@@ -54,10 +54,11 @@ class Escalation(BaseModel):
 
 
 class Caseload(BaseModel):
-    """What one case manager carries."""
+    """What one case manager carries. `weight` sums the tiers' weights of her cases."""
 
     owner: str | None
     cases: int
+    weight: float
     open_tasks: int
     overdue: int
     escalations: int
@@ -69,14 +70,19 @@ async def worklist(
     who: PrincipalDep,
     page: PagingDep,
     owner: Annotated[Opaque | None, Query(description="Somebody else's, within one's own scope")] = None,
+    queue: Annotated[Slug | None, Query(description="The unclaimed tasks of a group instead")] = None,
 ) -> Page[WorkItem]:
-    """What is to be done, by deadline: tasks, contacts, stages, reassessments."""
+    """What is to be done, by deadline: tasks, contacts, stages; or what waits in a group's queue."""
     query = (
         select(ClockRow)
         .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .where(visible(who), ClockRow.tenant == who.tenant, ClockRow.owner == (owner or who.sub))
-        .where(col(ClockRow.state).in_(OPEN_STATES))
+        .where(visible(who), ClockRow.tenant == who.tenant, col(ClockRow.state).in_(OPEN_STATES))
     )
+    if queue is None:
+        query = query.where(ClockRow.owner == (owner or who.sub))
+    else:
+        of_clock = (col(TaskRow.case_id) == col(ClockRow.case_id)) & (col(TaskRow.id) == col(ClockRow.about))
+        query = query.join(TaskRow, of_clock).where(TaskRow.queue == queue, col(TaskRow.assignee).is_(None))
     rows, following = await _by_deadline(parts, query, page)
     now = datetime.now(UTC)
     items = [WorkItem.model_validate(row) for row in rows]
@@ -118,6 +124,7 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
         select_columns(
             col(CaseRow.owner),
             func.count(),
+            func.sum(col(CaseRow.weight)),
             func.sum(col(CaseRow.open_tasks)),
             func.sum(col(CaseRow.overdue)),
             func.sum(col(CaseRow.escalated)),
@@ -130,7 +137,7 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
         query = query.where(col(CaseRow.team) == team)
     async with parts.connection() as connection:
         rows = (await connection.execute(query)).all()
-    names = ("owner", "cases", "open_tasks", "overdue", "escalations")
+    names = ("owner", "cases", "weight", "open_tasks", "overdue", "escalations")
     return [Caseload(**dict(zip(names, row, strict=True))) for row in rows]
 
 

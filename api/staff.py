@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.assignment import hand_over
 from api.commands import CaseId
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -55,13 +56,15 @@ class NoticeView(BaseModel):
 async def put_staff(
     subject: Annotated[Opaque, Path()], entry: StaffEntry, parts: SystemDep, who: PrincipalDep
 ) -> StaffView:
-    """Add a person to the directory, or change what it says of one."""
+    """Add a person to the directory, or change what it says of one. Inactive, her work goes to those above."""
     require_role(who, Role.SUPERVISOR, Role.DIRECTOR)
     if entry.role is Role.SYSTEM:
         raise Refusal(422, "Malformed", "nobody is hired as the system")
     await _require_own_team(parts, who, subject, entry)
     if entry.supervisor == subject:
         raise Refusal(422, "Malformed", "nobody supervises herself; leave supervisor empty")
+    if not entry.active:  # first, and durably: nobody's work waits for somebody who has left
+        await hand_over(parts, who, subject)
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
     async with AsyncSession(parts.engine) as session:
         await session.merge(row)

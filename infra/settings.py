@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     audience: str = "caseloom"
     jwks_url: str = ""
     update_seconds: float = Field(default=3.0, gt=0)
+    suppress_below: int = Field(default=0, ge=0, le=1000)
+    review_share: float = Field(default=0.1, ge=0, le=1)
+    review_cap: int = Field(default=10, ge=0, le=1000)
     log_format: str = Field(default="", pattern="^(|json|console)$")
 
     @property

@@ -1,0 +1,136 @@
+"""Merging two cases of one person, and undoing it. Each step is a command that is safe to repeat."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, ConfigDict, JsonValue
+from sqlmodel import col, select
+
+from api.commands import REFUSALS, CaseId
+from api.headers import WishDep
+from api.problems import BODY_LIMIT, Refusal, not_found
+from api.scope import live_case, may_see, require_case
+from api.submission import CommandResult, Wish, submit
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.case import Case
+from domain.merge import GiveBack, LayBy, TakeIn, TakeUpAgain
+from domain.values import Opaque, Role, Text
+from infra.tables import TimelineRow
+
+router = APIRouter(tags=["merging"], max_body_size=BODY_LIMIT)
+LEADS = (Role.SUPERVISOR, Role.DIRECTOR)
+
+
+class MergeRequest(BaseModel):
+    """The case whose work is taken in, and why the two are one person's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case_id: Opaque
+    reason: Text
+
+
+class UndoRequest(BaseModel):
+    """The case that goes on by itself again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case_id: Opaque
+
+
+@router.post("/cases/{case_id}/merge", responses=REFUSALS)
+async def merge(
+    case_id: CaseId,
+    wanted: Annotated[MergeRequest, Body()],
+    parts: SystemDep,
+    who: PrincipalDep,
+    wish: WishDep,
+    response: Response,
+) -> CommandResult:
+    """Take the open tasks and running clocks of another case of the person into this one.
+
+    The other is laid by first, so that nothing can happen to it meanwhile; repeating the request carries an
+    interrupted merge to its end.
+    """
+    target, source = await _both(parts, who, case_id, wanted.case_id)
+    if target.referral.patient.reference != source.referral.patient.reference or case_id == wanted.case_id:
+        raise Refusal(409, "SamePerson", "only two different cases of one person are merged")
+    if source.laid_by is None:
+        _require_open(target)
+        body: dict[str, JsonValue] = {"into": case_id, "reason": wanted.reason}
+        at = Wish(key=_step(wish, "lay-by"), expected_seq=source.seq)
+        await _now(await submit(parts, who, source.id, LayBy.kind, body, at, Response()))
+        source = await _live(parts, who, source.id)
+    if source.laid_by is None or source.laid_by.into != case_id:
+        raise Refusal(409, "AlreadyMerged", "the case was merged into another one")
+    kept = source.laid_by.model_dump(mode="json")
+    taken = {"case_id": source.id, "tasks": kept["tasks"], "clocks": kept["clocks"]}
+    return await submit(parts, who, case_id, TakeIn.kind, taken, Wish(key=_step(wish, "take-in")), response)
+
+
+@router.post("/cases/{case_id}/undo-merge", responses=REFUSALS)
+async def undo_merge(
+    case_id: CaseId,
+    wanted: Annotated[UndoRequest, Body()],
+    parts: SystemDep,
+    who: PrincipalDep,
+    wish: WishDep,
+    response: Response,
+) -> CommandResult:
+    """Give the other case its work back, as it stands now; it goes on by itself."""
+    target, source = await _both(parts, who, case_id, wanted.case_id)
+    if source.laid_by is None or source.laid_by.into != case_id:
+        raise Refusal(409, "NotMerged", "the other case is not part of this one")
+    if any(m.id == source.id for m in target.merges):
+        body: dict[str, JsonValue] = {"case_id": source.id}
+        given = await submit(
+            parts, who, case_id, GiveBack.kind, body, Wish(key=_step(wish, "give-back")), Response()
+        )
+        await _now(given)
+    back = await _given_back(parts, who, case_id, source.id)
+    taken = {"tasks": back["tasks"], "clocks": back["clocks"]}
+    return await submit(parts, who, source.id, TakeUpAgain.kind, taken, Wish(key=_step(wish, "up")), response)
+
+
+def _step(wish: Wish, name: str) -> str | None:
+    return f"{wish.key}/{name}" if wish.key else None
+
+
+async def _now(result: CommandResult) -> None:
+    """The next step reads what this one did. Raises 503 while it is only queued."""
+    if result.status != "applied":
+        raise Refusal(503, "OutcomeUnknown", "a step waits for a worker; repeat the request", {"Retry-After": "2"})
+
+
+def _require_open(case: Case) -> None:
+    if case.closed:
+        raise Refusal(409, "CaseClosed", "merge into an open case")
+
+
+async def _both(parts: System, who: Principal, target: str, source: str) -> tuple[Case, Case]:
+    require_role(who, *LEADS)
+    return await _live(parts, who, target), await _live(parts, who, source)
+
+
+async def _live(parts: System, who: Principal, case_id: str) -> Case:
+    await require_case(parts, who, case_id)
+    live = await live_case(parts, who.tenant, case_id)
+    if live is None or live.case is None or not may_see(who, live.case):
+        raise not_found()
+    return live.case
+
+
+async def _given_back(parts: System, who: Principal, case_id: str, source: str) -> dict[str, Any]:
+    """What the target gave back last, from its timeline. Raises 503 until the record has it."""
+    where = (
+        TimelineRow.case_id == case_id,
+        TimelineRow.tenant == who.tenant,
+        TimelineRow.kind == "case-given-back",
+    )
+    async with parts.session() as session:
+        query = select(TimelineRow).where(*where).order_by(col(TimelineRow.seq).desc())
+        rows = (await session.exec(query)).all()
+    found = next((row.data for row in rows if row.data["case_id"] == source), None)
+    if found is None:
+        raise Refusal(503, "OutcomeUnknown", "the record is behind; repeat the request", {"Retry-After": "2"})
+    return found

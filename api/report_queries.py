@@ -1,0 +1,353 @@
+"""What each report counts. SQL joins, filters and groups; medians are finished here, for SQLite has none."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, type_coerce
+from sqlalchemy import select as select_columns
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from infra.tables import CaseRow, ClockRow, TimelineRow, UtcDateTime
+
+Rows = list[dict[str, Any]]
+DAY = 86400
+DATA = col(TimelineRow.data)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which cases, and from when (included) to when (excluded)."""
+
+    cases: tuple[ColumnElement[bool], ...]
+    start: datetime
+    end: datetime
+
+
+def _events(scope: Scope, *kinds: str) -> Select[Any]:
+    """The events of these kinds within the scope; columns are added by the caller."""
+    return (
+        select_columns(col(TimelineRow.case_id))
+        .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
+        .where(col(TimelineRow.tenant) == col(CaseRow.tenant), col(TimelineRow.kind).in_(kinds), *scope.cases)
+        .where(col(TimelineRow.at) >= scope.start, col(TimelineRow.at) < scope.end)
+    )
+
+
+def _middle(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(median(known), 2) if known else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+# -- promises -------------------------------------------------------------------------------------------------
+
+
+PROMISE = ("people", "due", "in_time", "late", "missed", "share_in_time", "median_days_late")
+
+
+async def _promises(
+    connection: AsyncConnection, scope: Scope, by: Sequence[Any], *where: ColumnElement[bool]
+) -> Rows:
+    """Promises that fell due in the period and were not cancelled before that: how they went, by some columns."""
+    query = (
+        select_columns(
+            *by, col(ClockRow.case_id), col(ClockRow.state), col(ClockRow.late_by), col(ClockRow.missed_at)
+        )
+        .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
+        .where(*scope.cases, *where)
+        .where(col(ClockRow.due_at) >= scope.start, col(ClockRow.due_at) < scope.end)
+        .where(col(ClockRow.state).in_(("kept", "missed")) | col(ClockRow.missed_at).is_not(None))
+    )
+    names = [column.key or column.name for column in by]
+    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in (await connection.execute(query)).all():
+        groups[tuple(row[: len(by)])].append(row)
+    return [
+        {**dict(zip(names, key, strict=True)), **_kept(rows)}
+        for key, rows in sorted(groups.items(), key=lambda pair: str(pair[0]))
+    ]
+
+
+def _kept(rows: list[Any]) -> dict[str, Any]:
+    in_time = sum(row.state == "kept" and not row.late_by for row in rows)
+    late = [row.late_by / DAY for row in rows if row.state == "kept" and row.late_by]
+    return {
+        "people": len({row.case_id for row in rows}),
+        "due": len(rows),
+        "in_time": in_time,
+        "late": len(late),
+        "missed": len(rows) - in_time - len(late),
+        "share_in_time": _share(in_time, len(rows)),
+        "median_days_late": _middle(late),
+    }
+
+
+async def timeliness(connection: AsyncConnection, scope: Scope) -> Rows:
+    return await _promises(connection, scope, [col(ClockRow.kind), col(ClockRow.policy)])
+
+
+async def cadence(connection: AsyncConnection, scope: Scope) -> Rows:
+    by = [col(CaseRow.program), col(CaseRow.tier)]
+    return await _promises(connection, scope, by, col(ClockRow.kind) == "contact")
+
+
+async def reassessments(connection: AsyncConnection, scope: Scope) -> Rows:
+    return await _promises(connection, scope, [col(CaseRow.program)], col(ClockRow.kind) == "reassessment")
+
+
+def of_policy(ending: str) -> Callable[[AsyncConnection, Scope], Awaitable[Rows]]:
+    async def rows(connection: AsyncConnection, scope: Scope) -> Rows:
+        where = (col(ClockRow.kind) == "transition", col(ClockRow.policy).endswith(ending))
+        return await _promises(connection, scope, [col(CaseRow.program), col(ClockRow.policy)], *where)
+
+    return rows
+
+
+# -- the course of cases --------------------------------------------------------------------------------------
+
+
+async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
+    """Each stay in a stage lasts from its beginning to the next one's; the ones that ended in the period count."""
+    kinds = ("case-opened", "stage-entered", "case-ended", "case-reopened")
+    following = func.lead(col(TimelineRow.at)).over(
+        partition_by=col(TimelineRow.case_id), order_by=col(TimelineRow.seq)
+    )
+    until = type_coerce(following, UtcDateTime)
+    stage = case((col(TimelineRow.kind) == "case-opened", "screening"), else_=DATA["stage"].as_string())
+    stays = (
+        select_columns(
+            col(TimelineRow.case_id),
+            col(TimelineRow.kind),
+            stage.label("stage"),
+            col(TimelineRow.at).label("since"),
+            until.label("until"),
+        )
+        .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
+        .where(*scope.cases, col(TimelineRow.kind).in_(kinds))
+        .subquery()
+    )
+    query = select_columns(stays).where(
+        stays.c.kind != "case-ended", stays.c.until >= scope.start, stays.c.until < scope.end
+    )
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for row in (await connection.execute(query)).all():
+        groups[row.stage].append(row)
+    return [
+        {
+            "stage": name,
+            "people": len({row.case_id for row in rows}),
+            "stays": len(rows),
+            "median_days": _middle((row.until - row.since).total_seconds() / DAY for row in rows),
+            "longest_days": round(max((row.until - row.since).total_seconds() / DAY for row in rows), 2),
+        }
+        for name, rows in sorted(groups.items())
+    ]
+
+
+async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
+    kinds = {
+        "drafted": "referral-drafted",
+        "sent": "referral-sent",
+        "accepted": "referral-accepted",
+        "declined": "referral-declined",
+        "done": "referral-done",
+        "closed": "referral-loop-closed",
+        "revoked": "referral-revoked",
+    }
+    query = _events(scope, *kinds.values()).add_columns(
+        col(TimelineRow.kind), DATA[("referral", "type")].as_string(), DATA[("referral", "id")].as_string()
+    )
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for row in (await connection.execute(query)).all():
+        groups[row[2]].append(row)
+    found = []
+    for name, rows in sorted(groups.items()):
+        counts = {key: len({(r[0], r[3]) for r in rows if r[1] == kind}) for key, kind in kinds.items()}
+        closed = _share(counts["closed"], counts["sent"])
+        found.append({"type": name, "people": len({r[0] for r in rows}), **counts, "share_closed": closed})
+    return found
+
+
+async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
+    """By rank: how often it was told, and how long until somebody acknowledged after the miss."""
+    kinds = ("clock-missed", "rung-climbed", "escalation-acknowledged")
+    query = (
+        _events(scope, *kinds)
+        .add_columns(
+            col(TimelineRow.kind),
+            DATA["clock_id"].as_string(),
+            DATA[("climb", "tell")].as_string(),
+            col(TimelineRow.at),
+        )
+        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
+    )
+    missed: dict[tuple[str, str], datetime] = {}
+    highest: dict[tuple[str, str], str] = {}
+    told: dict[str, list[str]] = defaultdict(list)
+    waited: dict[str, list[float]] = defaultdict(list)
+    for case_id, kind, clock_id, rank, at in (await connection.execute(query)).all():
+        key = (case_id, clock_id)
+        if kind == "clock-missed":
+            missed[key] = at
+        elif kind == "rung-climbed" and key in missed:
+            told[rank].append(case_id)
+            highest[key] = rank
+        elif kind == "escalation-acknowledged" and key in missed:
+            waited[highest.get(key, "nobody")].append((at - missed[key]).total_seconds() / 3600)
+    ranks = ("owner", "senior", "supervisor", "director", "nobody")
+    return [
+        {
+            "rank": rank,
+            "people": len(set(told[rank])),
+            "told": len(told[rank]),
+            "acknowledged_at_this_rank": len(waited[rank]),
+            "median_hours_to_acknowledge": _middle(waited[rank]),
+        }
+        for rank in ranks
+        if told[rank] or waited[rank]
+    ]
+
+
+async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
+    """Discharges from hospital in the period, and those of them that an unplanned admission followed."""
+    event = ("transition", "event")
+    discharges = _events(scope, "transition-recorded").add_columns(
+        col(CaseRow.program), DATA[("transition", "id")].as_string()
+    )
+    discharges = discharges.where(
+        DATA[event].as_string() == "discharge", DATA[("transition", "setting")].as_string() == "inpatient"
+    )
+    noticed = (
+        select_columns(col(TimelineRow.case_id), DATA["discharge_id"].as_string())
+        .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
+        .where(*scope.cases, col(TimelineRow.kind) == "readmission-noticed")
+    )
+    again = {tuple(row) for row in (await connection.execute(noticed)).all()}
+    groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for case_id, program, event_id in (await connection.execute(discharges)).all():
+        groups[program].add((case_id, event_id))
+    return [
+        {
+            "program": program,
+            "people": len({case_id for case_id, _ in found}),
+            "discharges": len(found),
+            "readmitted": len(found & again),
+            "share_readmitted": _share(len(found & again), len(found)),
+        }
+        for program, found in sorted(groups.items())
+    ]
+
+
+async def goals(connection: AsyncConnection, scope: Scope) -> Rows:
+    """The last status that each goal was given in the period."""
+    query = (
+        _events(scope, "goal-progressed")
+        .add_columns(col(CaseRow.program), DATA["goal"].as_integer(), DATA["achievement"].as_string())
+        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
+    )
+    last: dict[tuple[str, str, int], str] = {}
+    for case_id, program, goal, achievement in (await connection.execute(query)).all():
+        last[program, case_id, goal] = achievement
+    found = []
+    for program in sorted({key[0] for key in last}):
+        mine = {key: value for key, value in last.items() if key[0] == program}
+        met = sum(value == "achieved" for value in mine.values())
+        people = len({key[1] for key in mine})
+        found.append(
+            {
+                "program": program,
+                "people": people,
+                "goals": len(mine),
+                "met": met,
+                "share_met": _share(met, len(mine)),
+            }
+        )
+    return found
+
+
+async def score_changes(connection: AsyncConnection, scope: Scope) -> Rows:
+    """The last result of the period of each person who had one before: change since the first."""
+    names = ("instrument", "version")
+    query = (
+        _events(scope, "instrument-scored")
+        .add_columns(
+            *(DATA[("result", name)].as_string() for name in names), DATA["change"], DATA["scored_at"].as_string()
+        )
+        .order_by(DATA["scored_at"].as_string(), col(TimelineRow.seq))
+    )
+    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for case_id, name, version, change, _ in (await connection.execute(query)).all():
+        if change:
+            last[name, version, case_id] = change
+    found = []
+    for name, version in sorted({key[:2] for key in last}):
+        mine = [change for key, change in last.items() if key[:2] == (name, version)]
+        found.append(
+            {
+                "instrument": name,
+                "version": version,
+                "people": len(mine),
+                "median_change": _middle(change["points"] for change in mine),
+                "minimal_change": sum(bool(change.get("minimal")) for change in mine),
+                "response": sum(bool(change.get("response")) for change in mine),
+                "remission": sum(bool(change.get("remission")) for change in mine),
+            }
+        )
+    return found
+
+
+async def avoidable_days(connection: AsyncConnection, scope: Scope) -> Rows:
+    reason, attributed = DATA["reason"].as_string(), DATA["attributed_to"].as_string()
+    query = (
+        _events(scope, "avoidable-days-recorded")
+        .with_only_columns(
+            reason,
+            attributed,
+            func.count(func.distinct(col(TimelineRow.case_id))),
+            func.sum(DATA["days"].as_integer()),
+        )
+        .group_by(reason, attributed)
+        .order_by(func.sum(DATA["days"].as_integer()).desc(), reason, attributed)
+    )
+    names = ("reason", "attributed_to", "people", "days")
+    return [dict(zip(names, row, strict=True)) for row in (await connection.execute(query)).all()]
+
+
+async def workload(connection: AsyncConnection, scope: Scope) -> Rows:
+    """Open cases now, and what each case manager did in the period, for each day on which she did anything."""
+    carried = (
+        select_columns(col(CaseRow.owner), func.count(), func.sum(col(CaseRow.weight)))
+        .where(*scope.cases, col(CaseRow.status) == "open", col(CaseRow.owner).is_not(None))
+        .group_by(col(CaseRow.owner))
+    )
+    done = _events(scope, "task-completed", "contact-logged", "referral-sent", "plan-reviewed").add_columns(
+        col(TimelineRow.actor), col(TimelineRow.at)
+    )
+    rows = (await connection.execute(carried)).all()
+    cases: dict[str, tuple[int, float]] = {str(owner): (count, weight) for owner, count, weight in rows}
+    deeds: dict[str, list[datetime]] = defaultdict(list)
+    for _, actor, at in (await connection.execute(done)).all():
+        deeds[actor].append(at)
+    found = []
+    for person in sorted({*cases, *deeds}):
+        days = len({at.date() for at in deeds[person]})
+        count, weight = cases.get(person, (0, 0.0))
+        found.append(
+            {
+                "case_manager": person,
+                "people": count,
+                "weighted_caseload": round(weight, 2),
+                "interventions": len(deeds[person]),
+                "days_at_work": days,
+                "interventions_a_day": _share(len(deeds[person]), days),
+            }
+        )
+    return found

@@ -1,0 +1,119 @@
+"""Reports: SQL over the record, as JSON or CSV, each with its definition beside it."""
+
+import csv
+import io
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy import ColumnElement
+from sqlmodel import col
+
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.report_definitions import REPORTS, Report
+from api.report_queries import Scope
+from api.scope import visible
+from api.system import PrincipalDep, SystemDep
+from domain.values import Slug
+from infra.tables import CaseRow
+
+router = APIRouter(tags=["reports"], max_body_size=BODY_LIMIT)
+LONGEST_DAYS = 3660
+
+
+class Definition(BaseModel):
+    """What a report counts, and how."""
+
+    name: str
+    title: str
+    definition: str
+
+
+class Answer(Definition):
+    """A report over a period. `people` of a row under the setting's number hides the row's other numbers."""
+
+    first: date
+    last: date
+    suppressed_below: int = Field(description="0: nothing is suppressed")
+    rows: list[dict[str, JsonValue]]
+
+
+class Asked(BaseModel):
+    """The period, both days counted in UTC, and what to limit it to."""
+
+    first: date | None = Field(default=None, description="30 days ago unless given")
+    last: date | None = Field(default=None, description="Today unless given")
+    program: Slug | None = None
+    team: Slug | None = None
+    format: Literal["json", "csv"] = "json"
+
+
+@router.get("/reports", responses=responses(401))
+async def list_reports(who: PrincipalDep) -> list[Definition]:
+    """Every report and what it counts."""
+    return [Definition(name=name, title=r.title, definition=r.definition) for name, r in REPORTS.items()]
+
+
+@router.get("/reports/{name}", responses=responses(401, 404, 422), response_model=Answer)
+async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Query()]) -> Any:
+    """One report over the cases one may see. As CSV the definition is at the address in the `Link` header."""
+    report = REPORTS.get(name)
+    if report is None:
+        raise Refusal(404, "UnknownReport", "choose one of `missing`", missing=list(REPORTS))
+    first, last = _period(asked)
+    conditions: list[ColumnElement[bool]] = [visible(who)]
+    if asked.program is not None:
+        conditions.append(col(CaseRow.program) == asked.program)
+    if asked.team is not None:
+        conditions.append(col(CaseRow.team) == asked.team)
+    start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    async with parts.connection() as connection:
+        rows = await report.rows(connection, Scope(tuple(conditions), start, end))
+    below = parts.settings.suppress_below
+    rows = [_hidden(row, below) for row in rows]
+    if asked.format == "csv":
+        return _csv(name, report, rows)
+    named = {"name": name, "title": report.title, "definition": report.definition}
+    return Answer(**named, first=first, last=last, suppressed_below=below, rows=rows)
+
+
+def _period(asked: Asked) -> tuple[date, date]:
+    last = asked.last or datetime.now(UTC).date()
+    first = asked.first or last - timedelta(days=30)
+    if not timedelta(0) <= last - first <= timedelta(days=LONGEST_DAYS):
+        raise Refusal(422, "Malformed", "give a first day not after the last, and at most ten years")
+    return first, last
+
+
+def _hidden(row: dict[str, Any], below: int) -> dict[str, Any]:
+    """A row about too few people says only what it is about."""
+    if not below or row["people"] >= below or row["people"] == 0:
+        return row
+    numbers = {key for key, value in row.items() if isinstance(value, int | float)}
+    return {key: None if key in numbers else value for key, value in row.items()}
+
+
+def _csv(name: str, report: Report, rows: list[dict[str, Any]]) -> Response:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(report.columns), lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}.csv"',
+        "Link": f'</reports/{name}/definition>; rel="describedby"',
+    }
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _safe(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+@router.get("/reports/{name}/definition", responses=responses(401, 404))
+async def read_definition(name: str, who: PrincipalDep) -> Definition:
+    """What a report counts, and how."""
+    if name not in REPORTS:
+        raise Refusal(404, "UnknownReport", "choose one of `missing`", missing=list(REPORTS))
+    return Definition(name=name, title=REPORTS[name].title, definition=REPORTS[name].definition)

@@ -1,0 +1,143 @@
+"""Reports count what the record says, for the cases one may see, with their definitions beside them."""
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activities.record import Message, Recording
+from api.report_definitions import REPORTS
+from domain.record import Page
+from tests.domain.test_programs import do_all_tasks, opened
+from tests.domain.test_transitions import home
+from tests.office import Office
+from tests.story import SAM, Story
+
+FIRST, LAST = "2026-03-01", "2027-06-01"
+
+
+def told(story: Story) -> Page:
+    """All that the record is told of a story."""
+    page, before = Page(), None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        page, before = page.told(before, entry, after), after
+    return page
+
+
+def followed() -> Story:
+    """A person with a late contact, a readmission, a closed referral loop, a better score and avoidable days."""
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    do_all_tasks(story)
+    high = {f"q{n}": 2 for n in range(1, 10)}
+    story.do("record-score", instrument="phq-9", version="2001", answers=high)
+    story.do("record-transition", **home(story, "d1"))
+    story.wait(hours=5)
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="ok")
+    referral = story.do("draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
+    story.do("send-referral", referral_id=referral.outcome.created[0])
+    story.do("accept-referral", referral_id=referral.outcome.created[0])
+    story.do("complete-referral", referral_id=referral.outcome.created[0], note="seen")
+    story.do("close-referral-loop", referral_id=referral.outcome.created[0], report="read")
+    story.wait(days=9)
+    clock = next(c for c in story.known.running if c.kind == "contact" and c.missed_at)
+    story.do("acknowledge-escalation", actor=SAM, escalation_id=clock.escalation_id)
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="ok")
+    story.do("record-transition", **home(story, "a2", event="admission"))
+    low = {**high, **{f"q{n}": 0 for n in range(3, 10)}}
+    story.do("record-score", instrument="phq-9", version="2001", answers=low)
+    story.do("record-goal-progress", goal=1, achievement="achieved")
+    days = {"first": str(story.today - timedelta(days=1)), "last": str(story.today)}
+    story.do("record-avoidable-days", **days, reason="payer-authorization", attributed_to="payer")
+    return story
+
+
+@pytest.fixture
+async def filled(office: Office) -> Office:
+    """An office whose record holds the story twice, as two people of two cases."""
+    for number in (1, 2):
+        story = followed()
+        page = told(story)
+        assert page.case is not None
+        line = page.case.changed(id=f"case{number}")
+        message = Message(tenant="local", case_id=f"case{number}", page=page.changed(case=line))
+        await Recording(office.parts.engine).record(message)
+    return office
+
+
+async def rows(office: Office, name: str, **more: Any) -> list[dict[str, Any]]:
+    answer = await office.get("sup-1", f"/reports/{name}", first=FIRST, last=LAST, **more)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["rows"]
+    assert all(list(row) == list(REPORTS[name].columns) for row in found)
+    return found
+
+
+async def test_every_report_answers_as_json_and_as_csv_with_its_definition(filled: Office) -> None:
+    """The CSV has the same columns and points to its definition."""
+    listed = (await filled.get("aud-1", "/reports")).json()
+    assert {report["name"] for report in listed} == set(REPORTS)
+    for name, report in REPORTS.items():
+        found = await rows(filled, name)
+        assert found or name == "reassessment-on-time", name
+        if not found:
+            continue
+        answer = await filled.get("sup-1", f"/reports/{name}", first=FIRST, last=LAST, format="csv")
+        lines = list(csv.DictReader(io.StringIO(answer.text)))
+        assert len(lines) == len(found)
+        assert list(lines[0]) == list(report.columns)
+        about = answer.headers["Link"].split(">")[0].strip("<")
+        assert (await filled.get("sup-1", about)).json()["definition"] == report.definition
+        assert (await rows(filled, name, program="ltac", team="north")) == [] or name == "workload"
+
+
+async def test_the_numbers_are_those_of_the_story(filled: Office) -> None:
+    """Two people with the same course: every count is two, every share and median that of one."""
+    [cadence] = await rows(filled, "contact-cadence")
+    assert (cadence["people"], cadence["in_time"], cadence["late"], cadence["missed"]) == (2, 4, 2, 0)
+    assert cadence["share_in_time"] == 0.6667
+    [outreach] = await rows(filled, "outreach-48h")
+    assert (outreach["in_time"], outreach["share_in_time"]) == (2, 1.0)
+    [contact] = await rows(filled, "contact-2-business-days")
+    assert contact["policy"] == "transitions.inpatient-discharge.clocks.contact-2bd"
+    [visit] = await rows(filled, "visits-7-14-days")
+    assert (visit["policy"], visit["missed"]) == ("transitions.inpatient-discharge.by_tier.high.visit", 2)
+    [loop] = await rows(filled, "referral-loops")
+    assert (loop["sent"], loop["closed"], loop["share_closed"]) == (2, 2, 1.0)
+    [again] = await rows(filled, "readmission-30-days")
+    assert (again["discharges"], again["readmitted"], again["share_readmitted"]) == (2, 2, 1.0)
+    [goals] = await rows(filled, "goals-met")
+    assert (goals["goals"], goals["met"]) == (2, 2)
+    [score] = await rows(filled, "score-change")
+    assert (score["median_change"], score["response"], score["remission"]) == (-14, 2, 2)
+    [days] = await rows(filled, "avoidable-days")
+    assert (days["reason"], days["people"], days["days"]) == ("payer-authorization", 2, 4)
+    stays = {row["stage"]: row["stays"] for row in await rows(filled, "time-in-stage")}
+    assert stays == {"screening": 2, "assessment": 2, "planning": 2, "implementation": 2}
+    [work] = [row for row in await rows(filled, "workload") if row["case_manager"] == "cm-anna"]
+    assert (work["people"], work["weighted_caseload"]) == (2, 2.0)
+    ranks = {row["rank"]: row for row in await rows(filled, "escalations")}
+    assert ranks["owner"]["people"] == 2
+    assert sum(row["acknowledged_at_this_rank"] for row in ranks.values()) == 2
+
+
+async def test_cells_of_too_few_people_can_be_hidden_and_nobody_sees_anothers_team(filled: Office) -> None:
+    """By a setting; a supervisor of another team and another tenant see nothing."""
+    assert (await filled.get("sup-2", "/reports/goals-met", first=FIRST, last=LAST)).json()["rows"] == []
+    assert (await filled.get("dir-x", "/reports/goals-met", first=FIRST, last=LAST)).json()["rows"] == []
+    filled.parts.settings.suppress_below = 11
+    try:
+        [hidden] = await rows(filled, "goals-met")
+    finally:
+        filled.parts.settings.suppress_below = 0
+    assert hidden == {"program": "complex-care", "people": None, "goals": None, "met": None, "share_met": None}
+
+
+async def test_an_unknown_report_and_a_wrong_period_are_refused(office: Office) -> None:
+    assert (await office.get("sup-1", "/reports/gossip")).status_code == 404
+    wrong = await office.get("sup-1", "/reports/goals-met", first="2026-05-02", last="2026-05-01")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "Malformed")
+    assert (await office.get("sup-1", "/reports/goals-met", first="1900-01-01")).status_code == 422

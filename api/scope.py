@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import aliased
 from sqlmodel import col, exists, select
 from temporalio.service import RPCError
 
@@ -41,10 +42,11 @@ def _by_role(who: Principal) -> ColumnElement[bool]:
 
 def _has_task_of(subject: str) -> ColumnElement[bool]:
     """Somebody who was given a task may see the case it belongs to."""
+    mine = aliased(TaskRow)  # the query around it may look at tasks of its own
     return exists().where(
-        col(TaskRow.case_id) == col(CaseRow.id),
-        col(TaskRow.assignee) == subject,
-        col(TaskRow.status).not_in(CLOSED),
+        col(mine.case_id) == col(CaseRow.id),
+        col(mine.assignee) == subject,
+        col(mine.status).not_in(CLOSED),
     )
 
 

@@ -79,16 +79,16 @@ class Office:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["case_id"])
 
-    async def do(self, case_id: str, kind: str, person: str = "cm-anna", **body: Any) -> dict[str, Any]:
+    async def do(self, case_id: str, kind: str, by: str = "cm-anna", /, **body: Any) -> dict[str, Any]:
         """Send a command that must be applied."""
-        answer = await self.post(person, f"/cases/{case_id}/commands/{kind}", body)
+        answer = await self.post(by, f"/cases/{case_id}/commands/{kind}", body)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
 
-    async def refused(self, case_id: str, kind: str, person: str = "cm-anna", **body: Any) -> tuple[int, str]:
+    async def refused(self, case_id: str, kind: str, by: str = "cm-anna", /, **body: Any) -> tuple[int, str]:
         """Send a command that must be refused; return status and code."""
-        answer = await self.post(person, f"/cases/{case_id}/commands/{kind}", body)
+        answer = await self.post(by, f"/cases/{case_id}/commands/{kind}", body)
         return answer.status_code, answer.json()["code"]
 
     async def walk(self, case_id: str, program: str = "complex-care", tier: str = "high") -> None:

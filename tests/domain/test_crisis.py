@@ -8,7 +8,7 @@ from domain.crisis import EMERGENCY_FIRST, RaiseCrisis
 from tests.domain.test_programs import opened
 from tests.story import Story
 
-SAFETY_PLAN = {
+SAFETY_PLAN: dict[str, Any] = {
     part: ["as she says"]
     for part in (
         "warning_signs",

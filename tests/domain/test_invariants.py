@@ -1,4 +1,4 @@
-"""Random commands and clock ticks never reach a state that breaks an invariant."""
+"""Random commands and clock ticks never reach a state that breaks an invariant of tests/invariants.py."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,10 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from domain.deadlines import wake_at
-from domain.event import Entry
-from domain.record import Page
-from tests.story import BETTER, Story
+from api.examples import EXAMPLES
+from domain.commands import FROM_PEOPLE
+from domain.values import Actor, Role
+from tests.invariants import ALWAYS
+from tests.story import ANNA, BETTER, SAM, Story
 
 
 class AnyCase(RuleBasedStateMachine):
@@ -92,70 +93,89 @@ class AnyCase(RuleBasedStateMachine):
         self.send("reopen-case", reason="x")
 
     @invariant()
-    def the_timeline_makes_the_case(self) -> None:
-        """No gap in `seq`; folding what was recorded, from its JSON, gives the same case."""
-        folded = None
-        for n, entry in enumerate(self.story.timeline, 1):
-            assert entry.seq == n
-            folded = Entry.model_validate_json(entry.model_dump_json()).apply(folded)
-        assert folded == self.story.case
-
-    @invariant()
-    def no_rung_is_climbed_twice_and_none_early(self) -> None:
-        climbs = [(e.data["clock_id"], e.data["climb"]) for e in self.story.timeline if e.kind == "rung-climbed"]
-        keys = [(clock, c["round"], c["rung"]) for clock, c in climbs]  # type: ignore[index,call-overload]
-        assert len(keys) == len(set(keys))
-        assert all(c["planned_at"] <= c["at"] for _, c in climbs)  # type: ignore[index,call-overload,operator]
-        missed = [e.data["clock_id"] for e in self.story.timeline if e.kind == "clock-missed"]
-        assert len(missed) == len(set(missed))
-
-    @invariant()
-    def nothing_open_is_forgotten(self) -> None:
-        """An open case has a clock that will ask for it, unless it waits for somebody to answer an escalation."""
-        case = self.story.known
-        if case.sealed:
-            return
-        escalated = any(c.missed_at and c.next_at is None for c in case.running)
-        assert wake_at(case) is not None or escalated
-
-    @invariant()
-    def without_consent_nothing_that_needs_it_runs(self) -> None:
-        """No promised contact, no task at work; somebody is asked to decide."""
-        case = self.story.known
-        if case.closed or case.consent is None or case.consent.in_force:
-            return
-        kinds = [c.kind for c in case.running]
-        assert "contact" not in kinds
-        assert "consent-decision" in kinds
-        assert all(task.status == "on-hold" for task in case.open_tasks)
-
-    @invariant()
-    def closed_means_nothing_open(self) -> None:
-        case = self.story.known
-        if case.closed:
-            assert not case.running
-            assert not case.open_tasks
-
-    @invariant()
-    def every_open_task_has_its_clock_and_its_deadline_is_derived(self) -> None:
-        case = self.story.known
-        for task in case.open_tasks:
-            clock = case.clock(task.clock_id)
-            assert clock is not None
-            assert not clock.settled
-        from tests.story import in_force
-
-        working = in_force().calendar("every-day")
-        assert all(c.due_at == c.derived_due(working) for c in case.running if not c.pause)
-
-    @invariant()
-    def the_page_of_the_record_can_be_made(self) -> None:
-        """Whatever happened, the database can be told of it."""
-        page, before = Page(), None
-        for entry in self.story.timeline[-3:]:
-            page = page.told(before, entry, self.story.known)
-        assert page.case is not None
+    def what_always_holds(self) -> None:
+        for holds in ALWAYS:
+            holds(self.story)
 
 
 AnyCase.TestCase.settings = settings(max_examples=10, stateful_step_count=35, deadline=None)
 TestAnyCase = AnyCase.TestCase
+
+
+COMMANDS = sorted(command.kind for command in FROM_PEOPLE)
+ACTORS = (ANNA, Actor(subject="cm-ben", role=Role.CASE_MANAGER), SAM)
+REFERS = {
+    "task_id": "tasks",
+    "clock_id": "clocks",
+    "referral_id": "referrals",
+    "approval_id": "approvals",
+    "assistance_id": "assistance",
+    "member_id": "care_team",
+    "guided_id": "guided",
+    "flag_id": "flags",
+    "action_id": "corrective_actions",
+}
+
+
+class AnyCommand(RuleBasedStateMachine):
+    """Every command of the catalogue, in any order, about whatever the case holds, in two programmes."""
+
+    @initialize(program=st.sampled_from(["complex-care", "behavioral-health"]), steps=st.integers(0, 3))
+    def begin(self, program: str, steps: int) -> None:
+        self.story = Story(program).open()
+        if steps > 0:
+            self.story.do("record-consent", form="verbal")
+            self.story.do("complete-screening", accepted=True)
+        if steps > 1:
+            self.story.assess("high")
+        if steps > 2:
+            self.story.do("agree-plan", **self.story.plan())
+
+    @rule(hours=st.sampled_from([0, 1, 5, 30, 24 * 9, 24 * 40, 24 * 200]))
+    def time_passes(self, hours: int) -> None:
+        self.story.wait(hours=hours)
+
+    @rule(kind=st.sampled_from(COMMANDS), pick=st.integers(0, 30), by=st.sampled_from(ACTORS))
+    def somebody_does_something(self, kind: str, pick: int, by: Actor) -> None:
+        body = self.body(kind, pick)
+        assert self.story.send(kind, actor=by, **body).outcome.status in ("applied", "refused")
+
+    def body(self, kind: str, pick: int) -> dict[str, Any]:
+        """The example of a command, about something the case holds and at a time that it knows."""
+        body, now = dict(EXAMPLES[kind]), self.story.now
+        for field, collection in REFERS.items():
+            items = getattr(self.story.known, collection)
+            if field in body and items:
+                body[field] = items[pick % len(items)].id
+        if "escalation_id" in body and self.story.known.clocks:
+            clock = self.story.known.clocks[pick % len(self.story.known.clocks)]
+            body["escalation_id"] = clock.escalation_id
+        for field in ("until", "due_at", "follow_up_by"):
+            if field in body and isinstance(body[field], str):
+                body[field] = (now + timedelta(hours=3 + pick)).isoformat()
+        if "occurred_at" in body:
+            body |= {"occurred_at": (now - timedelta(hours=pick)).isoformat(), "event_id": f"e{pick % 3}"}
+        return {**body, **self.special(kind, pick)}
+
+    def special(self, kind: str, pick: int) -> dict[str, Any]:
+        """What the example of some commands leaves out."""
+        before = [task.id for task in self.story.known.open_tasks[: pick % 3]]
+        mode = ("telephone", "letter", "in-person")[pick % 3]
+        reason = ("died", "moved", "declined", "goals-met")[pick % 4]
+        bodies: dict[str, dict[str, Any]] = {
+            "add-task": {"task": "education", "after": before},
+            "agree-plan": self.story.plan(),
+            "revise-plan": self.story.plan(reason="r"),
+            "log-contact": {"reached": pick % 2 == 0, "mode": mode},
+            "close": {"reason": reason, "note": "n"},
+        }
+        return bodies.get(kind, {})
+
+    @invariant()
+    def what_always_holds(self) -> None:
+        for holds in ALWAYS:
+            holds(self.story)
+
+
+AnyCommand.TestCase.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+TestAnyCommand = AnyCommand.TestCase

@@ -221,7 +221,7 @@ def test_minutes_count_in_their_month_and_a_contact_without_them_holds_the_closu
     assert story.refused("record-minutes", minutes=5, activity="contact", contact_seq=999) == "UnknownReference"
     story.do("record-minutes", minutes=12, activity="contact", contact_seq=seq)
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x", minutes=10)
-    assert story.known.unrecorded == ()
+    assert not story.known.unrecorded
     assert [(m.month, m.minutes) for m in story.known.minutes] == [("2026-03", 67)]
     assert story.refused("record-minutes", minutes=0, activity="x") == "UnreadableCommand"
     assert opened("ltac").refused("record-minutes", minutes=5, activity="x") == "NotInProgram"

@@ -1,6 +1,7 @@
 """The people around a case: care team, conferences, guided records, transfers, exclusions, those who leave."""
 
 from datetime import timedelta
+from typing import Any
 
 from domain.staff import Directory, StaffMember
 from domain.values import Actor, Role
@@ -46,7 +47,9 @@ def test_a_conference_brings_its_tasks() -> None:
 def test_a_guided_record_is_led_through_its_steps_in_order() -> None:
     """Concluded only when the needed ones are written, unless it is given up; reviewed by a deadline."""
     story = at_work()
-    guided = {"guided_id": story.do("open-guided-record", procedure="mediation", concern="x").outcome.created[0]}
+    guided: dict[str, Any] = {
+        "guided_id": story.do("open-guided-record", procedure="mediation", concern="x").outcome.created[0]
+    }
     assert story.refused("write-guided-step", **guided, step="options", text="x") == "WrongStep"
     story.do("write-guided-step", **guided, step="neutral-ground", text="x")
     outcome = story.send("conclude-guided-record", **guided, conclusion="x").outcome

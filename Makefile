@@ -9,7 +9,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up demo test check format catalog token migrate lock histories
+.PHONY: help up demo test check format catalog token migrate bench lock histories
 
 help:  ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -51,6 +51,9 @@ token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=n
 
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate
+
+bench: $(VENV)/installed  ## A big case against a new one: the ratio of their answers
+	@$(PY) -m benchmarks.case_size
 
 histories: $(VENV)/installed  ## Record workflow histories anew under tests/histories
 	@$(PY) -m tests.record_histories

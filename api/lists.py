@@ -13,7 +13,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, responses
 from api.scope import visible
-from api.system import PrincipalDep, SystemDep
+from api.system import PrincipalDep, System, SystemDep
+from domain.caseload import load
 from domain.values import Opaque, Slug
 from infra.tables import CaseRow, ClockRow, TaskRow
 
@@ -59,6 +60,8 @@ class Caseload(BaseModel):
     owner: str | None
     cases: int
     weight: float
+    within_standard: bool = Field(description="Weight within `CASELOOM_CASELOAD_STANDARD`")
+    within_most: bool = Field(description="Cases within `CASELOOM_CASELOAD_MOST`")
     open_tasks: int
     overdue: int
     escalations: int
@@ -137,8 +140,17 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
         query = query.where(col(CaseRow.team) == team)
     async with parts.connection() as connection:
         rows = (await connection.execute(query)).all()
-    names = ("owner", "cases", "weight", "open_tasks", "overdue", "escalations")
-    return [Caseload(**dict(zip(names, row, strict=True))) for row in rows]
+    return [_caseload(parts, *row) for row in rows]
+
+
+def _caseload(
+    parts: System, owner: str | None, cases: int, weight: float, open_tasks: int, overdue: int, escalations: int
+) -> Caseload:
+    limits = parts.settings
+    judged = load(weight, cases, limits.caseload_standard, limits.caseload_most)
+    return Caseload(
+        owner=owner, open_tasks=open_tasks, overdue=overdue, escalations=escalations, **judged.model_dump()
+    )
 
 
 async def _by_deadline(

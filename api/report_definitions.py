@@ -110,8 +110,18 @@ REPORTS: dict[str, Report] = {
         "Change of scores since baseline",
         "People with a result in the period and an earlier one of the same version: the last change since "
         "the first "
-        "result. For the PHQ-9, response is half the baseline or less, remission a total below 5.",
-        ("instrument", "version", "people", "median_change", "minimal_change", "response", "remission"),
+        "result. For the PHQ-9, response is half the baseline or less, remission a total below 5; at 12 "
+        "months: a baseline above 9 and the last result 12 months later, give or take 60 days.",
+        (
+            "instrument",
+            "version",
+            "people",
+            "median_change",
+            "minimal_change",
+            "response",
+            "remission",
+            "remission_12_months",
+        ),
         queries.score_changes,
     ),
     "avoidable-days": Report(

@@ -299,6 +299,7 @@ async def score_changes(connection: AsyncConnection, scope: Scope) -> Rows:
                 "minimal_change": sum(bool(change.get("minimal")) for change in mine),
                 "response": sum(bool(change.get("response")) for change in mine),
                 "remission": sum(bool(change.get("remission")) for change in mine),
+                "remission_12_months": sum(bool(change.get("remission_at_window")) for change in mine),
             }
         )
     return found

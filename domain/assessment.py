@@ -106,7 +106,7 @@ def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"])
 def set_tier(draft: Draft, risk: Risk) -> None:
     """Put a tier in force, with cadence and clocks at once; in assessment this ends the stage."""
     changed = draft.case.risk is None or draft.case.risk.tier is not risk.tier
-    draft.happen(RiskTierSet(risk=risk.changed(weight=draft.program.tiers[risk.tier].weight)))
+    draft.happen(RiskTierSet(risk=risk.changed(weight=draft.program.tiers[risk.tier].weighs)))
     if changed:
         restart_cadence(draft)
         if draft.case.safety_plan is not None:

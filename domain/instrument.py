@@ -155,15 +155,25 @@ class Alert(Value):
     any_of: tuple[Trigger, ...] = Field(min_length=1)
 
 
+class Window(Value):
+    """A time after the baseline, give or take some days, for people whose baseline was above a total."""
+
+    months: int
+    days: int
+    baseline_above: int
+
+
 class Change(Value):
     """What counts as better: the instrument's published change, response and remission.
 
-    `minimal` in points; `response` as a share lost of the baseline; `remission_below` a total.
+    `minimal` in points; `response` as a share lost of the baseline; `remission_below` a total, `remission_at` the
+    time at which it is looked for.
     """
 
     minimal: int | None = None
     response: float | None = None
     remission_below: int | None = None
+    remission_at: Window | None = None
     source: Text
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from domain.budget import Budget
+from domain.caseload import weight_of
 from domain.clock import ClockPolicy, Ladder, Party
 from domain.policies import (
     AlertPolicy,
@@ -105,7 +106,13 @@ class TierPolicy(Value):
     """How often a person of this tier is contacted, whose contact counts, and the weight in a caseload."""
 
     contact: ClockPolicy
-    weight: float = Field(default=1, gt=0, le=10)
+    weight: float | None = Field(default=None, gt=0, le=10)
+
+    @property
+    def weighs(self) -> float:
+        """The weight in a caseload: the programme's own, else what the cadence gives."""
+        return self.weight if self.weight is not None else weight_of(self.contact.within)
+
     counts_with: tuple[Party, ...] = (Party.PATIENT,)
 
 

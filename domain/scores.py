@@ -1,16 +1,17 @@
 """Recording the result of an instrument: total, band, alerts, and the change since the first result."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from pydantic import Field
 
 from domain.alerts import raise_alert, repeat_measure
+from domain.budget import add_months
 from domain.case import Case
 from domain.command import CASE_WORK, Command, Draft
 from domain.contacts import check_happened
 from domain.event import Event
-from domain.instrument import Answer, Instrument, Result, answers_of_codes, score
+from domain.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
 from domain.parts import Score
 from domain.program import NeedsConsent
 from domain.stages import ACTIVE
@@ -27,6 +28,7 @@ class ScoreChange(Value):
     minimal: bool | None = None
     response: bool | None = None
     remission: bool | None = None
+    remission_at_window: bool | None = None
 
 
 class InstrumentScored(Event):
@@ -58,7 +60,21 @@ class InstrumentScored(Event):
         return case.changed(scores=(*others, score))
 
 
-def change_since(instrument: Instrument, before: Score | None, total: int | None) -> ScoreChange | None:
+def remission_at(rule: Change, baseline: int, baseline_on: date, total: int, on: date) -> bool | None:
+    """Whether the person is in remission at the time that is looked at; None outside it, or for a low baseline.
+
+    CMS159: PHQ-9 above 9 at first, below 5 twelve months later, give or take sixty days.
+    """
+    window = rule.remission_at
+    if window is None or rule.remission_below is None or baseline <= window.baseline_above:
+        return None
+    middle = add_months(baseline_on, window.months)
+    return total < rule.remission_below if abs((on - middle).days) <= window.days else None
+
+
+def change_since(
+    instrument: Instrument, before: Score | None, total: int | None, at: datetime
+) -> ScoreChange | None:
     """The change since the baseline; None for the first result and for one without a total."""
     if before is None or total is None:
         return None
@@ -68,7 +84,13 @@ def change_since(instrument: Instrument, before: Score | None, total: int | None
     response = gain >= rule.response * before.baseline if rule and rule.response and before.baseline else None
     remission = total < rule.remission_below if rule and rule.remission_below is not None else None
     return ScoreChange(
-        baseline=before.baseline, points=-lost, minimal=minimal, response=response, remission=remission
+        baseline=before.baseline,
+        points=-lost,
+        minimal=minimal,
+        response=response,
+        remission=remission,
+        remission_at_window=rule
+        and remission_at(rule, before.baseline, before.baseline_at.date(), total, at.date()),
     )
 
 
@@ -95,7 +117,7 @@ class RecordScore(Command):
         answers = {**(answers_of_codes(tool, codes) if codes else {}), **self.answers}
         result = score(tool, answers)
         latest = {(s.instrument, s.version): s for s in draft.case.scores}
-        change = change_since(tool, latest.get((tool.name, tool.version)), result.total)
+        change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at)
         sensitivity = self.sensitivity or draft.program.sensitivity
         draft.happen(
             InstrumentScored(result=result, answers=answers, scored_at=at, change=change, sensitivity=sensitivity)

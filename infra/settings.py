@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     jwks_url: str = ""
     update_seconds: float = Field(default=3.0, gt=0)
     suppress_below: int = Field(default=0, ge=0, le=1000)
+    caseload_standard: float = Field(default=20, gt=0)
+    caseload_most: int = Field(default=40, gt=0)
     review_share: float = Field(default=0.1, ge=0, le=1)
     review_cap: int = Field(default=10, ge=0, le=1000)
     log_format: str = Field(default="", pattern="^(|json|console)$")

@@ -1,11 +1,17 @@
 """Instruments in a case, and the risk that explains itself."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
+import pytest
+
+from domain.budget import Budget
+from domain.caseload import load, weight_of
+from domain.scores import remission_at
 from domain.values import Actor, Role
 from tests.domain.test_programs import opened
-from tests.story import SAM, Story, referral
+from tests.reference import rows
+from tests.story import SAM, Story, in_force, referral
 
 LOW = {f"q{n}": 0 for n in range(1, 10)}
 
@@ -161,3 +167,32 @@ def test_an_integrator_records_scores_and_does_not_set_the_risk() -> None:
         is None
     )
     assert story.refused("stratify-risk", actor=ehr) == "NotPermitted"
+
+
+@pytest.mark.parametrize("row", rows("phq2-phq9", "index_date"))
+def test_remission_at_twelve_months_rows(row: Any) -> None:
+    """Give or take sixty days; outside nobody says."""
+    rule, given = in_force().instrument("phq-9", "2001").change, row["inputs"]
+    assert rule is not None
+    days = [date.fromisoformat(given[name]) for name in ("index_date", "followup_date")]
+    found = remission_at(rule, given["index_total"], days[0], given["followup_total"], days[1])
+    assert bool(found) == row["expected"]["remission_at_12_months"]
+
+
+CADENCE = {
+    "weekly_or_more": "7 calendar days",
+    "biweekly": "14 calendar days",
+    "monthly": "1 month",
+    "quarterly": "3 months",
+}
+
+
+@pytest.mark.parametrize("row", rows("caseload", "clients_by_contact_frequency"))
+def test_caseload_rows(row: Any) -> None:
+    """A case weighs by how often its person is seen; both limits are looked at."""
+    clients = row["inputs"]["clients_by_contact_frequency"]
+    weight = sum(weight_of(Budget.model_validate(CADENCE[name])) * count for name, count in clients.items())
+    found, wanted = load(weight, sum(clients.values()), 20, 40), row["expected"]
+    assert found.weight == wanted["weighted_caseload"]
+    assert found.within_standard == wanted["within_standard_20"]
+    assert found.within_most == wanted["within_absolute_1_to_40"]

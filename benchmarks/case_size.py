@@ -11,22 +11,28 @@ import sys
 import tempfile
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.runtime import Runtime
 from temporalio.testing import WorkflowEnvironment
 
+from activities.record import Message, Recording
 from api.system import System
+from domain.record import Page
 from infra import database, migrate, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
+from infra.temporal import workflow_id
 from infra.tokens import Verifier
 from tests.conftest import KEY
 from tests.office import Office
-from tests.story import in_force
+from tests.story import Story, in_force
 from worker import worker
+from workflows.messages import CASE_WORKFLOW, Life
 
 TASKS, EVENTS, ROUNDS, REPEATS = 200, 2000, 60, 3
 LIMIT = 1.3
@@ -39,18 +45,28 @@ async def timed(office: Office, case_id: str, kind: str, **body: object) -> floa
     return (time.perf_counter() - start) * 1000
 
 
-async def fill(office: Office, case_id: str) -> tuple[int, int]:
-    """Bring a case to its most tasks and more events than the promise names; return both."""
-    while (case := await state(office, case_id))["seq"] < EVENTS or len(case["tasks"]) < TASKS:
-        if len(case["tasks"]) < TASKS:
-            console.print(f"  {len(case['tasks'])} tasks, {case['seq']} events", end="\r")
-            for _ in range(min(20, TASKS - len(case["tasks"]))):
-                await office.do(case_id, "add-task", task="education")
-        else:
-            await asyncio.gather(
-                *(office.do(case_id, "add-note", text="a note of a long case") for _ in range(4))
-            )
-    return len(case["tasks"]), case["seq"]
+async def grow(office: Office, engine: AsyncEngine, settings: Settings) -> tuple[str, int, int]:
+    """Start a case that has lived for years: played against the domain, written into the record, then begun."""
+    case_id = uuid.uuid4().hex
+    story = Story(now=datetime.now(UTC) - timedelta(hours=1)).open(case_id=case_id)
+    story.do("record-consent", form="verbal")
+    story.do("complete-screening", accepted=True)
+    story.assess("high").do("agree-plan", **story.plan("education"))
+    while len(story.known.open_tasks) < TASKS:
+        story.do("add-task", task="education")
+    while story.known.seq < EVENTS:
+        story.do("add-note", text="a note of a long case")
+    page, before = Page(), None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        page, before = page.told(before, entry, after), after
+    await Recording(engine).record(Message(tenant="local", case_id=case_id, page=page))
+    life = Life(tenant="local", case_id=case_id, history_events=settings.history_events, case=story.known)
+    life = life.changed(wake_at=story.wake_at())
+    await office.environment.client.start_workflow(
+        CASE_WORKFLOW, life, id=workflow_id("local", case_id), task_queue=settings.task_queue
+    )
+    return case_id, len(story.known.open_tasks), story.known.seq
 
 
 async def state(office: Office, case_id: str) -> dict:  # type: ignore[type-arg]
@@ -93,10 +109,9 @@ async def measure(folder: Path) -> int:
         )
         async with worker(environment.client, settings, in_force(), engine), Office(parts, environment) as office:
             await office.hire()
-            new, big = await office.open(owner="cm-anna"), await office.open(owner="cm-anna")
-            for case_id in (new, big):
-                await office.walk(case_id)
-            tasks, events = await fill(office, big)
+            new = await office.open(owner="cm-anna")
+            await office.walk(new)
+            big, tasks, events = await grow(office, engine, settings)
             console.print(f"The big case has {tasks} open tasks and {events} events.")
             runs = [await compare(office, new, big) for _ in range(REPEATS)]
     await engine.dispose()

@@ -1,10 +1,11 @@
 """Whose work is whose: weighted caseload, assignment by load, and many cases at once."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -92,7 +93,8 @@ async def lightest(parts: System, tenant: str, team: str, kept_out: set[str], li
         select_columns(col(StaffRow.subject), col(StaffRow.licences))
         .outerjoin(load, load.c.owner == col(StaffRow.subject))
         .where(col(StaffRow.tenant) == tenant, col(StaffRow.team) == team, col(StaffRow.active))
-        .where(col(StaffRow.role).in_(CARRY), col(StaffRow.absent_until).is_(None))
+        .where(col(StaffRow.role).in_(CARRY))
+        .where(or_(col(StaffRow.absent_until).is_(None), col(StaffRow.absent_until) <= datetime.now(UTC)))
         .order_by(func.coalesce(load.c.weight, 0), col(StaffRow.subject))
     )
     async with parts.connection() as connection:
@@ -120,7 +122,9 @@ async def _reassign(parts: System, who: Principal, row: CaseRow, wanted: Reassig
     try:
         to = wanted.to or await lightest(parts, who.tenant, row.team or "", {wanted.owner})
         body: dict[str, JsonValue] = {"owner": to, "reason": wanted.reason}
-        done = await submit(parts, who, row.id, ReassignCase.kind, body, Wish(key=wish.key), Response())
+        done = await submit(
+            parts, who, row.id, ReassignCase.kind, body, Wish(key=wish.key and f"{wish.key}/{to}"), Response()
+        )
     except Refusal as refusal:
         return Reassigned(case_id=row.id, to=None, status="refused", detail=refusal.problem.code)
     return Reassigned(case_id=row.id, to=to, status=done.status)

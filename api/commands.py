@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.problems import BODY_LIMIT, Refusal, not_found, responses
+from api.problems import ADVICE, BODY_LIMIT, Refusal, not_found, responses
 from api.scope import require_case
 from api.submission import CommandResult, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
@@ -50,11 +50,7 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
         await require_case(parts, who, case_id)
         require_role(who, *command.roles)
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
-        try:
-            result = await submit(parts, who, case_id, command.kind, said, wish, response)
-        except Refusal as refusal:
-            refusal.advise(command.advice)
-            raise
+        result = await submit(parts, who, case_id, command.kind, said, wish, response)
         return result.model_copy(update={"advice": command.advice})
 
     example = EXAMPLES[command.kind]
@@ -63,6 +59,7 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
     return endpoint
 
 
+ADVICE.update({command.kind: command.advice for command in FROM_PEOPLE if command.advice})
 for _command in FROM_PEOPLE:
     router.add_api_route(
         f"/cases/{{case_id}}/commands/{_command.kind}",

@@ -12,8 +12,9 @@ from api.problems import BODY_LIMIT, Refusal, not_found
 from api.scope import live_case, may_see, require_case
 from api.submission import CommandResult, Wish, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.case import Case
-from domain.merge import GiveBack, LayBy, TakeIn, TakeUpAgain
+from domain.case import MOST_OPEN_TASKS, Case
+from domain.deadlines import MOST_CLOCKS
+from domain.merge import GiveBack, LayBy, TakeIn, TakeUpAgain, moves, not_mergeable
 from domain.values import Opaque, Role, Text
 from infra.tables import TimelineRow
 
@@ -56,7 +57,7 @@ async def merge(
     if target.referral.patient.reference != source.referral.patient.reference or case_id == wanted.case_id:
         raise Refusal(409, "SamePerson", "only two different cases of one person are merged")
     if source.laid_by is None:
-        _require_open(target)
+        _check(target, source)
         body: dict[str, JsonValue] = {"into": case_id, "reason": wanted.reason}
         at = Wish(key=_step(wish, "lay-by"), expected_seq=source.seq)
         await _now(await submit(parts, who, source.id, LayBy.kind, body, at, Response()))
@@ -81,13 +82,16 @@ async def undo_merge(
     target, source = await _both(parts, who, case_id, wanted.case_id)
     if source.laid_by is None or source.laid_by.into != case_id:
         raise Refusal(409, "NotMerged", "the other case is not part of this one")
-    if any(m.id == source.id for m in target.merges):
+    taken_in = any(m.id == source.id for m in target.merges)
+    if source.sealed or (taken_in and target.closed):
+        raise Refusal(409, "WindowOver", "the other case is sealed, or this one is closed; refer the person again")
+    if taken_in:
         body: dict[str, JsonValue] = {"case_id": source.id}
         given = await submit(
             parts, who, case_id, GiveBack.kind, body, Wish(key=_step(wish, "give-back")), Response()
         )
         await _now(given)
-    back = await _given_back(parts, who, case_id, source.id)
+    back = await _given_back(parts, who, case_id, source)
     taken = {"tasks": back["tasks"], "clocks": back["clocks"]}
     return await submit(parts, who, source.id, TakeUpAgain.kind, taken, Wish(key=_step(wish, "up")), response)
 
@@ -102,9 +106,18 @@ async def _now(result: CommandResult) -> None:
         raise Refusal(503, "OutcomeUnknown", "a step waits for a worker; repeat the request", {"Retry-After": "2"})
 
 
-def _require_open(case: Case) -> None:
-    if case.closed:
+def _check(target: Case, source: Case) -> None:
+    """Raises 409 unless the target can take everything in: nothing may be laid by that nobody takes up."""
+    if target.closed:
         raise Refusal(409, "CaseClosed", "merge into an open case")
+    if (target.program, target.program_version) != (source.program, source.program_version):
+        raise Refusal(409, "OtherProgram", "only cases of one programme, in one version, are merged")
+    if missing := not_mergeable(source) + not_mergeable(target):
+        raise Refusal(409, "NotMergeable", "settle what is open in both cases first", missing=missing)
+    if len(target.open_tasks) + len(source.open_tasks) > MOST_OPEN_TASKS:
+        raise Refusal(409, "TooManyTasks", f"together they have more than {MOST_OPEN_TASKS} open tasks")
+    if len(target.running) + len(source.running) > MOST_CLOCKS:
+        raise Refusal(409, "TooManyClocks", f"together they have more than {MOST_CLOCKS} running clocks")
 
 
 async def _both(parts: System, who: Principal, target: str, source: str) -> tuple[Case, Case]:
@@ -120,17 +133,23 @@ async def _live(parts: System, who: Principal, case_id: str) -> Case:
     return live.case
 
 
-async def _given_back(parts: System, who: Principal, case_id: str, source: str) -> dict[str, Any]:
-    """What the target gave back last, from its timeline. Raises 503 until the record has it."""
-    where = (
-        TimelineRow.case_id == case_id,
-        TimelineRow.tenant == who.tenant,
-        TimelineRow.kind == "case-given-back",
-    )
+async def _given_back(parts: System, who: Principal, case_id: str, source: Case) -> dict[str, Any]:
+    """What the source goes on with: what the target gave back last, or what it laid by if that was never taken in.
+
+    Raises 503 until the record has it.
+    """
+    if source.laid_by is None:
+        raise Refusal(409, "NotMerged", "the other case goes on by itself")
+    kinds = ("case-taken-in", "case-given-back")
+    ours = (TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
     async with parts.session() as session:
-        query = select(TimelineRow).where(*where).order_by(col(TimelineRow.seq).desc())
-        rows = (await session.exec(query)).all()
-    found = next((row.data for row in rows if row.data["case_id"] == source), None)
-    if found is None:
+        query = select(TimelineRow).where(*ours, col(TimelineRow.kind).in_(kinds))
+        rows = (await session.exec(query.order_by(col(TimelineRow.seq).desc()))).all()
+    about = [row for row in rows if source.id in (row.data.get("case_id"), row.data.get("merge", {}).get("id"))]
+    if about and about[0].kind == "case-given-back":
+        return about[0].data
+    if about:
         raise Refusal(503, "OutcomeUnknown", "the record is behind; repeat the request", {"Retry-After": "2"})
-    return found
+    kept = source.laid_by.model_dump(mode="json")
+    moved = [c.model_dump(mode="json") for c in source.laid_by.clocks if moves(c)]
+    return {"tasks": kept["tasks"], "clocks": moved}

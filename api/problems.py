@@ -18,6 +18,7 @@ from infra.logs import places
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 BODY_LIMIT = 64 * 1024
+ADVICE: dict[str, str] = {}  # by the last part of a command's path; filled where the routes are made
 
 
 class FieldFault(BaseModel):
@@ -54,17 +55,18 @@ class Refusal(Exception):
         self.problem = Problem(title=title, status=status, code=code, detail=detail, **more)
         self.headers = headers or {}
 
-    def advise(self, advice: str | None) -> None:
-        """Say something in every answer to a command, a refusal too."""
-        self.problem = self.problem.model_copy(update={"advice": advice})
-
 
 def not_found() -> Refusal:
     """The one answer for what is not there and for what one may not know of."""
     return Refusal(404, "NotFound", "there is no such case, or it is not yours to see")
 
 
-def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+def respond(
+    problem: Problem, headers: dict[str, str] | None = None, request: Request | None = None
+) -> JSONResponse:
+    if request is not None:  # said in every answer, whatever kept the command from being decided
+        advice = ADVICE.get(request.url.path.rpartition("/")[2])
+        problem = problem.model_copy(update={"advice": problem.advice or advice})
     body = problem.model_dump(mode="json", exclude_defaults=False, exclude_none=True)
     return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
 
@@ -120,7 +122,7 @@ async def _refusal(request: Request, fault: Exception) -> JSONResponse:
     log.info("refused", status=fault.status, code=fault.problem.code)
     meter = request.app.state.system.runtime.metric_meter.with_additional_attributes({"code": fault.problem.code})
     meter.create_counter("caseloom_refusals", "Requests refused, by the reason's name").add(1)
-    return respond(fault.problem, fault.headers)
+    return respond(fault.problem, fault.headers, request)
 
 
 async def _rejected(_: Request, fault: Exception) -> JSONResponse:
@@ -132,7 +134,7 @@ async def _rejected(_: Request, fault: Exception) -> JSONResponse:
     return respond(problem)
 
 
-async def _malformed(_: Request, fault: Exception) -> JSONResponse:
+async def _malformed(request: Request, fault: Exception) -> JSONResponse:
     """Field and fault of everything that does not fit; what was sent is never repeated."""
     assert isinstance(fault, RequestValidationError)
     errors = [FieldFault(path=".".join(str(part) for part in e["loc"]), fault=e["msg"]) for e in fault.errors()]
@@ -143,21 +145,22 @@ async def _malformed(_: Request, fault: Exception) -> JSONResponse:
             code="Malformed",
             detail="correct the fields listed and send it again",
             errors=errors,
-        )
+        ),
+        request=request,
     )
 
 
-async def _http(_: Request, fault: Exception) -> JSONResponse:
+async def _http(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, HTTPException)
     if fault.status_code == 400:  # a body that is not JSON at all
         fault = HTTPException(422, "send a JSON body")
     phrase = HTTPStatus(fault.status_code).phrase
     code = phrase.title().replace(" ", "").replace("-", "")
     problem = Problem(title=phrase, status=fault.status_code, code=code, detail=str(fault.detail))
-    return respond(problem, dict(fault.headers or {}))
+    return respond(problem, dict(fault.headers or {}), request)
 
 
-async def _database(_: Request, fault: Exception) -> JSONResponse:
+async def _database(request: Request, fault: Exception) -> JSONResponse:
     log.error("database_fault", fault=type(fault).__name__, at=places(fault))
     problem = Problem(
         title="The record does not answer",
@@ -165,7 +168,7 @@ async def _database(_: Request, fault: Exception) -> JSONResponse:
         code="RecordUnavailable",
         detail="commands still go on; ask again in a moment",
     )
-    return respond(problem, {"Retry-After": "2"})
+    return respond(problem, {"Retry-After": "2"}, request)
 
 
 async def _fault(request: Request, fault: Exception) -> JSONResponse:

@@ -21,8 +21,9 @@ DATA = col(TimelineRow.data)
 
 @dataclass(frozen=True)
 class Scope:
-    """Which cases, and from when (included) to when (excluded)."""
+    """Whose cases, which of them, and from when (included) to when (excluded)."""
 
+    tenant: str
     cases: tuple[ColumnElement[bool], ...]
     start: datetime
     end: datetime
@@ -33,7 +34,7 @@ def _events(scope: Scope, *kinds: str) -> Select[Any]:
     return (
         select_columns(col(TimelineRow.case_id))
         .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
-        .where(col(TimelineRow.tenant) == col(CaseRow.tenant), col(TimelineRow.kind).in_(kinds), *scope.cases)
+        .where(col(TimelineRow.tenant) == scope.tenant, col(TimelineRow.kind).in_(kinds), *scope.cases)
         .where(col(TimelineRow.at) >= scope.start, col(TimelineRow.at) < scope.end)
     )
 
@@ -62,7 +63,7 @@ async def _promises(
             *by, col(ClockRow.case_id), col(ClockRow.state), col(ClockRow.late_by), col(ClockRow.missed_at)
         )
         .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .where(*scope.cases, *where)
+        .where(col(ClockRow.tenant) == scope.tenant, col(ClockRow.kind) != "override", *scope.cases, *where)
         .where(col(ClockRow.due_at) >= scope.start, col(ClockRow.due_at) < scope.end)
         .where(col(ClockRow.state).in_(("kept", "missed")) | col(ClockRow.missed_at).is_not(None))
     )
@@ -116,7 +117,8 @@ def of_policy(ending: str) -> Callable[[AsyncConnection, Scope], Awaitable[Rows]
 
 async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
     """Each stay in a stage lasts from its beginning to the next one's; the ones that ended in the period count."""
-    kinds = ("case-opened", "stage-entered", "case-ended", "case-reopened")
+    ends = ("case-ended", "case-laid-by")
+    kinds = ("case-opened", "stage-entered", "case-reopened", "case-taken-up-again", *ends)
     following = func.lead(col(TimelineRow.at)).over(
         partition_by=col(TimelineRow.case_id), order_by=col(TimelineRow.seq)
     )
@@ -131,11 +133,11 @@ async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
             until.label("until"),
         )
         .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
-        .where(*scope.cases, col(TimelineRow.kind).in_(kinds))
+        .where(col(TimelineRow.tenant) == scope.tenant, *scope.cases, col(TimelineRow.kind).in_(kinds))
         .subquery()
     )
     query = select_columns(stays).where(
-        stays.c.kind != "case-ended", stays.c.until >= scope.start, stays.c.until < scope.end
+        stays.c.kind.not_in(ends), stays.c.until >= scope.start, stays.c.until < scope.end
     )
     groups: dict[str, list[Any]] = defaultdict(list)
     for row in (await connection.execute(query)).all():
@@ -226,11 +228,15 @@ async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
         DATA[event].as_string() == "discharge", DATA[("transition", "setting")].as_string() == "inpatient"
     )
     noticed = (
-        select_columns(col(TimelineRow.case_id), DATA["discharge_id"].as_string())
+        select_columns(col(TimelineRow.case_id), col(TimelineRow.kind), DATA["discharge_id"].as_string())
         .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
-        .where(*scope.cases, col(TimelineRow.kind) == "readmission-noticed")
+        .where(col(TimelineRow.tenant) == scope.tenant, *scope.cases)
+        .where(col(TimelineRow.kind).in_(("readmission-noticed", "readmission-withdrawn")))
+        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
     )
-    again = {tuple(row) for row in (await connection.execute(noticed)).all()}
+    again: set[tuple[str, str]] = set()
+    for case_id, kind, discharge in (await connection.execute(noticed)).all():
+        (again.add if kind == "readmission-noticed" else again.discard)((case_id, discharge))
     groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for case_id, program, event_id in (await connection.execute(discharges)).all():
         groups[program].add((case_id, event_id))

@@ -14,12 +14,13 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.report_definitions import REPORTS, Report
 from api.report_queries import Scope
 from api.scope import visible
-from api.system import PrincipalDep, SystemDep
-from domain.values import Slug
+from api.system import PrincipalDep, SystemDep, require_role
+from domain.values import Role, Slug
 from infra.tables import CaseRow
 
 router = APIRouter(tags=["reports"], max_body_size=BODY_LIMIT)
 LONGEST_DAYS = 3660
+READERS = (Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR, Role.AUDITOR)
 
 
 class Definition(BaseModel):
@@ -55,9 +56,10 @@ async def list_reports(who: PrincipalDep) -> list[Definition]:
     return [Definition(name=name, title=r.title, definition=r.definition) for name, r in REPORTS.items()]
 
 
-@router.get("/reports/{name}", responses=responses(401, 404, 422), response_model=Answer)
+@router.get("/reports/{name}", responses=responses(401, 403, 404, 422), response_model=Answer)
 async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Query()]) -> Any:
     """One report over the cases one may see. As CSV the definition is at the address in the `Link` header."""
+    require_role(who, *READERS)
     report = REPORTS.get(name)
     if report is None:
         raise Refusal(404, "UnknownReport", "choose one of `missing`", missing=list(REPORTS))
@@ -69,7 +71,7 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
         conditions.append(col(CaseRow.team) == asked.team)
     start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
     async with parts.connection() as connection:
-        rows = await report.rows(connection, Scope(tuple(conditions), start, end))
+        rows = await report.rows(connection, Scope(who.tenant, tuple(conditions), start, end))
     below = parts.settings.suppress_below
     rows = [_hidden(row, below) for row in rows]
     if asked.format == "csv":

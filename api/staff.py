@@ -76,6 +76,8 @@ async def _require_own_team(parts: System, who: Principal, subject: str, entry: 
     """A supervisor keeps the entries of his own teams; who belongs to another, or to none, is a director's."""
     if who.role is Role.DIRECTOR:
         return
+    if subject == who.sub or entry.role in (Role.SUPERVISOR, Role.DIRECTOR):
+        raise Refusal(403, "NotPermitted", "your own entry and those of leads above are kept by a director")
     async with parts.session() as session:
         before = await session.get(StaffRow, (who.tenant, subject))
     teams = {entry.team} | ({before.team} if before is not None else set())

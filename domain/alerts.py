@@ -3,13 +3,17 @@
 from datetime import datetime
 
 from domain.case import MOST_OPEN_TASKS, Case
-from domain.clock import ClockKind, ClockPolicy
+from domain.clock import ClockKind, ClockPolicy, Rank
 from domain.command import Draft
 from domain.deadlines import Promise, keep_clock, start_clock
 from domain.event import Event, Notice
+from domain.policies import AlertPolicy
 from domain.program import NeedsConsent
 from domain.tasks import add_task
 from domain.values import Line, Opaque, Slug
+
+# An alert that a programme says nothing about is told to the case manager and the supervisor, never to nobody.
+UNFORESEEN = AlertPolicy(tell=(Rank.OWNER, Rank.SUPERVISOR))
 
 
 class AlertRaised(Event):
@@ -32,15 +36,13 @@ def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
 
     A case without consent to tasks, or one that is full, still raises the alert and tells the people.
     """
-    policy = draft.program.alerts.get(alert)
-    ranks = policy.tell if policy else ()
-    found = [draft.staff.find(rank, draft.case.owner, draft.case.team, draft.now) for rank in ranks]
+    policy = draft.program.alerts.get(alert, UNFORESEEN)
+    found = [draft.staff.find(rank, draft.case.owner, draft.case.team, draft.now) for rank in policy.tell]
     told = tuple(dict.fromkeys(person for people in found for person in people))
     draft.happen(AlertRaised(alert=alert, found_by=found_by, told=told))
-    if policy is None:
-        return
     wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
-    if policy.task and wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+    open_already = any(task.type == policy.task for task in draft.case.open_tasks)
+    if policy.task and wanted and not open_already and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
         add_task(draft, policy.task)
     if policy.safety_plan:
         ask_for_safety_plan(draft, draft.now)
@@ -57,9 +59,11 @@ def ask_for_safety_plan(draft: Draft, anchor: datetime) -> None:
 
 
 def repeat_measure(draft: Draft, about: str, title: str, policy: ClockPolicy | None, at: datetime) -> None:
-    """Keep the promise to measure something again, and make the next one."""
-    for clock in draft.case.running:
-        if clock.kind is ClockKind.INSTRUMENT and clock.about == about:
-            keep_clock(draft, clock, at)
+    """Keep the promise to measure something again, and make the next one; an older measurement changes nothing."""
+    promised = [c for c in draft.case.running if c.kind is ClockKind.INSTRUMENT and c.about == about]
+    if any(at < clock.anchor for clock in promised):
+        return
+    for clock in promised:
+        keep_clock(draft, clock, at)
     if policy is not None:
         start_clock(draft, Promise(kind=ClockKind.INSTRUMENT, title=title, about=about), policy, at)

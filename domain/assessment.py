@@ -9,9 +9,10 @@ from domain.alerts import ask_for_safety_plan
 from domain.case import Case, OutcomeRatings, Risk, Section
 from domain.clock import ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
-from domain.contacts import NotYetHappened, ensure_contact, restart_cadence
+from domain.contacts import ensure_contact, restart_cadence
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
+from domain.happened import NotYetHappened
 from domain.policies import Tier
 from domain.program import NeedsConsent, Stage
 from domain.stages import ACTIVE, enter, missing_for_planning, set_back
@@ -69,12 +70,14 @@ class BaselineRated(Event):
 
 
 class RiskTierSet(Event):
-    """The risk evaluation: how much support the person needs, and why."""
+    """How much support the person needs, and why. `evaluated` ends a reassessment; an override does not."""
 
     risk: Risk
+    evaluated: bool = True
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(risk=self.risk, reassessing_since=None)
+        since = None if self.evaluated else case.reassessing_since
+        return case.changed(risk=self.risk, reassessing_since=since)
 
 
 class SignificantChangeReported(Event):
@@ -103,14 +106,20 @@ def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"])
         ensure_contact(draft)
 
 
-def set_tier(draft: Draft, risk: Risk) -> None:
-    """Put a tier in force, with cadence and clocks at once; in assessment this ends the stage."""
+def put_in_force(draft: Draft, risk: Risk, evaluated: bool) -> None:
+    """Put a tier in force, with cadence and clocks at once."""
     changed = draft.case.risk is None or draft.case.risk.tier is not risk.tier
-    draft.happen(RiskTierSet(risk=risk.changed(weight=draft.program.tiers[risk.tier].weighs)))
+    weighed = risk.changed(weight=draft.program.tiers[risk.tier].weighs)
+    draft.happen(RiskTierSet(risk=weighed, evaluated=evaluated))
     if changed:
         restart_cadence(draft)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)
+
+
+def set_tier(draft: Draft, risk: Risk) -> None:
+    """Put the tier of a finished evaluation in force; in assessment this ends the stage."""
+    put_in_force(draft, risk, evaluated=True)
     if draft.case.stage is Stage.ASSESSMENT:
         for clock in draft.case.running:
             if clock.kind is ClockKind.REASSESSMENT:

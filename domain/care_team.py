@@ -8,9 +8,9 @@ from pydantic import Field
 from domain.case import Case
 from domain.clock import ClockKind
 from domain.command import Command, Draft
-from domain.contacts import NotYetHappened, check_happened
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
+from domain.happened import NotYetHappened, check_happened
 from domain.parts import CareTeamMember, Guided
 from domain.policies import ProcedurePolicy
 from domain.program import NeedsConsent

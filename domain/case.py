@@ -4,7 +4,6 @@ It stays small over years. Findings, notes and contacts live in the timeline; a 
 task is seen once and then leaves the case.
 """
 
-import re
 from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from domain.budget import Budget
 from domain.clock import Clock
+from domain.instrument import ICD_10
 from domain.parts import (
     Approval,
     Assistance,
@@ -37,7 +37,6 @@ from domain.program import NeedsConsent, Stage
 from domain.values import Instant, Line, Opaque, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200
-ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
 MOST_OPEN = {
     "referrals": 50,
     "approvals": 20,

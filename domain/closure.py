@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
+from domain.alerts import ask_for_safety_plan, repeat_measure
 from domain.approvals import granted, require_approval
 from domain.assessment import promise_reassessment
 from domain.budget import deadline
@@ -14,9 +15,11 @@ from domain.deadlines import cancel_clock, keep_clock
 from domain.event import Event, Notice
 from domain.goals import missing_signatures
 from domain.medications import promise_renewal_again
+from domain.planning import promise_what_a_plan_needs
 from domain.policies import Subject
 from domain.program import ClosureNeeds, Stage
 from domain.stages import UNDER_PLAN, enter, start_stage_clock
+from domain.stratification import end_override
 from domain.tasks import TaskCancelled
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
 
@@ -123,7 +126,8 @@ class CaseReopened(Event):
     reason: Text
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(closure=None, stage=self.stage, outcome=None)
+        again = {"outcome": None, "notice_until": None, "satisfaction": None, "graduated": ()}
+        return case.changed(closure=None, stage=self.stage, **again)
 
 
 class CaseSealed(Event):
@@ -133,7 +137,7 @@ class CaseSealed(Event):
         return case.changed(sealed=True)
 
 
-def end_case(draft: Draft, reason: str, summary: str | None = None) -> None:
+def end_case(draft: Draft, reason: str, summary: str | None = None, offer_again: bool = False) -> None:
     """Close the case; what is still open ends with it, and the window for reopening begins."""
     case, program = draft.case, draft.program
     for clock in draft.case.running:
@@ -144,7 +148,7 @@ def end_case(draft: Draft, reason: str, summary: str | None = None) -> None:
     for task in case.open_tasks:
         draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
     until, reoffer = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone), None
-    if reason in program.decline and program.reoffer_after is not None:
+    if offer_again and program.reoffer_after is not None:
         reoffer = deadline(draft.now, program.reoffer_after, 0, draft.working, program.zone)
         until = max(until, reoffer)  # who declined may change her mind until she is asked again
     draft.happen(
@@ -175,6 +179,7 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
 def _still_open_by_programme(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
     """What the programme asks for beyond the outcome: referrals, approvals, signatures, minutes, notice."""
     case, program = draft.case, draft.program
+    tried = program.unable_to_contact is None or (case.unreached is not None and case.unreached.step == "waiting")
     notice = "notice to the person, and its days" if not case.notice_until or case.notice_until > draft.now else ""
     lacking = {
         ClosureNeeds.REFERRALS: [f"referral {r.id}" for r in case.referrals],
@@ -186,6 +191,7 @@ def _still_open_by_programme(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> l
         ClosureNeeds.GRADUATION: [
             f"graduation: {name}" for name in program.graduation if name not in case.graduated
         ],
+        ClosureNeeds.ATTEMPTS: [] if tried else ["attempts to reach the person, and the letter"],
         ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
     }
     open_crisis = ["crisis"] if case.crisis is not None and needs else []
@@ -231,7 +237,7 @@ class CloseCase(Command):
             draft.refuse(SummaryMissing, "say what was reached, what was not, and what goes on without the case")
         if ClosureNeeds.SIGN_OFF in policy.needs:
             require_approval(draft, Subject.CLOSURE)
-        end_case(draft, self.reason, self.note)
+        end_case(draft, self.reason, self.note, policy.offer_again)
 
 
 class ReopenCase(Command):
@@ -259,7 +265,19 @@ class ReopenCase(Command):
             rules = draft.program.reassessment
             owed = draft.case.reassessing_since is not None
             promise_reassessment(draft, rules.on_change if owed else rules.every)
-        for item in draft.case.assistance:
-            promise_renewal_again(draft, item)
+        self._promise_again(draft)
         if draft.case.consent is not None and not draft.case.consent.in_force:
             stop_what_needs_consent(draft)
+
+    def _promise_again(self, draft: Draft) -> None:
+        """What the closure ended besides cadence and reassessment is owed again: plan, renewals, safety plan."""
+        end_override(draft)
+        for item in draft.case.assistance:
+            promise_renewal_again(draft, item)
+        if draft.case.plan is not None and draft.case.stage in UNDER_PLAN:
+            promise_what_a_plan_needs(draft, draft.case.plan)
+        if draft.case.safety_plan is not None:
+            ask_for_safety_plan(draft, draft.now)
+        for use in draft.program.instruments:
+            if use.every is not None and any(s.instrument == use.name for s in draft.case.scores):
+                repeat_measure(draft, use.name, f"Repeat {use.name}", use.every, draft.now)

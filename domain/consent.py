@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.case import Case, Consent
-from domain.clock import Clock, ClockKind, WaitsFor
+from domain.clock import Clock, ClockKind, KeptBy, WaitsFor
 from domain.command import Command, Draft
 from domain.contacts import ensure_contact
 from domain.deadlines import Promise, cancel_clock, keep_clock, resume_clock, start_clock, stop_clock
@@ -18,6 +18,13 @@ STAGE_NEEDS = {
     Stage.ASSESSMENT: NeedsConsent.ASSESSMENT,
     Stage.PLANNING: NeedsConsent.PLANNING,
     Stage.IMPLEMENTATION: NeedsConsent.TASKS,
+}
+CLOCK_NEEDS = {
+    ClockKind.REASSESSMENT: NeedsConsent.ASSESSMENT,
+    ClockKind.INSTRUMENT: NeedsConsent.ASSESSMENT,
+    ClockKind.PLAN_REVIEW: NeedsConsent.PLANNING,
+    ClockKind.SIGNATURE: NeedsConsent.PLANNING,
+    ClockKind.REVIEW: NeedsConsent.PLANNING,
 }
 
 
@@ -61,10 +68,11 @@ def stop_what_needs_consent(draft: Draft) -> None:
 
 
 def _covered(clock: Clock, draft: Draft) -> bool:
-    covers, stage = draft.program.consent.covers, draft.case.stage
-    if clock.kind is ClockKind.REASSESSMENT:
-        return NeedsConsent.ASSESSMENT in covers
-    return clock.kind is ClockKind.STAGE and STAGE_NEEDS.get(stage) in covers
+    """Whether what keeps this promise needs consent."""
+    if clock.kept_by is KeptBy.RECONCILIATION:
+        return NeedsConsent.ASSESSMENT in draft.program.consent.covers
+    need = STAGE_NEEDS.get(draft.case.stage) if clock.kind is ClockKind.STAGE else CLOCK_NEEDS.get(clock.kind)
+    return need in draft.program.consent.covers
 
 
 class RecordConsent(Command):

@@ -1,6 +1,6 @@
 """Contacts and notes: who was reached, when, and the cadence that a risk tier promises."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
@@ -12,12 +12,11 @@ from domain.clock import ClockKind, ClockPolicy, KeptBy, Party
 from domain.command import Command, Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
+from domain.happened import check_happened
 from domain.minutes import count_minutes
 from domain.program import NeedsConsent, Stage
 from domain.reaching import count_attempt, letter_sent, reached
-from domain.values import Instant, Invalid, Sensitivity, Text, Value
-
-CLOCKS_AHEAD = timedelta(minutes=5)
+from domain.values import Instant, Sensitivity, Text, Value
 
 
 class Mode(StrEnum):
@@ -29,10 +28,6 @@ class Mode(StrEnum):
 
 
 VISITS = (Mode.IN_PERSON, Mode.VIDEO)
-
-
-class NotYetHappened(Invalid):
-    """The date lies in the future, or before the case was opened."""
 
 
 class Contact(Value):
@@ -114,12 +109,6 @@ def restart_cadence(draft: Draft) -> None:
         promise_contact(draft, clock.anchor if from_last > draft.now else draft.now)
 
 
-def check_happened(draft: Draft, instant: datetime) -> None:
-    """Raises `NotYetHappened` for a time after now (a few minutes of clock error allowed) or before the case."""
-    if instant > draft.now + CLOCKS_AHEAD or instant < draft.case.opened_at - CLOCKS_AHEAD:
-        draft.refuse(NotYetHappened, "give a time between the opening of the case and now")
-
-
 class LogContact(Command):
     """Record an attempt to reach somebody. Only one that reached the right person keeps a promised contact."""
 
@@ -159,8 +148,10 @@ class LogContact(Command):
     def _keep_promised(self, draft: Draft, occurred_at: datetime) -> None:
         """Keep every other promise that a contact of this kind with this party keeps."""
         for clock in draft.case.running:
-            right_kind = clock.kept_by is KeptBy.CONTACT or (clock.kept_by is KeptBy.VISIT and self.mode in VISITS)
-            if right_kind and self.party in clock.parties and clock.counts_at(occurred_at):
+            spoken = clock.kept_by is KeptBy.CONTACT and self.mode is not Mode.LETTER
+            right_kind = spoken or (clock.kept_by is KeptBy.VISIT and self.mode in VISITS)
+            after = occurred_at >= clock.anchor and clock.counts_at(occurred_at)
+            if right_kind and self.party in clock.parties and after:
                 keep_clock(draft, clock, occurred_at)
 
     def _follow_protocol(self, draft: Draft, occurred_at: datetime) -> None:
@@ -168,7 +159,7 @@ class LogContact(Command):
         if self.party is not Party.PATIENT:
             return
         if self.reached:
-            reached(draft)
+            reached(draft, occurred_at)
         elif self.mode is Mode.LETTER:
             letter_sent(draft, occurred_at)
         else:

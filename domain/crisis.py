@@ -60,12 +60,15 @@ class CrisisRaised(Event):
 
 
 class CrisisReported(Event):
-    """Another report of the same crisis; people are told again."""
+    """Another report of the same crisis; people are told again, and a disposition made before counts no more."""
 
     crisis_id: Slug
     description: Text
     immediate_danger: bool
     told: tuple[Opaque, ...]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(crisis=case.crisis.changed(disposition=None) if case.crisis else None)
 
     def notices(self, case: Case) -> tuple[Notice, ...]:
         return _notices(self.told, f"crisis-{case.seq}", self.crisis_id)
@@ -146,6 +149,8 @@ class RaiseCrisis(Command):
         said = {"description": self.description, "immediate_danger": self.immediate_danger, "told": told}
         if case.crisis is not None:
             draft.happen(CrisisReported(crisis_id=case.crisis.id, **said))
+            if case.crisis.disposition is not None:
+                promise_response(draft, case.crisis)
             return
         crisis = Crisis(id=draft.new_id("x"), since=draft.now)
         draft.happen(CrisisRaised(crisis=crisis, **said))
@@ -153,8 +158,12 @@ class RaiseCrisis(Command):
         for clock in draft.case.running:
             if clock.pause is None and rests_in_crisis(draft.case, clock):
                 stop_clock(draft, clock, "a crisis was raised", WaitsFor.CRISIS)
-        promise = Promise(kind=ClockKind.CRISIS, title="Respond to the crisis", about=crisis.id)
-        start_clock(draft, promise, policy.respond, draft.now)
+        promise_response(draft, crisis)
+
+
+def promise_response(draft: Draft, crisis: Crisis) -> None:
+    promise = Promise(kind=ClockKind.CRISIS, title="Respond to the crisis", about=crisis.id)
+    start_clock(draft, promise, rules(draft).respond, draft.now)
 
 
 class RecordDisposition(Command):

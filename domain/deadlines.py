@@ -18,6 +18,23 @@ from domain.event import Event
 from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
 
 MOST_CLOCKS = 250
+LIMITED = (  # what people ask for; what safety or time itself asks for is never refused for want of room
+    ClockKind.TASK,
+    ClockKind.REFERRAL,
+    ClockKind.REVIEW,
+    ClockKind.RENEWAL,
+    ClockKind.CORRECTIVE_ACTION,
+)
+PAUSABLE = (
+    ClockKind.STAGE,
+    ClockKind.CONTACT,
+    ClockKind.REASSESSMENT,
+    ClockKind.PLAN_REVIEW,
+    ClockKind.SIGNATURE,
+    ClockKind.INSTRUMENT,
+    ClockKind.REFERRAL,
+    ClockKind.RENEWAL,
+)
 
 
 class TooManyClocks(Rejected):
@@ -38,6 +55,10 @@ class NotPaused(Rejected):
 
 class PauseTooLong(Invalid):
     """A pause must end, after now and within the programme's longest pause."""
+
+
+class NotPausable(Rejected):
+    """Others wait for this promise, or it is a duty: it is kept, acknowledged, or decided, never paused."""
 
 
 class BelongsToTask(Rejected):
@@ -142,7 +163,7 @@ def start_clock(
 
     `within` replaces the policy's budget where a person agreed another time.
     """
-    if len(draft.case.running) >= MOST_CLOCKS:
+    if promise.kind in LIMITED and len(draft.case.running) >= MOST_CLOCKS:
         draft.refuse(TooManyClocks, f"a case holds at most {MOST_CLOCKS} running clocks; settle some first")
     budget, calendar = within or policy.within, draft.program.calendar_of(policy)
     zone = draft.case.zone
@@ -186,7 +207,7 @@ def pause_clock(draft: Draft, clock: Clock, until: datetime, reason: str) -> Non
 def resume_clock(draft: Draft, clock: Clock) -> None:
     """Let a paused clock run on, with what the pause took out. Raises `NotPaused`.
 
-    In a crisis a routine clock stands still again at once.
+    What it has to wait for besides stops it again at once.
     """
     if clock.pause is None:
         draft.refuse(NotPaused, f"clock {clock.id} is running")
@@ -195,8 +216,17 @@ def resume_clock(draft: Draft, clock: Clock) -> None:
     clock = clock.changed(pause=None, held=held)
     clock = clock.changed(due_at=clock.derived_due(working))
     draft.happen(ClockResumed(clock_id=clock.id, held=held, due_at=clock.due_at, next_at=next_at_of(draft, clock)))
-    if draft.case.crisis is not None and rests_in_crisis(draft.case, clock):
-        stop_clock(draft, draft.open_clock(clock.id), "the crisis goes on", WaitsFor.CRISIS)
+    if (waits_for := waits_still(draft.case, clock)) is not None:
+        stop_clock(draft, draft.open_clock(clock.id), f"waits for: {waits_for}", waits_for)
+
+
+def waits_still(case: Case, clock: Clock) -> WaitsFor | None:
+    """What a clock that could run on has to wait for all the same: a crisis, or an earlier task."""
+    if case.crisis is not None and rests_in_crisis(case, clock):
+        return WaitsFor.CRISIS
+    task = case.task(clock.about) if clock.about else None
+    waits = task is not None and any(t.id in task.after for t in case.open_tasks)
+    return WaitsFor.TASK if waits and clock.missed_at is None else None
 
 
 def rests_in_crisis(case: Case, clock: Clock) -> bool:
@@ -276,4 +306,6 @@ def _of_its_own(draft: Draft, clock_id: str) -> Clock:
     clock = draft.open_clock(clock_id)
     if clock.kind is ClockKind.TASK:
         draft.refuse(BelongsToTask, f"hold or resume task {clock.about} instead")
+    if clock.kind not in PAUSABLE:
+        draft.refuse(NotPausable, f"a {clock.kind} clock is not paused")
     return clock

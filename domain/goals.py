@@ -1,6 +1,6 @@
 """The life of a plan after it was agreed: goals and how they go, amendments, signatures, reviews."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from pydantic import Field
@@ -12,11 +12,20 @@ from domain.command import Command, Draft, NotInProgram
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
 from domain.parts import Achievement, Barrier, Goal, Plan, Signature
-from domain.planning import NoPlanYet, check_goals, is_of_plan
+from domain.planning import (
+    NoPlanYet,
+    StrengthsMissing,
+    ask_for_plan_approval,
+    check_goals,
+    is_of_plan,
+    promise_barrier_reviews,
+)
 from domain.policies import PlanPolicy, Signer
-from domain.program import NeedsConsent
+from domain.program import Model, NeedsConsent
 from domain.stages import UNDER_PLAN
 from domain.values import Instant, Invalid, Line, Rejected, Text
+
+RENEWABLE = timedelta(days=30)  # how long before it expires a signature may be given anew
 
 
 class UnknownGoal(Invalid):
@@ -113,10 +122,19 @@ class RecordGoalProgress(Command):
             draft.refuse(UnknownGoal, f"the plan has {len(plan.goals)} goals")
         draft.happen(GoalProgressed(goal=self.goal, achievement=self.achievement, note=self.note))
         if self.achievement is Achievement.ACHIEVED and draft.program.plan is not None:
-            for clock in draft.case.running:
-                if clock.kind is ClockKind.PLAN_REVIEW and clock.missed_at is None:
-                    cancel_clock(draft, clock, "a goal is reached: reviewed sooner")
-            promise_review(draft, plan, goal_met=True)
+            bring_review_forward(draft, plan)
+
+
+def bring_review_forward(draft: Draft, plan: Plan) -> None:
+    """A goal is reached: the plan is reviewed sooner, and never later than promised."""
+    within = rules(draft).on_goal_met.within
+    sooner = deadline(draft.now, within, 0, draft.working, draft.program.zone)
+    promised = [c for c in draft.case.running if c.kind is ClockKind.PLAN_REVIEW]
+    if any(clock.missed_at is not None or clock.due_at <= sooner for clock in promised):
+        return
+    for clock in promised:
+        cancel_clock(draft, clock, "a goal is reached: reviewed sooner")
+    promise_review(draft, plan, goal_met=True)
 
 
 def promise_review(draft: Draft, plan: Plan, goal_met: bool = False) -> None:
@@ -146,8 +164,14 @@ class AmendPlan(Command):
             draft.refuse(PlanLocked, f"version {plan.version} is signed; send revise-plan")
         if self.goals is not None:
             check_goals(draft, self.goals)
+        if self.strengths == () and draft.program.model is Model.STRENGTHS_BASED:
+            draft.refuse(StrengthsMissing, "list at least one strength of the person")
         given = {name: value for name, value in self if value is not None}
-        draft.happen(PlanAmended(plan=plan.changed(**given)))
+        amended = plan.changed(**given)
+        draft.happen(PlanAmended(plan=amended))
+        if self.barriers is not None:
+            promise_barrier_reviews(draft, amended)
+        ask_for_plan_approval(draft)
 
 
 class SignPlan(Command):
@@ -163,7 +187,8 @@ class SignPlan(Command):
         draft.require_consent(NeedsConsent.PLANNING)
         if self.signer not in policy.signatures:
             draft.refuse(SignatureNotAsked, f"asked for: {', '.join(policy.signatures) or 'nobody'}")
-        if any(s.signer is self.signer and s.expires_at > draft.now for s in draft.case.signatures):
+        renewable = draft.now + RENEWABLE
+        if any(s.signer is self.signer and s.expires_at > renewable for s in draft.case.signatures):
             draft.refuse(AlreadySigned, f"version {plan.version} is signed by the {self.signer}")
         expires = deadline(draft.now, policy.valid_for, 0, draft.working, draft.program.zone)
         signature = Signature(signer=self.signer, signed_at=draft.now, expires_at=expires)

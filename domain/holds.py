@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from domain.case import Task, TaskStatus
-from domain.clock import WaitsFor
+from domain.clock import Clock, WaitsFor
 from domain.command import Command, Draft
 from domain.deadlines import check_pause, pause_clock, resume_clock, stop_clock
 from domain.program import NeedsConsent
@@ -38,8 +38,14 @@ def resume_after_consent(draft: Draft) -> None:
     """Resume the tasks whose clocks are running again, or were never stopped, after a withdrawal."""
     for task in draft.case.open_tasks:
         clock = draft.case.clock(task.clock_id)
-        if task.status is TaskStatus.ON_HOLD and clock is not None and clock.pause is None:
+        if task.status is TaskStatus.ON_HOLD and clock is not None and not _held(clock):
             draft.happen(TaskResumed(task_id=task.id))
+
+
+def _held(clock: Clock) -> bool:
+    """Whether a clock is held for consent, or until a day; one that rests for another cause holds no task."""
+    pause = clock.pause
+    return pause is not None and (pause.until is not None or pause.open_end is WaitsFor.CONSENT)
 
 
 def resume_returned(draft: Draft, clock_id: str) -> None:

@@ -7,16 +7,21 @@ ranges of the total. What is missing is never taken for low: without an item the
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import AllowInfNan, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
 from domain.values import Invalid, Line, Slug, Text, Value
 
-Answer = StrictBool | StrictInt | StrictFloat | StrictStr
+WholeAnswer = Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000)]
+NumberAnswer = Annotated[StrictFloat, AllowInfNan(False)]
+WordAnswer = Annotated[StrictStr, Field(max_length=200)]
+Answer = StrictBool | WholeAnswer | NumberAnswer | WordAnswer
 Answers = Mapping[str, Answer]
+ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
 
 
 class UnknownItem(Invalid):
@@ -25,6 +30,10 @@ class UnknownItem(Invalid):
 
 class AnswerOutOfRange(Invalid):
     """An answer that the instrument does not have; the refusal says which items and what they take."""
+
+
+class NotIcd10(Invalid):
+    """A code that is no ICD-10 code; the refusal lists them. Other systems say nothing about these items."""
 
 
 class When(Value):
@@ -265,7 +274,7 @@ def score(instrument: Instrument, answers: Answers) -> Result:
     groups = _groups(instrument, points)
     missing = tuple(item.key for item in instrument.items if _is_missing(item, answers))
     total = None if missing else _total(instrument, points, groups)
-    alerts = _alerts(instrument, points, groups, total)
+    alerts = _alerts(instrument, points, groups, _at_least(instrument, points, groups))
     band = _band(instrument, total, answers, alerts)
     return Result(
         instrument=instrument.name,
@@ -313,6 +322,11 @@ def _total(instrument: Instrument, points: Mapping[str, int], groups: Mapping[st
     return max(parts, default=0) if instrument.rule is Rule.HIGHEST else sum(parts)
 
 
+def _at_least(instrument: Instrument, points: Mapping[str, int], groups: Mapping[str, int]) -> int | None:
+    """What the total is at least, also while items are missing; None where more answers can lower it."""
+    return None if instrument.higher_is_better else _total(instrument, points, groups)
+
+
 def _band(instrument: Instrument, total: int | None, answers: Answers, alerts: tuple[Slug, ...]) -> Band | None:
     """The first band that fits; bands for an attribute stand before those for everybody."""
 
@@ -333,7 +347,9 @@ def _prognosis(instrument: Instrument, total: int | None, answers: Answers) -> f
 
 
 def answers_of_codes(instrument: Instrument, codes: Sequence[str]) -> dict[str, Answer]:
-    """The answers that ICD-10 codes give to the items that list them: yes or no for each."""
+    """The answers that ICD-10 codes give to the items that list them: yes or no for each. Raises `NotIcd10`."""
+    if wrong := [code for code in codes if not ICD_10.fullmatch(code)]:
+        raise NotIcd10("give ICD-10 codes; others say nothing about these items", tuple(wrong))
     plain = [code.replace(".", "").upper() for code in codes]
     return {i.key: any(code.startswith(i.codes) for code in plain) for i in instrument.items if i.codes}
 

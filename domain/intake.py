@@ -153,4 +153,4 @@ class CompleteScreening(Command):
         if self.reason not in draft.program.decline:
             draft.refuse(UnknownReason, f"give one of: {', '.join(draft.program.decline)}")
         draft.happen(done)
-        end_case(draft, self.reason)
+        end_case(draft, self.reason, offer_again=True)

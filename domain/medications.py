@@ -10,9 +10,9 @@ from pydantic import Field
 from domain.case import Case
 from domain.clock import ClockKind, KeptBy
 from domain.command import CASE_WORK, Command, Draft, NotInProgram
-from domain.contacts import check_happened
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
+from domain.happened import check_happened
 from domain.parts import Assistance
 from domain.planning import until_day
 from domain.policies import MedicationPolicy
@@ -182,8 +182,11 @@ class RecordAdherence(Command):
     def decide(self, draft: Draft) -> None:
         policy = rules(draft)
         draft.require_consent(NeedsConsent.ASSESSMENT)
-        if not min(f.on for f in self.fills) <= self.until <= draft.now.astimezone(draft.program.zone).date():
-            draft.refuse(PeriodWrong, "end the period after its first fill and not after today")
+        today, days_filled = draft.now.astimezone(draft.program.zone).date(), [f.on for f in self.fills]
+        if not min(days_filled) <= max(days_filled) <= self.until <= today:
+            draft.refuse(PeriodWrong, "end the period after its last fill and not after today")
+        if min(days_filled).year < today.year - 10:
+            draft.refuse(PeriodWrong, "give the fills of the last ten years")
         covered, days = share_covered(self.fills, self.until)
         wanted = policy.adherent_for.get(self.drug_class, policy.adherent)
         adherent = covered / days >= wanted

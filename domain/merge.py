@@ -18,7 +18,7 @@ from domain.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
 from domain.event import Event
 from domain.parts import Merge
 from domain.program import Stage
-from domain.tasks import TaskCancelled, TooManyTasks
+from domain.tasks import TaskCancelled, TooManyTasks, let_followers_run
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
 MERGED = "merged"
@@ -44,6 +44,24 @@ class AlreadyMerged(Rejected):
 
 class SamePerson(Rejected):
     """Only two cases of one person are merged, and not one with itself."""
+
+
+class NotMergeable(Rejected):
+    """What is open could be kept by nobody in the other case; settle `missing` first."""
+
+
+def not_mergeable(case: Case) -> list[str]:
+    """What would be lost on the way: only tasks, and promises that any case keeps, go along."""
+    names = ("referrals", "approvals", "guided", "flags", "corrective_actions", "assistance")
+    found = [f"{name.replace('_', ' ')} {item.id}" for name in names for item in getattr(case, name)]
+    states = {
+        "crisis": case.crisis,
+        "offered transfer": case.transfer,
+        "unable-to-contact protocol": case.unreached,
+        "withdrawn consent": case.consent and not case.consent.in_force,
+        "overridden tier": case.risk and case.risk.overridden,
+    }
+    return found + [name for name, there in states.items() if there]
 
 
 class CaseLaidBy(Event):
@@ -116,6 +134,8 @@ class LayBy(Command):
         case = draft.case
         if self.into == case.id:
             draft.refuse(SamePerson, "a case is not merged with itself")
+        if missing := not_mergeable(case):
+            draft.refuse(NotMergeable, "settle these in the case that is laid by", missing)
         tasks, clocks = case.open_tasks, case.running
         for clock in clocks:
             cancel_clock(draft, clock, "merged into another case")
@@ -191,6 +211,7 @@ class GiveBack(Command):
             cancel_clock(draft, clock, "the merge was undone")
         for task in tasks:
             draft.happen(TaskCancelled(task_id=task.id, reason="the merge was undone"))
+            let_followers_run(draft, task.id)
         draft.happen(
             CaseGivenBack(
                 case_id=self.case_id,

@@ -9,6 +9,7 @@ from pydantic import Field
 from domain.case import Case
 from domain.command import Command, Draft, NotInProgram, UnknownReference
 from domain.event import Event
+from domain.happened import check_happened
 from domain.parts import Minutes
 from domain.policies import MinutesPolicy
 from domain.values import Instant, Line, Slug, Value
@@ -74,8 +75,6 @@ class RecordMinutes(Command):
     contact_seq: int | None = Field(default=None, ge=1)
 
     def decide(self, draft: Draft) -> None:
-        from domain.contacts import check_happened
-
         if draft.program.minutes is None:
             draft.refuse(NotInProgram, "this programme counts no minutes")
         check_happened(draft, self.began_at or draft.now)

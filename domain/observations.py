@@ -8,8 +8,8 @@ from pydantic import FiniteFloat
 
 from domain.alerts import raise_alert, repeat_measure
 from domain.command import CASE_WORK, Command, Draft
-from domain.contacts import CLOCKS_AHEAD, NotYetHappened
 from domain.event import Event
+from domain.happened import CLOCKS_AHEAD, NotYetHappened, TooLongAgo
 from domain.policies import Indicator
 from domain.program import NeedsConsent
 from domain.stages import ACTIVE
@@ -28,10 +28,6 @@ class UnknownUnit(Invalid):
 
 class Implausible(Invalid):
     """No living person has such a value: check number and unit."""
-
-
-class TooLongAgo(Invalid):
-    """The date lies further back than a case looks."""
 
 
 class ObservationRecorded(Event):

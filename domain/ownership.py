@@ -128,12 +128,22 @@ class ReassignCase(Command):
     def decide(self, draft: Draft) -> None:
         require_staff(draft, self.owner)
         team = self.team or draft.case.team
+        if draft.actor.role is Role.CASE_MANAGER:
+            self._check_own(draft, team)
         if (draft.case.owner, draft.case.team) == (self.owner, team):
             draft.refuse(AlreadyTheirs, "name another person or another team")
         draft.happen(CaseReassigned(owner=self.owner, team=team, reason=self.reason))
         if draft.case.transfer is not None:
             settle_transfer(draft)
             draft.happen(TransferAnswered(accepted=True, by=self.owner))
+
+    def _check_own(self, draft: Draft, team: str) -> None:
+        if draft.case.owner not in (None, draft.actor.subject) or team != draft.case.team:
+            draft.refuse(LeadsReassign, "ask the supervisor, or have the owner offer you the case")
+
+
+class LeadsReassign(Rejected):
+    """A case manager gives away her own case only, and within the team; the rest is for those above."""
 
 
 class OfferTransfer(Command):
@@ -204,6 +214,7 @@ class AnswerTransfer(Command):
         if transfer.to != draft.actor.subject:
             draft.refuse(NotOfferedToYou, "the case is offered to somebody else")
         if self.accept:
+            require_staff(draft, transfer.to)
             require_approval(draft, Subject.TRANSFER)
             draft.happen(CaseReassigned(owner=transfer.to, team=draft.case.team, reason="transfer accepted"))
         settle_transfer(draft)
@@ -261,7 +272,8 @@ class HandOver(Command):
             return
         ranks = (Rank.SUPERVISOR, Rank.SENIOR, Rank.DIRECTOR)
         above = [p for rank in ranks for p in staff.find(rank, self.person, case.team, draft.now)]
-        heir = next((person for person in above if person != self.person), None)
+        kept_out = {self.person, *case.excluded}
+        heir = next((person for person in above if person not in kept_out), None)
         if heir is None:
             draft.refuse(NobodyAbove, "name a supervisor in the directory first")
         if case.owner == self.person:

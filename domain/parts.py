@@ -88,7 +88,7 @@ class Score(Value):
 
 
 class Transition(Value):
-    """An admission, discharge or visit, by the sender's own id of the event."""
+    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended."""
 
     id: Opaque
     event: Literal["admission", "discharge", "visit"]
@@ -96,6 +96,7 @@ class Transition(Value):
     encounter: Opaque | None = None
     occurred_at: Instant
     planned: bool = False
+    dropped: tuple[Slug, ...] = ()
 
 
 class Crisis(Value):
@@ -203,6 +204,7 @@ class Unreached(Value):
     attempts: int = 0
     days: tuple[date, ...] = ()
     modes: tuple[Slug, ...] = ()
+    last_at: Instant | None = None
     step: Literal["trying", "letter", "waiting", "decide"] = "trying"
     clock_id: Slug | None = None
 

@@ -95,23 +95,35 @@ def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
     """Signatures, the review, each barrier's review, and the approval where the programme wants one."""
     policy = draft.program.plan
     cancel_plan_clocks(draft, "replaced by a new version")
-    withdraw(draft, Subject.PLAN)
-    if Subject.PLAN in draft.program.approvals:
-        request(draft, Subject.PLAN, draft.program.approvals[Subject.PLAN], None)
+    ask_for_plan_approval(draft)
     if policy is None:
         return
     about = f"plan/{plan.version}"
     if policy.signatures:
         promise = Promise(kind=ClockKind.SIGNATURE, title="Have the plan signed", about=about)
         start_clock(draft, promise, policy.sign, draft.now)
-    start_clock(
-        draft, Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about), policy.review, draft.now
-    )
+    review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
+    start_clock(draft, review, policy.review, draft.now)
+    promise_barrier_reviews(draft, plan)
+
+
+def ask_for_plan_approval(draft: Draft) -> None:
+    """What was asked about another text is dropped; where the programme wants it, this one is asked about."""
+    withdraw(draft, Subject.PLAN)
+    if Subject.PLAN in draft.program.approvals:
+        request(draft, Subject.PLAN, draft.program.approvals[Subject.PLAN], None)
+
+
+def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
+    """Each barrier with a day is looked at again on it; what an earlier text promised is dropped."""
+    policy = draft.program.plan
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.REVIEW and is_of_plan(clock.about):
+            cancel_clock(draft, clock, "the barriers have changed")
     for n, barrier in enumerate(plan.barriers, 1):
-        if barrier.review_on is not None:
-            promise = Promise(
-                kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=f"{about}/barrier-{n}"
-            )
+        if barrier.review_on is not None and policy is not None:
+            about = f"plan/{plan.version}/barrier-{n}"
+            promise = Promise(kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=about)
             start_clock(draft, promise, policy.review, draft.now, until_day(draft, barrier.review_on))
 
 

@@ -75,6 +75,7 @@ class ClosureNeeds(StrEnum):
     SATISFACTION = "satisfaction"
     GRADUATION = "graduation"
     SIGN_OFF = "sign-off"
+    ATTEMPTS = "attempts"
 
 
 class Eligibility(Value):
@@ -140,10 +141,11 @@ class TaskPolicy(Value):
 
 
 class ClosurePolicy(Value):
-    """`needs` must be settled first; what is still open otherwise ends with the case."""
+    """`needs` must be settled first; what else is open ends with the case. `offer_again` later, or not."""
 
     title: Line
     needs: tuple[ClosureNeeds, ...] = ()
+    offer_again: bool = False
 
 
 class StageClocks(Value):

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from domain.case import TaskStatus
-from domain.command import Command, Draft
+from domain.command import Command, Draft, ExcludedFromCase
 from domain.program import NeedsConsent
 from domain.tasks import (
     LicenceMissing,
@@ -42,6 +42,8 @@ class ClaimTask(Command):
         task = draft.open_task(self.task_id)
         if task.assignee is not None:
             draft.refuse(AlreadyClaimed, f"task {task.id} is taken")
+        if draft.actor.subject in draft.case.excluded:
+            draft.refuse(ExcludedFromCase, "you are kept from this case")
         policy = draft.program.tasks.get(task.type)
         if policy is not None and policy.licences:
             check_may_do(draft, task.changed(after=()))

@@ -12,7 +12,7 @@ from domain.event import Event
 from domain.parts import Unreached
 from domain.policies import UnableToContact
 from domain.program import NeedsConsent
-from domain.tasks import add_task
+from domain.tasks import TaskCancelled, add_task
 from domain.values import Instant, Line, Rejected, Role, Slug, Text
 
 
@@ -71,9 +71,12 @@ def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
         attempts=before.attempts + 1,
         days=tuple(sorted({*before.days, day}))[-policy.days :],
         modes=tuple(sorted({*before.modes, mode})),
+        last_at=max(before.last_at or at, at),
     )
     letter = now.step == "trying" and _tried_enough(now, policy)
     draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
+    if letter:
+        promise_decision(draft, policy, draft.now)
     wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
     if letter and wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
         add_task(draft, policy.letter_task)
@@ -84,25 +87,38 @@ def _tried_enough(unreached: Unreached, policy: UnableToContact) -> bool:
     return enough and len(unreached.days) >= policy.days and len(unreached.modes) >= policy.modes
 
 
+def promise_decision(draft: Draft, policy: UnableToContact, since: datetime) -> None:
+    """A decision is due when the letter has had its time; a letter that nobody sends does not put it off."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.UNREACHED:
+            cancel_clock(draft, clock, "the letter was sent")
+    answer_by = later(since, policy.answer, draft.working, draft.program.zone)
+    promise = Promise(kind=ClockKind.UNREACHED, title="Decide: go on trying, or close as unreachable")
+    start_clock(draft, promise, policy.decision, answer_by)
+
+
 def letter_sent(draft: Draft, at: datetime) -> None:
     """The letter is sent: from the end of its time on, a decision is due."""
     policy, unreached = draft.program.unable_to_contact, draft.case.unreached
     if policy is None or unreached is None or unreached.step != "letter":
         return
+    promise_decision(draft, policy, at)
     answer_by = later(at, policy.answer, draft.working, draft.program.zone)
-    promise = Promise(kind=ClockKind.UNREACHED, title="Decide: go on trying, or close as unreachable")
-    clock_id = start_clock(draft, promise, policy.decision, answer_by)
-    waiting = unreached.changed(step="waiting", clock_id=clock_id)
-    draft.happen(LetterSent(answer_by=answer_by, unreached=waiting))
+    draft.happen(LetterSent(answer_by=answer_by, unreached=unreached.changed(step="waiting")))
 
 
-def reached(draft: Draft) -> None:
-    """The person was reached: attempts, letter and decision are over."""
-    if draft.case.unreached is None:
+def reached(draft: Draft, at: datetime) -> None:
+    """The person was reached after the last attempt: attempts, letter and decision are over."""
+    unreached, policy = draft.case.unreached, draft.program.unable_to_contact
+    if unreached is None or (unreached.last_at is not None and at < unreached.last_at):
         return
     for clock in draft.case.running:
         if clock.kind is ClockKind.UNREACHED:
             cancel_clock(draft, clock, "the person was reached")
+    for task in draft.case.open_tasks:
+        if policy is not None and task.type == policy.letter_task:
+            cancel_clock(draft, draft.open_clock(task.clock_id), "the person was reached")
+            draft.happen(TaskCancelled(task_id=task.id, reason="the person was reached"))
     draft.happen(ReachedAgain())
 
 

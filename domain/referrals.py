@@ -258,7 +258,7 @@ class RevokeReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "revoke-referral"
     says: ClassVar[str] = "Revoke a referral"
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.ACCEPTED, S.DECLINED)
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.ACCEPTED, S.DECLINED, S.DONE)
 
     reason: Text
 

@@ -9,8 +9,8 @@ from domain.alerts import raise_alert, repeat_measure
 from domain.budget import add_months
 from domain.case import Case
 from domain.command import CASE_WORK, Command, Draft
-from domain.contacts import check_happened
 from domain.event import Event
+from domain.happened import check_happened
 from domain.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
 from domain.parts import Score
 from domain.program import NeedsConsent

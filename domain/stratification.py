@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from domain.approvals import require_approval
-from domain.assessment import AssessmentIncomplete, set_tier
+from domain.assessment import AssessmentIncomplete, put_in_force, set_tier
 from domain.budget import Budget, Unit, deadline
 from domain.case import Case, Risk
 from domain.clock import ClockKind
@@ -136,7 +136,7 @@ class StratifyRisk(Command):
     kind: ClassVar[str] = "stratify-risk"
     says: ClassVar[str] = "Evaluate the risk by its factors"
 
-    given: dict[Slug, float] = Field(default={}, max_length=50)
+    given: dict[Slug, FiniteFloat] = Field(default={}, max_length=50)
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
@@ -185,7 +185,7 @@ class OverrideRiskTier(Command):
             if clock.kind is ClockKind.OVERRIDE:
                 cancel_clock(draft, clock, "replaced by another override")
         draft.happen(TierOverridden(tier=self.tier, reason=self.reason, until=self.until))
-        set_tier(draft, risk.changed(tier=self.tier, overridden=True))
+        put_in_force(draft, risk.changed(tier=self.tier, overridden=True), evaluated=False)
         seconds = int((self.until - draft.now).total_seconds())
         promise = Promise(kind=ClockKind.OVERRIDE, title="The overridden tier ends")
         start_clock(draft, promise, policy, draft.now, Budget(amount=seconds, unit=Unit.SECONDS))
@@ -200,4 +200,4 @@ def end_override(draft: Draft) -> None:
     risk: Risk | None = draft.case.risk
     if risk is not None and risk.overridden and risk.computed is not None:
         draft.happen(OverrideEnded(tier=risk.computed))
-        set_tier(draft, risk.changed(tier=risk.computed, overridden=False))
+        put_in_force(draft, risk.changed(tier=risk.computed, overridden=False), evaluated=False)

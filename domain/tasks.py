@@ -320,6 +320,8 @@ class CompleteTask(Command):
             draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
         check_may_do(draft, task)
         if must_be_cosigned(draft, task):
+            if task.status is TaskStatus.AWAITING_COSIGN:
+                draft.refuse(WrongTaskState, f"task {task.id} is done and waits for a signature: cosign-task")
             draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
             return
         finish(draft, task, self.result)

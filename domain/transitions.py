@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from domain.budget import later
-from domain.case import Case
+from domain.case import MOST_OPEN_TASKS, Case
 from domain.clock import Clock, ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
-from domain.contacts import CLOCKS_AHEAD, NotYetHappened
 from domain.deadlines import Promise, cancel_clock, start_clock
 from domain.event import Event, Notice
-from domain.observations import TooLongAgo
+from domain.happened import CLOCKS_AHEAD, NotYetHappened, TooLongAgo
 from domain.parts import Transition
 from domain.policies import TransitionPolicy
 from domain.program import NeedsConsent
@@ -21,7 +20,7 @@ from domain.stages import ACTIVE
 from domain.tasks import add_task
 from domain.values import Instant, Invalid, Line, Opaque, Role, Slug
 
-ACUTE = "inpatient"  # a readmission is to acute care; rehabilitation after a stay is not one
+ACUTE = "inpatient"
 KEPT = 100  # transitions a case remembers, the latest of them
 OLDEST = timedelta(days=366)
 
@@ -57,6 +56,41 @@ class TransitionRetracted(Event):
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.less("transitions", self.event_id)
+
+
+class TransitionPromisesDropped(Event):
+    """The person is in hospital again: what the discharge promised at home is not owed while she is."""
+
+    event_id: Opaque
+    names: tuple[Slug, ...]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return _with_dropped(case, self.event_id, self.names)
+
+
+class TransitionPromisesRestored(Event):
+    """The admission was taken back or corrected: what the discharge promised is owed again."""
+
+    event_id: Opaque
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return _with_dropped(case, self.event_id, ())
+
+
+class ReadmissionWithdrawn(Event):
+    """One of the two events was taken back or corrected, so that there was no readmission."""
+
+    discharge_id: Opaque
+    admission_id: Opaque
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        pair = f"{self.discharge_id}/{self.admission_id}"
+        return case.changed(readmissions=tuple(p for p in case.readmissions if p != pair))
+
+
+def _with_dropped(case: Case, event_id: str, names: tuple[str, ...]) -> Case:
+    found = next((t for t in case.transitions if t.id == event_id), None)
+    return case.put("transitions", found.changed(dropped=names)) if found else case
 
 
 class ReadmissionNoticed(Event):
@@ -106,6 +140,7 @@ class RecordTransition(Command):
                 draft.refuse(NothingToCorrect, "there is nothing to take back under this id")
             _cancel_clocks(draft, self.event_id, "the event was taken back")
             draft.happen(TransitionRetracted(event_id=self.event_id))
+            settle(draft, retracted=self.event_id)
             return
         self._check(draft)
         transition = Transition(
@@ -116,16 +151,21 @@ class RecordTransition(Command):
             occurred_at=self.occurred_at,
             planned=self.planned,
         )
-        if transition == known:
+        if known is not None and transition == known.changed(dropped=()):
             return
         if known is None:
             draft.happen(TransitionRecorded(transition=transition))
             open_clocks(draft, transition, only=None)
         else:
-            restarted = _cancel_clocks(draft, known.id, "the event was corrected")
-            draft.happen(TransitionCorrected(transition=transition))
-            open_clocks(draft, transition, only=restarted)
-        _notice_readmissions(draft)
+            self._correct(draft, known, transition)
+        settle(draft)
+
+    def _correct(self, draft: Draft, known: Transition, transition: Transition) -> None:
+        """Count anew what still runs; what is another kind of event now promises what that kind does."""
+        owed = {*_cancel_clocks(draft, known.id, "the event was corrected"), *known.dropped}
+        draft.happen(TransitionCorrected(transition=transition))
+        same = (known.event, known.setting) == (transition.event, transition.setting)
+        open_clocks(draft, transition, only=owed if same else None)
 
     def _check(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
@@ -150,19 +190,27 @@ def clocks_of(draft: Draft, policy: TransitionPolicy) -> dict[str, ClockPolicy]:
     return {**policy.clocks, **(policy.by_tier.get(risk.tier, {}) if risk else {})}
 
 
-def open_clocks(draft: Draft, transition: Transition, only: set[str] | None) -> None:
-    """Start the clocks of a transition, counted from when it happened. `only` limits them to those named.
+def settle(draft: Draft, retracted: str | None = None) -> None:
+    """After any event, in whatever order they came: drop and restore promises, notice and withdraw readmissions.
 
-    A person who is in hospital again is not called at home: a later admission ends what an earlier
-    discharge promised.
+    A person who is in hospital again is not called at home: a later admission ends what a discharge promised.
     """
-    if transition.event == "admission":
-        for earlier in draft.case.transitions:
-            if earlier.event == "discharge" and earlier.occurred_at < transition.occurred_at:
-                _cancel_clocks(draft, earlier.id, "admitted again")
-        return
+    for transition in draft.case.transitions:
+        if transition.event == "admission":
+            continue
+        if _admitted_since(draft, transition):
+            if names := _cancel_clocks(draft, transition.id, "admitted again"):
+                draft.happen(TransitionPromisesDropped(event_id=transition.id, names=tuple(sorted(names))))
+        elif transition.dropped:
+            draft.happen(TransitionPromisesRestored(event_id=transition.id))
+            open_clocks(draft, transition, only=set(transition.dropped))
+    _notice_readmissions(draft, retracted)
+
+
+def open_clocks(draft: Draft, transition: Transition, only: set[str] | None) -> None:
+    """Start the clocks of a transition, counted from when it happened. `only` limits them to those named."""
     policy = policy_of(draft, transition)
-    if policy is None or _admitted_since(draft, transition):
+    if policy is None:
         return
     for name, clock in clocks_of(draft, policy).items():
         if only is None or name in only:
@@ -170,7 +218,8 @@ def open_clocks(draft: Draft, transition: Transition, only: set[str] | None) -> 
             start_clock(draft, promise, clock, transition.occurred_at)
     if only is None and draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers):
         for task in policy.tasks:
-            add_task(draft, task)
+            if len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+                add_task(draft, task)
 
 
 def _title(name: str) -> Line:
@@ -194,8 +243,10 @@ def _cancel_clocks(draft: Draft, event_id: str, reason: str) -> set[str]:
     return {(clock.about or "").partition("/")[2] for clock in clocks}
 
 
-def _is_unplanned(admission: Transition) -> bool:
-    return admission.event == "admission" and not admission.planned and admission.setting == ACUTE
+def _is_readmission_to(discharge: Transition, admission: Transition) -> bool:
+    """An unplanned admission to acute care, or to where the person was discharged from."""
+    unplanned = admission.event == "admission" and not admission.planned
+    return unplanned and admission.setting in (ACUTE, discharge.setting)
 
 
 def _discharged_between(case: Case, discharge: Transition, admission: Transition) -> bool:
@@ -204,21 +255,40 @@ def _discharged_between(case: Case, discharge: Transition, admission: Transition
     return any(discharge.occurred_at < t.occurred_at < admission.occurred_at for t in later_ones)
 
 
-def _notice_readmissions(draft: Draft) -> None:
-    """Notice every unplanned admission within the watch after a discharge, once, in whatever order they came."""
-    case = draft.case
+def readmissions_of(draft: Draft) -> list[tuple[Transition, Transition]]:
+    """Every discharge and the unplanned admission within its watch, whichever came first."""
+    case, found = draft.case, []
     for discharge in case.transitions:
         policy = policy_of(draft, discharge)
         if discharge.event != "discharge" or policy is None or policy.watch is None:
             continue
         until = later(discharge.occurred_at, policy.watch, draft.working, draft.program.zone)
-        for admission in case.transitions:
-            within = discharge.occurred_at < admission.occurred_at <= until
-            new = f"{discharge.id}/{admission.id}" not in draft.case.readmissions
-            if within and new and _is_unplanned(admission) and not _discharged_between(case, discharge, admission):
-                days = (admission.occurred_at - discharge.occurred_at).days
-                draft.happen(
-                    ReadmissionNoticed(
-                        discharge_id=discharge.id, admission_id=admission.id, days=days, told=case.owner
-                    )
+        found += [
+            (discharge, admission)
+            for admission in case.transitions
+            if discharge.occurred_at < admission.occurred_at <= until
+            and _is_readmission_to(discharge, admission)
+            and not _discharged_between(case, discharge, admission)
+        ]
+    return found
+
+
+def _notice_readmissions(draft: Draft, retracted: str | None) -> None:
+    """Notice each readmission once, and withdraw those that a correction has undone, not those long past."""
+    known, there = draft.case.readmissions, readmissions_of(draft)
+    pairs = {f"{discharge.id}/{admission.id}" for discharge, admission in there}
+    for pair in known:
+        discharge_id, _, admission_id = pair.partition("/")
+        seen = {t.id for t in draft.case.transitions} | {retracted}
+        if pair not in pairs and {discharge_id, admission_id} <= seen:
+            draft.happen(ReadmissionWithdrawn(discharge_id=discharge_id, admission_id=admission_id))
+    for discharge, admission in there:
+        if f"{discharge.id}/{admission.id}" not in known:
+            draft.happen(
+                ReadmissionNoticed(
+                    discharge_id=discharge.id,
+                    admission_id=admission.id,
+                    days=(admission.occurred_at - discharge.occurred_at).days,
+                    told=draft.case.owner,
                 )
+            )

@@ -64,6 +64,15 @@ def test_the_domain_is_pure() -> None:
         assert "datetime.now" not in path.read_text(), path.name
 
 
+def test_the_domain_imports_at_the_top_of_a_file_only() -> None:
+    """The workflow's sandbox takes modules in at its start: one that comes later would be there twice."""
+    for path in files("domain"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                inside = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
+                assert not inside, f"{path.name}: {function.name}"
+
+
 def test_the_workflow_room_reads_no_world() -> None:
     """Every workflow run imports it: its package is empty, and infra stays outside."""
     assert (ROOT / "workflows/__init__.py").read_text() == ""

@@ -1,5 +1,6 @@
 """Work finds its people: by weighted caseload, in bulk, when somebody leaves; two cases of one person are one."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -114,6 +115,61 @@ async def test_two_cases_of_one_person_are_merged_and_unmerged(office: Office) -
     assert next(c["due_at"] for c in after["clocks"] if c["kind"] == "reply") == due
     again = await office.post("sup-1", f"/cases/{target}/undo-merge", {"case_id": source})
     assert again.json()["code"] == "NotMerged"
+
+
+async def test_two_merges_at_once_can_be_undone_and_what_cannot_be_merged_changes_nothing(office: Office) -> None:
+    """Each into the other: at worst both are laid by, and both come back; another programme is refused before."""
+    one, two = await office.open(owner="cm-anna"), await office.open(owner="cm-anna")
+    for case_id in (one, two):
+        await office.walk(case_id)
+    before = [len((await office.get("sup-1", f"/cases/{c}")).json()["case"]["clocks"]) for c in (one, two)]
+    await asyncio.gather(
+        office.post("sup-1", f"/cases/{one}/merge", {"case_id": two, "reason": "r"}),
+        office.post("sup-1", f"/cases/{two}/merge", {"case_id": one, "reason": "r"}),
+    )
+
+    async def both_open() -> bool:
+        for target, source in ((one, two), (two, one)):
+            await office.post("sup-1", f"/cases/{target}/undo-merge", {"case_id": source})
+        cases = [(await office.get("sup-1", f"/cases/{c}")).json()["case"] for c in (one, two)]
+        return all(case["closure"] is None and case["merges"] == [] for case in cases)
+
+    await office.until(both_open)
+    after = [len((await office.get("sup-1", f"/cases/{c}")).json()["case"]["clocks"]) for c in (one, two)]
+    assert after == before
+    other = await office.open(owner="cm-anna", program="chronic-care")
+    refused = await office.post("sup-1", f"/cases/{one}/merge", {"case_id": other, "reason": "r"})
+    assert refused.json()["code"] == "OtherProgram"
+    await office.do(two, "raise-crisis", description="x")
+    refused = await office.post("sup-1", f"/cases/{one}/merge", {"case_id": two, "reason": "r"})
+    assert (refused.json()["code"], refused.json()["missing"]) == ("NotMergeable", ["crisis"])
+    assert (await office.get("sup-1", f"/cases/{two}")).json()["case"]["closure"] is None
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_every_answer_about_a_crisis_says_that_emergency_services_come_first(office: Office) -> None:
+    """Applied, refused by a rule, malformed, not permitted and not found alike."""
+    case_id = await office.open(owner="cm-anna")
+    path = f"/cases/{case_id}/commands"
+    answers = [
+        await office.post("cm-anna", f"{path}/raise-crisis", {"description": "x"}),
+        await office.post("cm-anna", f"{path}/end-crisis", {"follow_up_by": "2030-01-01T00:00:00Z"}),
+        await office.post("cm-anna", f"{path}/raise-crisis", {"descriptoin": "x"}),
+        await office.post("aud-1", f"{path}/raise-crisis", {"description": "x"}),
+        await office.post("cm-cora", f"{path}/raise-crisis", {"description": "x"}),
+        await office.http.post(f"{path}/raise-crisis", json={"description": "x"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 409, 422, 403, 404, 401]
+    assert all("911" in answer.json()["advice"] for answer in answers)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_after_any_command_the_worker_goes_on(office: Office) -> None:
+    """Minutes are recorded and refused, and the next case still opens: no module is taken in late."""
+    case_id, other = await office.open(owner="cm-anna"), await office.open(program="chronic-care", owner="cm-anna")
+    assert await office.refused(case_id, "record-minutes", minutes=5, activity="call") == (409, "NotInProgram")
+    await office.do(other, "record-minutes", minutes=5, activity="call")
+    await office.walk(await office.open(owner="cm-anna"))
 
 
 async def test_nobody_invents_a_merge(office: Office) -> None:

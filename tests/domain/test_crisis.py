@@ -154,3 +154,50 @@ def test_the_safety_plan_has_its_parts_and_is_gone_through_on_every_change() -> 
     story.do("write-safety-plan", **SAFETY_PLAN)
     assert story.known.safety_plan is not None
     assert story.known.safety_plan.version == 2
+
+
+def test_danger_reported_again_after_the_disposition_asks_for_an_answer_again() -> None:
+    story = raised(at_work())
+    story.do("record-disposition", disposition="safe-at-home", note="x")
+    story.do("raise-crisis", description="called again", immediate_danger=True)
+    assert [c.title for c in story.known.running if c.kind == "crisis"] == ["Respond to the crisis"]
+    soon = (story.now + timedelta(hours=24)).isoformat()
+    assert story.refused("end-crisis", follow_up_by=soon) == "DispositionMissing"
+
+
+def test_consent_recorded_in_a_crisis_frees_the_tasks_when_it_ends() -> None:
+    story = at_work()
+    story.do("withdraw-consent")
+    raised(story)
+    story.do("record-consent", form="verbal")
+    ended(story)
+    assert all(t.status == "ready" for t in story.known.open_tasks)
+    assert not [c for c in story.known.running if c.pause]
+
+
+def test_duties_are_not_paused_and_a_full_case_still_takes_a_crisis() -> None:
+    """Nobody stops the clock of a crisis; 250 promises that people asked for leave room for those of safety."""
+    story = at_work()
+    while story.send("add-task", task="education").outcome.status == "applied":
+        pass
+    while story.send("raise-flag", message="x").outcome.status == "applied":
+        pass
+    while story.send("draft-referral", type="specialist", recipient="x", reason="y").outcome.status == "applied":
+        pass
+    assert story.refused("open-guided-record", procedure="mediation", concern="x") == "TooManyClocks"
+    raised(story)
+    story.do("receive-message", channel="portal", text="x")
+    clock = next(c for c in story.known.running if c.kind == "crisis")
+    until = (story.now + timedelta(days=3)).isoformat()
+    assert story.refused("pause-clock", clock_id=clock.id, until=until, reason="x") == "NotPausable"
+
+
+def test_a_task_that_waits_for_another_goes_on_waiting_after_consent() -> None:
+    story = at_work()
+    first = story.do("add-task", task="education").outcome.created[0]
+    second = story.do("add-task", task="home-visit", after=[first]).outcome.created[0]
+    story.do("withdraw-consent")
+    story.do("record-consent", form="verbal")
+    clock = next(c for c in story.known.running if c.about == second)
+    assert clock.pause is not None
+    assert clock.pause.waits_for == "task"

@@ -77,3 +77,28 @@ def test_a_case_is_not_merged_with_itself_nor_by_a_case_manager() -> None:
     story = case("case-1")
     assert story.refused("lay-by", into="case-1", reason="x") == "NotPermitted"
     assert story.refused("lay-by", actor=SAM, into="case-1", reason="x") == "SamePerson"
+
+
+def test_what_nobody_could_keep_in_the_other_case_is_settled_first() -> None:
+    """A crisis, withdrawn consent, referrals, flags: the refusal lists them, and nothing is laid by."""
+    story = case("case-2")
+    story.do("raise-flag", message="x")
+    referral = {"type": "specialist", "recipient": "x", "reason": "y"}
+    story.do("draft-referral", **referral)
+    story.do("raise-crisis", description="x")
+    outcome = story.send("lay-by", actor=SAM, into="case-1", reason="r").outcome
+    assert outcome.error == "NotMergeable"
+    assert {line.split()[0] for line in outcome.missing} == {"referrals", "flags", "crisis"}
+    held = case("case-2")
+    held.do("withdraw-consent")
+    assert held.refused("lay-by", actor=SAM, into="case-1", reason="r") == "NotMergeable"
+
+
+def test_a_task_that_waited_for_one_that_goes_back_waits_no_more() -> None:
+    target, _ = merged()
+    (merge,) = target.known.merges
+    first = next(iter(merge.tasks.values()))
+    follower = target.do("add-task", task="education", after=[first]).outcome.created[0]
+    target.do("give-back", actor=SAM, case_id="case-2")
+    clock = next(c for c in target.known.running if c.about == follower)
+    assert clock.pause is None

@@ -40,8 +40,12 @@ def test_signatures_have_a_deadline_and_expire() -> None:
     story.do("sign-plan", signer="case-manager")
     (again,) = [c for c in story.known.running if c.kind == "signature"]
     assert str(again.budget) == "12 months"
-    story.wait(days=367)
+    story.wait(days=340)
     story.do("sign-plan", signer="patient")
+    story.do("sign-plan", signer="case-manager")
+    kept = next(e for e in story.timeline if e.kind == "clock-kept" and e.data["clock_id"] == again.id)
+    assert kept.data["late_by"] == 0
+    story.wait(days=367)
     assert any(c.kind == "signature" and c.missed_at for c in story.known.running)
 
 
@@ -98,3 +102,22 @@ def test_who_is_responsible_for_an_intervention_has_its_task() -> None:
     assert [t.assignee for t in story.known.open_tasks if t.type == "education"] == ["cm-ben"]
     nobody = {**plan, "interventions": [{"task": "education", "responsible": "cm-nobody"}]}
     assert story.refused("revise-plan", **nobody, reason="r") == "UnknownStaff"
+
+
+def test_a_reached_goal_never_puts_a_review_off_and_reopening_owes_the_plan_again() -> None:
+    story = agreed()
+    story.wait(days=80)
+    before = next(c for c in story.known.running if c.kind == "plan-review")
+    story.do("record-goal-progress", goal=1, achievement="achieved")
+    assert next(c for c in story.known.running if c.kind == "plan-review") == before
+    for clock in story.known.running:
+        if clock.missed_at and not clock.acknowledged:
+            story.do("acknowledge-escalation", escalation_id=clock.escalation_id)
+    for task in story.known.open_tasks:
+        story.do("cancel-task", task_id=task.id, reason="x")
+    for clock in story.known.running:
+        if clock.missed_at and not clock.acknowledged:
+            story.do("acknowledge-escalation", escalation_id=clock.escalation_id)
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert {"plan-review", "signature", "contact", "reassessment"} <= set(kinds(story))

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.domain.test_programs import opened
-from tests.story import Story
+from tests.story import SAM, Story
 
 
 def at_work() -> Story:
@@ -64,7 +64,30 @@ def test_nobody_decides_so_it_climbs() -> None:
     for other in story.known.running:
         if other.missed_at and not other.acknowledged:
             story.do("acknowledge-escalation", escalation_id=other.escalation_id)
+    story.do("request-approval", subject="closure")
+    (approval,) = story.known.approvals
+    story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="tried enough")
     story.do("close", reason="unreachable")
+
+
+def test_nobody_is_called_unreachable_before_the_protocol_has_run() -> None:
+    """And a letter that nobody sends does not put the decision off; reached again, the letter is not sent."""
+    story = at_work()
+    assert (
+        "attempts to reach the person, and the letter" in story.send("close", reason="unreachable").outcome.missing
+    )
+    tried(story)
+    letter = next(t for t in story.known.open_tasks if t.type == "send-letter")
+    story.do("cancel-task", task_id=letter.id, reason="no address")
+    assert [c.kind for c in story.known.running if c.kind == "unreached"] == ["unreached"]
+    again = at_work()
+    tried(again)
+    old = (again.now - timedelta(hours=20)).isoformat()
+    again.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x", occurred_at=old)
+    assert step(again) == "letter"
+    again.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
+    assert step(again) is None
+    assert "send-letter" not in {t.type for t in again.known.open_tasks}
 
 
 def test_a_reached_person_ends_it_and_a_reached_caregiver_does_not() -> None:

@@ -33,7 +33,7 @@ def test_a_referral_has_one_promise_at_each_step_until_its_loop_is_closed() -> N
     assert waiting(story) == ["Service by referral: Specialist"]
     story.do("complete-referral", actor=EHR, **referral, note="seen")
     assert waiting(story) == ["Close the loop: Specialist"]
-    assert story.refused("revoke-referral", **referral, reason="x") == "WrongReferralState"
+    assert story.refused("decline-referral", **referral, reason="x") == "WrongReferralState"
     story.do("close-referral-loop", **referral, report="gone through")
     assert waiting(story) == []
     assert story.known.referrals == ()

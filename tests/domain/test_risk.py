@@ -7,11 +7,12 @@ import pytest
 
 from domain.budget import Budget
 from domain.caseload import load, weight_of
+from domain.instrument import score
 from domain.scores import remission_at
 from domain.values import Actor, Role
 from tests.domain.test_programs import opened
 from tests.reference import rows
-from tests.story import SAM, Story, in_force, referral
+from tests.story import SAM, Story, in_force, plain_story, referral
 
 LOW = {f"q{n}": 0 for n in range(1, 10)}
 
@@ -196,3 +197,37 @@ def test_caseload_rows(row: Any) -> None:
     assert found.weight == wanted["weighted_caseload"]
     assert found.within_standard == wanted["within_standard_20"]
     assert found.within_most == wanted["within_absolute_1_to_40"]
+
+
+def test_an_override_and_its_end_complete_no_reassessment() -> None:
+    """Only an evaluation does; what was owed before is owed after."""
+    story = opened("complex-care").assess("low")
+    story.do("agree-plan", **story.plan("education"))
+    story.do("request-approval", subject="tier-override")
+    story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="y")
+    until = (story.now + timedelta(days=5)).isoformat()
+    story.do("override-risk-tier", tier="high", reason="r", until=until)
+    story.do("report-significant-change", description="stroke")
+    story.wait(days=6)
+    assert "override-ended" in story.kinds
+    assert story.known.stage == "assessment"
+    assert story.known.reassessing_since is not None
+
+
+def test_an_alert_that_a_programme_does_not_know_is_told_all_the_same_and_one_task_is_opened_once() -> None:
+    plain_one = plain_story().accepted()
+    plain_one.do("record-score", instrument="phq-9", version="2001", answers={"q9": 3})
+    alert = next(e for e in plain_one.timeline if e.kind == "alert-raised")
+    assert alert.data["told"] == ["cm-anna", "sup-1"]
+    story = opened("complex-care")
+    answers = {"q1": True, "q2": True, "q3": True, "q4": True, "q5": False, "q6": "never"}
+    story.do("record-score", instrument="c-ssrs-screener", version="2008", answers=answers)
+    assert [t.type for t in story.known.open_tasks].count("suicide-risk-assessment") == 1
+
+
+def test_an_alert_on_the_total_does_not_wait_for_items_that_could_only_raise_it() -> None:
+    """Seventeen points with the pulse missing are an emergency already; no total is made up."""
+    tool = in_force().instrument("news2", "2017")
+    found = score(tool, {"respiration": 30, "spo2": 80, "oxygen": True, "systolic": 80, "temperature": 34})
+    assert (found.status, found.total) == ("cannot-score", None)
+    assert {"urgent-review", "emergency-response"} <= set(found.alerts)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from domain.case import MOST_OPEN_TASKS
 from domain.staff import Directory
-from tests.story import plain_story
+from tests.story import SAM, plain_story
 
 
 def test_a_task_is_started_completed_late_and_recorded_so() -> None:
@@ -181,7 +181,8 @@ def test_a_case_is_reassigned_to_somebody_the_directory_knows() -> None:
     assert story.refused("reassign-case", owner="nobody", reason="x") == "UnknownStaff"
     story.do("reassign-case", owner="cm-ben", reason="leave")
     assert (story.known.owner, story.known.team, story.known.clocks) == ("cm-ben", "north", clocks)
-    assert story.refused("reassign-case", owner="cm-ben", reason="x") == "AlreadyTheirs"
+    assert story.refused("reassign-case", owner="cm-anna", reason="back") == "LeadsReassign"
+    assert story.refused("reassign-case", actor=SAM, owner="cm-ben", reason="x") == "AlreadyTheirs"
 
 
 def test_a_case_closed_after_a_withdrawal_is_reopened_with_the_decision_still_owed() -> None:

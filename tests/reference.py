@@ -18,7 +18,9 @@ def rows(name: str, *fields: str) -> list[Any]:
         ]
     found = json.loads(path.read_text())["rows"]
     return [
-        pytest.param(row, id=row["id"], marks=_doubtful(row)) for row in found if set(fields) <= set(row["inputs"])
+        pytest.param(row, id=row["id"], marks=_doubtful(row))
+        for row in found
+        if set(fields) <= set(row.get("inputs", fields))
     ]
 
 

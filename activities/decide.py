@@ -24,11 +24,24 @@ STAFF_SECONDS = 2
 
 
 class Question(Value):
-    """A command, the case it meets and the workflow's time."""
+    """A command, the case it meets and the workflow's time. `held` names a case that is laid ready instead."""
 
     envelope: Envelope
-    case: Case | None
+    case: Case | None = None
+    held: str | None = None
     now: Instant
+
+
+class CaseNotHeld(Exception):
+    """No case is laid ready under this name: the workflow lays it ready and asks again."""
+
+
+_held: dict[str, Case] = {}
+
+
+def hold(run_id: str, case: Case) -> None:
+    """Lay a case ready for the decision that its workflow asks for next, in this process (decision 0011)."""
+    _held[run_id] = case
 
 
 class Deciding:
@@ -41,6 +54,7 @@ class Deciding:
     @activity.defn(name="decide")
     async def decide(self, question: Question) -> Decision:
         """Decide one command. A fault in a rule is an answer too: the command is set aside, the case lives."""
+        question = _with_case(question)
         envelope, case, now = question.envelope, question.case, question.now
         try:
             return decide(envelope, case, Moment(now, self._rulebook))
@@ -70,3 +84,12 @@ def _set_aside(question: Question, fault: Exception) -> Decision:
     envelope, name = question.envelope, type(fault).__name__
     log.error("rule_failed", command_id=envelope.command_id, kind=envelope.kind, fault=name, at=places(fault))
     return failed(envelope, question.case, question.now, name)
+
+
+def _with_case(question: Question) -> Question:
+    """The question with the case that was laid ready for it. Raises `CaseNotHeld`."""
+    if question.held is None:
+        return question
+    if question.held not in _held:
+        raise CaseNotHeld
+    return question.changed(case=_held.pop(question.held), held=None)

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
 
     import structlog
 
-    from activities.decide import STAFF_UNREADABLE, Deciding, Question
+    from activities.decide import STAFF_UNREADABLE, Deciding, Question, hold
     from activities.record import Message, Recording
     from domain.command import Decision, Envelope, Outcome
     from domain.decide import failed
@@ -174,9 +174,13 @@ class CaseWorkflow:
             self.wake_at = decision.wake_at
 
     async def _decide(self, envelope: Envelope) -> Decision:
-        question = Question(envelope=envelope, case=self.case, now=workflow.now())
+        run_id = workflow.info().run_id
+        held = run_id if self.case is not None else None
+        question = Question(envelope=envelope, held=held, now=workflow.now())
         self.decided_at = question.now
         for attempt in range(1, DECIDE_TRIES + 1):
+            if self.case is not None and not workflow.unsafe.is_replaying():
+                hold(run_id, self.case)
             try:
                 return await workflow.execute_local_activity_method(
                     Deciding.decide,

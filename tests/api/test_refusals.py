@@ -97,7 +97,7 @@ async def test_a_transferred_case_is_gone_for_its_old_team_at_once(office: Offic
     """The next request is a 404; the clocks went along."""
     case_id = await office.open()
     before = (await office.get("cm-anna", "/worklist")).json()["items"]
-    await office.do(case_id, "reassign-case", owner="cm-cora", team="south", reason="moved house")
+    await office.do(case_id, "reassign-case", "sup-1", owner="cm-cora", team="south", reason="moved house")
     assert (await office.get("cm-anna", f"/cases/{case_id}")).status_code == 404
     after = (await office.get("cm-cora", "/worklist")).json()["items"]
     assert [(i["clock_id"], i["due_at"]) for i in after] == [(i["clock_id"], i["due_at"]) for i in before]

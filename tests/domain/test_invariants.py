@@ -177,5 +177,5 @@ class AnyCommand(RuleBasedStateMachine):
             holds(self.story)
 
 
-AnyCommand.TestCase.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+AnyCommand.TestCase.settings = settings(max_examples=6, stateful_step_count=30, deadline=None)
 TestAnyCommand = AnyCommand.TestCase

@@ -1,9 +1,11 @@
-"""What a case weighs: who is seen weekly counts whole, who is seen less often counts for less."""
+"""What a case weighs: who is seen weekly counts whole, who is seen less often counts for less.
+
+Weekly 1, biweekly 1/2, monthly 1/4, quarterly 1/13 (Maine, community support standard CS.21).
+"""
 
 from domain.budget import Budget, Unit
 from domain.values import Value
 
-SOURCE = "Maine community support standard CS.21: weekly 1, biweekly 1/2, monthly 1/4, quarterly 1/13"
 WEIGHTS = ((8, 1.0), (15, 0.5), (32, 0.25))
 QUARTERLY = 1 / 13
 IN_DAYS = {Unit.SECONDS: 1 / 86400, Unit.MINUTES: 1 / 1440, Unit.HOURS: 1 / 24, Unit.WORKING_HOURS: 1 / 8}
@@ -28,7 +30,7 @@ def days_of(budget: Budget) -> float:
 
 
 def weight_of(contact: Budget) -> float:
-    """The weight of a case whose person is contacted this often (`SOURCE`)."""
+    """The weight of a case whose person is contacted this often."""
     return next((weight for below, weight in WEIGHTS if days_of(contact) < below), QUARTERLY)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from domain.approvals import request, withdraw
-from domain.budget import Budget, Unit
+from domain.budget import Budget, Unit, add_months
 from domain.case import Case
 from domain.clock import ClockKind
 from domain.command import Command, Draft, require_staff
@@ -19,6 +19,8 @@ from domain.program import Model, NeedsConsent, Stage
 from domain.stages import UNDER_PLAN, enter, set_back
 from domain.tasks import add_task
 from domain.values import Invalid, Line, Rejected, Text
+
+MOST_MONTHS = 120
 
 
 class PlanExists(Rejected):
@@ -71,9 +73,10 @@ class PlanRevised(Event):
 def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
     """Raises `GoalNotSmart`, `UnknownGoalTemplate`."""
     today = draft.now.astimezone(draft.program.zone).date()
-    past = [f"goal {n}" for n, goal in enumerate(goals, 1) if goal.due_on <= today]
-    if past:
-        draft.refuse(GoalNotSmart, "give each goal a due date after today", past)
+    latest = add_months(today, MOST_MONTHS)
+    wrong = [f"goal {n}" for n, goal in enumerate(goals, 1) if not today < goal.due_on <= latest]
+    if wrong:
+        draft.refuse(GoalNotSmart, "give each goal a due date after today, within ten years", wrong)
     if unknown := sorted({g.template for g in goals if g.template} - set(draft.program.goals)):
         draft.refuse(UnknownGoalTemplate, f"choose from: {', '.join(draft.program.goals) or 'none'}", unknown)
 

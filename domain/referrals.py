@@ -113,6 +113,15 @@ def settle(draft: Draft, referral: SpecialistReferral, cancelled: str | None = N
         cancel_clock(draft, clock, cancelled)
 
 
+def advance(
+    draft: Draft, referral: SpecialistReferral, status: ReferralStatus, policy: ClockPolicy, what: str
+) -> SpecialistReferral:
+    """Keep the promise that the referral waited for, make the next one, and return it in its new state."""
+    settle(draft, referral)
+    title = f"{what}: {policy_of(draft, referral.type).title}"[:200]
+    return referral.changed(status=status, clock_id=promise(draft, referral, policy, title))
+
+
 def unanswered(draft: Draft, clock_id: str) -> None:
     """Say that a referral should be rerouted, when the answer to it is missed; its clock climbs on."""
     for referral in draft.case.referrals:
@@ -196,10 +205,8 @@ class AcceptReferral(OfOpenReferral):
     note: Text | None = None
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        settle(draft, referral)
-        policy = policy_of(draft, referral.type)
-        clock_id = promise(draft, referral, policy.service, f"Service by referral: {policy.title}"[:200])
-        accepted = referral.changed(status=S.ACCEPTED, clock_id=clock_id)
+        service = policy_of(draft, referral.type).service
+        accepted = advance(draft, referral, S.ACCEPTED, service, "Service by referral")
         draft.happen(ReferralAccepted(referral=accepted, note=self.note))
 
 
@@ -214,10 +221,8 @@ class DeclineReferral(OfOpenReferral):
     reason: Text
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        settle(draft, referral)
-        policy = policy_of(draft, referral.type)
-        clock_id = promise(draft, referral, policy.answer, f"Reroute the referral: {policy.title}"[:200])
-        declined = referral.changed(status=S.DECLINED, clock_id=clock_id)
+        answer = policy_of(draft, referral.type).answer
+        declined = advance(draft, referral, S.DECLINED, answer, "Reroute the referral")
         draft.happen(ReferralDeclined(referral=declined, reason=self.reason))
 
 
@@ -232,10 +237,7 @@ class CompleteReferral(OfOpenReferral):
     note: Text
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        settle(draft, referral)
-        policy = policy_of(draft, referral.type)
-        clock_id = promise(draft, referral, policy.loop, f"Close the loop: {policy.title}"[:200])
-        done = referral.changed(status=S.DONE, clock_id=clock_id)
+        done = advance(draft, referral, S.DONE, policy_of(draft, referral.type).loop, "Close the loop")
         draft.happen(ReferralDone(referral=done, note=self.note))
 
 

@@ -153,6 +153,8 @@ class RecordTransition(Command):
         )
         if known is not None and transition == known.changed(dropped=()):
             return
+        if known is None and _same_elsewhere(draft.case, transition):
+            return
         if known is None:
             draft.happen(TransitionRecorded(transition=transition))
             open_clocks(draft, transition, only=None)
@@ -177,6 +179,14 @@ class RecordTransition(Command):
             draft.refuse(NotYetHappened, "give a time that is not in the future")
         if self.occurred_at < draft.now - OLDEST:
             draft.refuse(TooLongAgo, "give an event of the last twelve months")
+
+
+def _same_elsewhere(case: Case, transition: Transition) -> bool:
+    """Whether the same thing of the same encounter was sent under another id: it happened once."""
+    said = ("encounter", "event", "setting", "occurred_at")
+    return transition.encounter is not None and any(
+        all(getattr(t, name) == getattr(transition, name) for name in said) for t in case.transitions
+    )
 
 
 def policy_of(draft: Draft, transition: Transition) -> TransitionPolicy | None:

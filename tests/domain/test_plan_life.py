@@ -121,3 +121,13 @@ def test_a_reached_goal_never_puts_a_review_off_and_reopening_owes_the_plan_agai
     story.do("close", reason="moved")
     story.do("reopen-case", reason="moved back")
     assert {"plan-review", "signature", "contact", "reassessment"} <= set(kinds(story))
+
+
+def test_dates_that_no_plan_and_no_assessment_has_are_refused() -> None:
+    story = opened("complex-care")
+    old = {"name": "legal", "assessed_on": "1950-01-01", "findings": "x"}
+    assert story.refused("record-assessment", sections=[old]) == "TooLongAgo"
+    story.assess("high")
+    plan = story.plan("education")
+    far = {**plan["goals"][0], "due_on": "9999-01-01"}
+    assert story.refused("agree-plan", **{**plan, "goals": [far]}) == "GoalNotSmart"

@@ -219,3 +219,12 @@ def test_neither_a_letter_nor_a_talk_before_the_discharge_keeps_what_it_promises
     story.do("log-contact", mode="in-person", occurred_at=before, **body)
     story.do("log-contact", mode="letter", **body)
     assert set(clocks(story)) == owed
+
+
+def test_one_discharge_sent_under_two_ids_happened_once() -> None:
+    """By its encounter and its time; another encounter is another discharge."""
+    story = opened("transitions").assess("high")
+    body = {"encounter": "enc-1"}
+    story.do("record-transition", **home(story, "m1", **body))
+    assert story.do("record-transition", **home(story, "m2", **body)).entries == ()
+    assert story.do("record-transition", **home(story, "m3", encounter="enc-2")).entries != ()

@@ -55,7 +55,7 @@ migrate: $(VENV)/installed  ## Bring the database to this release
 bench: $(VENV)/installed  ## A big case against a new one: the ratio of their answers
 	@$(PY) -m benchmarks.case_size
 
-histories: $(VENV)/installed  ## Record workflow histories anew under tests/histories
+histories: $(VENV)/installed  ## Record workflow histories for new paths under tests/histories
 	@$(PY) -m tests.record_histories
 
 lock:  ## Pin all dependencies with hashes (needs uv)

@@ -3,6 +3,9 @@
 import base64
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -14,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
-from infra import database, migrate, temporal
+from infra import database, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests import postgres
@@ -22,6 +25,7 @@ from tests.desk import Desk
 from tests.story import in_force
 from worker import worker
 
+ROOT = Path(__file__).parents[1]
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
 
 
@@ -56,14 +60,41 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied: migrating it for every test would take most of the tests' time."""
+    path = tmp_path_factory.mktemp("template") / "record.db"
+    _migrate(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    name = f"template{uuid.uuid4().hex}"
+    _migrate(postgres.create(postgres_server, name))
+    return name
+
+
+def _migrate(url: str) -> None:
+    """Migrate as an operator does, in a process of its own."""
+    environment = {**os.environ, "DATABASE_URL": url}
+    subprocess.run([sys.executable, "-m", "infra.migrate"], check=True, env=environment, cwd=ROOT)
+
+
+def _by_psycopg(address: str) -> str:
+    return address.replace("postgresql://", "postgresql+psycopg://")
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
     """An empty, migrated database."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'record.db'}"
     if backend == "postgres":
-        address = postgres.create(request.getfixturevalue("postgres_server"), f"t{uuid.uuid4().hex}")
-        url = address.replace("postgresql://", "postgresql+psycopg://")
-    await migrate.upgrade(url)
+        server, template = (request.getfixturevalue(n) for n in ("postgres_server", "migrated_postgres"))
+        url = _by_psycopg(postgres.create(server, f"t{uuid.uuid4().hex}", template))
+    else:
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.db")
     found = database.connect(url)
     yield found
     await found.dispose()

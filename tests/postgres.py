@@ -31,10 +31,10 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def create(address: str, name: str) -> str:
-    """Create a database and give its address."""
+def create(address: str, name: str, template: str = "template1") -> str:
+    """Create a database, as a copy of another one, and give its address."""
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
     return address.replace("/postgres?", f"/{name}?")
 
 

@@ -175,7 +175,7 @@ async def test_a_depressed_adolescent_whose_item_9_is_positive(office: Office) -
     [score] = [s for s in (await life.case())["scores"] if s["instrument"] == "phq-9"]
     assert (score["baseline"], score["total"]) == (0, 3)
     await life.settle()
-    await life.close()
+    assert (await life.case())["stage"] == "follow-up"
 
 
 async def test_an_emergency_frequent_user_without_housing(office: Office) -> None:
@@ -205,7 +205,7 @@ async def test_an_emergency_frequent_user_without_housing(office: Office) -> Non
     await life.do("review-graduation", met=["skills"])
     assert (await life.case())["graduated"] == ["skills"]
     await life.settle()
-    await life.close()
+    assert (await life.case())["stage"] == "follow-up"
 
 
 async def test_a_discharge_on_the_friday_before_a_federal_holiday(office: Office) -> None:

@@ -15,13 +15,13 @@ from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import live_case, may_see, require_case, visible
 from api.submission import CommandResult, Wish, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.command import LEADS
 from domain.ownership import HandOver, ReassignCase
 from domain.values import Opaque, Role, Slug, Text
 from infra.tables import CaseRow, StaffRow, TaskRow
 
 router = APIRouter(tags=["assignment"], max_body_size=BODY_LIMIT)
 MOST_AT_ONCE = 100
-LEADS = (Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR)
 CARRY = (Role.CASE_MANAGER, Role.SENIOR)
 
 
@@ -130,8 +130,8 @@ async def _reassign(parts: System, who: Principal, row: CaseRow, wanted: Reassig
     return Reassigned(case_id=row.id, to=to, status=done.status)
 
 
-async def hand_over(parts: System, who: Principal, person: str) -> int:
-    """Queue, durably, that all a person holds goes to those above; return how many cases it is about.
+async def hand_over(parts: System, who: Principal, person: str) -> None:
+    """Queue, durably, that all a person holds goes to those above.
 
     Asked again it changes nothing more: a case in which the person holds nothing any longer is left as it is.
     """
@@ -147,4 +147,3 @@ async def hand_over(parts: System, who: Principal, person: str) -> int:
         cases = list((await session.exec(select(CaseRow.id).where(*open_ones))).all())
     for case_id in cases:
         await submit(parts, who, case_id, HandOver.kind, body, Wish(later=True), Response())
-    return len(cases)

@@ -14,12 +14,11 @@ from api.submission import CommandResult, Wish, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import MOST_OPEN_TASKS, Case
 from domain.deadlines import MOST_CLOCKS
-from domain.merge import GiveBack, LayBy, TakeIn, TakeUpAgain, moves, not_mergeable
-from domain.values import Opaque, Role, Text
+from domain.merge import MAY_MERGE, GiveBack, LayBy, TakeIn, TakeUpAgain, moves, not_mergeable
+from domain.values import Opaque, Text
 from infra.tables import TimelineRow
 
 router = APIRouter(tags=["merging"], max_body_size=BODY_LIMIT)
-LEADS = (Role.SUPERVISOR, Role.DIRECTOR)
 
 
 class MergeRequest(BaseModel):
@@ -60,7 +59,7 @@ async def merge(
         _check(target, source)
         body: dict[str, JsonValue] = {"into": case_id, "reason": wanted.reason}
         at = Wish(key=_step(wish, "lay-by"), expected_seq=source.seq)
-        await _now(await submit(parts, who, source.id, LayBy.kind, body, at, Response()))
+        _now(await submit(parts, who, source.id, LayBy.kind, body, at, Response()))
         source = await _live(parts, who, source.id)
     if source.laid_by is None or source.laid_by.into != case_id:
         raise Refusal(409, "AlreadyMerged", "the case was merged into another one")
@@ -90,7 +89,7 @@ async def undo_merge(
         given = await submit(
             parts, who, case_id, GiveBack.kind, body, Wish(key=_step(wish, "give-back")), Response()
         )
-        await _now(given)
+        _now(given)
     back = await _given_back(parts, who, case_id, source)
     taken = {"tasks": back["tasks"], "clocks": back["clocks"]}
     return await submit(parts, who, source.id, TakeUpAgain.kind, taken, Wish(key=_step(wish, "up")), response)
@@ -100,7 +99,7 @@ def _step(wish: Wish, name: str) -> str | None:
     return f"{wish.key}/{name}" if wish.key else None
 
 
-async def _now(result: CommandResult) -> None:
+def _now(result: CommandResult) -> None:
     """The next step reads what this one did. Raises 503 while it is only queued."""
     if result.status != "applied":
         raise Refusal(503, "OutcomeUnknown", "a step waits for a worker; repeat the request", {"Retry-After": "2"})
@@ -121,7 +120,7 @@ def _check(target: Case, source: Case) -> None:
 
 
 async def _both(parts: System, who: Principal, target: str, source: str) -> tuple[Case, Case]:
-    require_role(who, *LEADS)
+    require_role(who, *MAY_MERGE)
     return await _live(parts, who, target), await _live(parts, who, source)
 
 

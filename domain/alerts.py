@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from domain.case import MOST_OPEN_TASKS, Case
+from domain.case import Case
 from domain.clock import ClockKind, ClockPolicy, Rank
 from domain.command import Draft
 from domain.deadlines import Promise, keep_clock, start_clock
 from domain.event import Event, Notice
 from domain.policies import AlertPolicy
-from domain.program import NeedsConsent
-from domain.tasks import add_task
+from domain.tasks import add_where_possible
 from domain.values import Line, Opaque, Slug
 
 # An alert that a programme says nothing about is told to the case manager and the supervisor, never to nobody.
@@ -37,13 +36,9 @@ def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
     A case without consent to tasks, or one that is full, still raises the alert and tells the people.
     """
     policy = draft.program.alerts.get(alert, UNFORESEEN)
-    found = [draft.staff.find(rank, draft.case.owner, draft.case.team, draft.now) for rank in policy.tell]
-    told = tuple(dict.fromkeys(person for people in found for person in people))
-    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=told))
-    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
-    open_already = any(task.type == policy.task for task in draft.case.open_tasks)
-    if policy.task and wanted and not open_already and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
-        add_task(draft, policy.task)
+    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=draft.people(policy.tell)))
+    if policy.task and not any(task.type == policy.task for task in draft.case.open_tasks):
+        add_where_possible(draft, policy.task)
     if policy.safety_plan:
         ask_for_safety_plan(draft, draft.now)
 

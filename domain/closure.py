@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from domain.alerts import ask_for_safety_plan, repeat_measure
 from domain.approvals import granted, require_approval
 from domain.assessment import promise_reassessment
-from domain.budget import deadline
 from domain.case import Case, Closure, OutcomeRatings
 from domain.command import Command, Draft
 from domain.consent import stop_what_needs_consent
@@ -147,9 +146,9 @@ def end_case(draft: Draft, reason: str, summary: str | None = None, offer_again:
             cancel_clock(draft, clock, f"case closed: {reason}")
     for task in case.open_tasks:
         draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
-    until, reoffer = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone), None
+    until, reoffer = draft.deadline_of(program.reopen_within), None
     if offer_again and program.reoffer_after is not None:
-        reoffer = deadline(draft.now, program.reoffer_after, 0, draft.working, program.zone)
+        reoffer = draft.deadline_of(program.reoffer_after)
         until = max(until, reoffer)  # who declined may change her mind until she is asked again
     draft.happen(
         CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, reoffer_at=reoffer, summary=summary)

@@ -9,15 +9,17 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import JsonValue
 
+from domain.budget import Budget, deadline
 from domain.calendar import WorkingCalendar
 from domain.case import MOST_OPEN, Case, Task
-from domain.clock import Clock, Ladder
+from domain.clock import Clock, Ladder, Rank
 from domain.event import Entry, Event, follow
 from domain.program import NeedsConsent, Program, Stage
 from domain.rulebook import Rulebook
 from domain.staff import Directory
 from domain.values import Actor, Instant, Invalid, Opaque, Rejected, Role, Slug, Value
 
+LEADS = frozenset({Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
 CASE_WORK = frozenset({Role.CASE_MANAGER, Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
 
 
@@ -158,6 +160,18 @@ class Draft:
     def new_id(self, letter: str) -> str:
         """The next id of a task or a clock, unique within the case and the same on every replay."""
         return f"{letter}{self.case.numbered + 1}"
+
+    def deadline_of(self, budget: Budget) -> datetime:
+        """When a budget of the programme, counted from now in its own calendar, is used up."""
+        return deadline(self.now, budget, 0, self.working, self.program.zone)
+
+    def people(self, ranks: Iterable[Rank]) -> tuple[str, ...]:
+        """Who is told at once at these ranks; the case manager where the directory cannot be read."""
+        case = self.case
+        if not self.staff.known:
+            return (case.owner,) if case.owner else ()
+        found = [self.staff.find(rank, case.owner, case.team, self.now) for rank in ranks]
+        return tuple(dict.fromkeys(person for people in found for person in people))
 
     def calendar(self, clock: Clock) -> WorkingCalendar:
         return self.moment.rulebook.calendar(clock.calendar)

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from domain.alerts import ask_for_safety_plan
-from domain.budget import Budget, Unit, deadline
+from domain.budget import Budget, Unit
 from domain.case import Case
 from domain.clock import ClockKind, WaitsFor
 from domain.command import CASE_WORK, Command, Draft, NotInProgram
@@ -144,8 +144,7 @@ class RaiseCrisis(Command):
 
     def decide(self, draft: Draft) -> None:
         policy, case = rules(draft), draft.case
-        found = [draft.staff.find(rank, case.owner, case.team, draft.now) for rank in policy.tell]
-        told = tuple(dict.fromkeys(person for people in found for person in people))
+        told = draft.people(policy.tell)
         said = {"description": self.description, "immediate_danger": self.immediate_danger, "told": told}
         if case.crisis is not None:
             draft.happen(CrisisReported(crisis_id=case.crisis.id, **said))
@@ -222,7 +221,7 @@ def _open_crisis(draft: Draft) -> Crisis:
 
 def _follow_up(draft: Draft, policy: CrisisPolicy, by: datetime) -> Budget:
     """The time given for the follow-up. Raises `FollowUpTooLate`."""
-    latest = deadline(draft.now, policy.follow_up.within, 0, draft.working, draft.program.zone)
+    latest = draft.deadline_of(policy.follow_up.within)
     if not draft.now < by <= latest + timedelta(seconds=1):
         draft.refuse(FollowUpTooLate, f"give a time after now and not later than {latest:%Y-%m-%dT%H:%MZ}")
     return Budget(amount=int((by - draft.now).total_seconds()), unit=Unit.SECONDS)

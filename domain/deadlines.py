@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from domain.budget import Budget, deadline
+from domain.budget import Budget
 from domain.case import Case
 from domain.clock import (
     ROUTINE,
@@ -247,7 +247,7 @@ def stop_clock(draft: Draft, clock: Clock, reason: str, waits_for: WaitsFor) -> 
 def check_pause(draft: Draft, until: datetime) -> None:
     """Raises `PauseTooLong` unless the pause ends after now and within the programme's longest."""
     program = draft.program
-    latest = deadline(draft.now, program.longest_pause, 0, draft.working, program.zone)
+    latest = draft.deadline_of(program.longest_pause)
     if not draft.now < until <= latest:
         draft.refuse(PauseTooLong, f"give an end after now and not later than {latest:%Y-%m-%dT%H:%MZ}")
 

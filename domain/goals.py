@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from domain.budget import deadline
 from domain.case import Case
 from domain.clock import ClockKind
 from domain.command import Command, Draft, NotInProgram
@@ -128,7 +127,7 @@ class RecordGoalProgress(Command):
 def bring_review_forward(draft: Draft, plan: Plan) -> None:
     """A goal is reached: the plan is reviewed sooner, and never later than promised."""
     within = rules(draft).on_goal_met.within
-    sooner = deadline(draft.now, within, 0, draft.working, draft.program.zone)
+    sooner = draft.deadline_of(within)
     promised = [c for c in draft.case.running if c.kind is ClockKind.PLAN_REVIEW]
     if any(clock.missed_at is not None or clock.due_at <= sooner for clock in promised):
         return
@@ -190,7 +189,7 @@ class SignPlan(Command):
         renewable = draft.now + RENEWABLE
         if any(s.signer is self.signer and s.expires_at > renewable for s in draft.case.signatures):
             draft.refuse(AlreadySigned, f"version {plan.version} is signed by the {self.signer}")
-        expires = deadline(draft.now, policy.valid_for, 0, draft.working, draft.program.zone)
+        expires = draft.deadline_of(policy.valid_for)
         signature = Signature(signer=self.signer, signed_at=draft.now, expires_at=expires)
         draft.happen(PlanSigned(version=plan.version, signature=signature))
         if not missing_signatures(draft.case, policy, draft.now):

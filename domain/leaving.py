@@ -5,7 +5,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from domain.budget import deadline
 from domain.case import Case
 from domain.command import Command, Draft, NotInProgram
 from domain.event import Event
@@ -56,7 +55,7 @@ class GiveNotice(Command):
     def decide(self, draft: Draft) -> None:
         if draft.program.notice is None:
             draft.refuse(NotInProgram, "this programme asks for no notice")
-        until = deadline(draft.now, draft.program.notice, 0, draft.working, draft.program.zone)
+        until = draft.deadline_of(draft.program.notice)
         draft.happen(NoticeGiven(channel=self.channel, until=until))
 
 

@@ -17,7 +17,7 @@ from domain.parts import Assistance
 from domain.planning import until_day
 from domain.policies import MedicationPolicy
 from domain.program import NeedsConsent
-from domain.tasks import add_task
+from domain.tasks import add_task, add_where_possible
 from domain.values import Instant, Invalid, Line, Role, Slug, Text, Value
 
 
@@ -199,8 +199,8 @@ class RecordAdherence(Command):
                 adherent=adherent,
             )
         )
-        if not adherent and draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers):
-            add_task(draft, policy.non_adherence_task)
+        if not adherent:
+            add_where_possible(draft, policy.non_adherence_task)
 
 
 class ReportSideEffect(Command):

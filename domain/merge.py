@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from domain.budget import deadline
 from domain.case import MOST_OPEN_TASKS, Case, Closure, LaidBy, Task
 from domain.clock import Clock, ClockKind
 from domain.closure import GOES_ON_IN, NOTHING_OPEN
@@ -22,7 +21,7 @@ from domain.tasks import TaskCancelled, TooManyTasks, let_followers_run
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
 MERGED = "merged"
-LEADS = frozenset({Role.SUPERVISOR, Role.DIRECTOR})
+MAY_MERGE = frozenset({Role.SUPERVISOR, Role.DIRECTOR})
 ONE_OF_EACH = (
     ClockKind.STAGE,
     ClockKind.CONTACT,
@@ -125,7 +124,7 @@ class LayBy(Command):
 
     kind: ClassVar[str] = "lay-by"
     says: ClassVar[str] = "Merge this case into another"
-    roles: ClassVar[frozenset[Role]] = LEADS
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
 
     into: Opaque
     reason: Text
@@ -142,7 +141,7 @@ class LayBy(Command):
         for task in tasks:
             draft.happen(TaskCancelled(task_id=task.id, reason="merged into another case"))
         program = draft.program
-        until = deadline(draft.now, program.reopen_within, 0, draft.working, program.zone)
+        until = draft.deadline_of(program.reopen_within)
         laid_by = LaidBy(into=self.into, tasks=tasks, clocks=clocks)
         draft.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
 
@@ -152,7 +151,7 @@ class TakeIn(Command):
 
     kind: ClassVar[str] = "take-in"
     says: ClassVar[str] = "Take in another case"
-    roles: ClassVar[frozenset[Role]] = LEADS
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
 
     case_id: Opaque
     tasks: tuple[Task, ...] = Field(max_length=MOST_OPEN_TASKS)
@@ -195,7 +194,7 @@ class GiveBack(Command):
 
     kind: ClassVar[str] = "give-back"
     says: ClassVar[str] = "Undo a merge"
-    roles: ClassVar[frozenset[Role]] = LEADS
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
 
     case_id: Opaque
 
@@ -226,7 +225,7 @@ class TakeUpAgain(Command):
 
     kind: ClassVar[str] = "take-up-again"
     says: ClassVar[str] = "Go on after a merge was undone"
-    roles: ClassVar[frozenset[Role]] = LEADS
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
     when_closed: ClassVar[bool] = True
 
     tasks: tuple[Task, ...] = Field(max_length=MOST_OPEN_TASKS)

@@ -6,15 +6,13 @@ from typing import ClassVar
 from domain.approvals import require_approval
 from domain.case import MOST_OPEN, Case
 from domain.clock import ClockKind, ClockPolicy, Rank
-from domain.command import Command, Draft, NotInProgram, TooMany, UnknownStaff, require_staff
+from domain.command import LEADS, Command, Draft, NotInProgram, TooMany, UnknownStaff, require_staff
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event, Notice
 from domain.parts import Transfer
 from domain.policies import Subject
 from domain.tasks import TaskAssigned
 from domain.values import Opaque, Rejected, Role, Slug, Text
-
-LEADS = frozenset({Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
 
 
 class AlreadyTheirs(Rejected):

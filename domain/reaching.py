@@ -4,15 +4,14 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.budget import later
-from domain.case import MOST_OPEN_TASKS, Case
+from domain.case import Case
 from domain.clock import ClockKind
 from domain.command import CASE_WORK, Command, Draft, NotInProgram
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
 from domain.parts import Unreached
 from domain.policies import UnableToContact
-from domain.program import NeedsConsent
-from domain.tasks import TaskCancelled, add_task
+from domain.tasks import TaskCancelled, add_where_possible
 from domain.values import Instant, Line, Rejected, Role, Slug, Text
 
 
@@ -77,9 +76,7 @@ def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
     draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
     if letter:
         promise_decision(draft, policy, draft.now)
-    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
-    if letter and wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
-        add_task(draft, policy.letter_task)
+        add_where_possible(draft, policy.letter_task)
 
 
 def _tried_enough(unreached: Unreached, policy: UnableToContact) -> bool:

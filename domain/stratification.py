@@ -1,14 +1,14 @@
 """Risk stratification: factors give points, points give the tier, and the answer says what each factor gave."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import Field, FiniteFloat
 
 from domain.approvals import require_approval
 from domain.assessment import AssessmentIncomplete, put_in_force, set_tier
-from domain.budget import Budget, Unit, deadline
+from domain.budget import Budget, Unit
 from domain.case import Case, Risk
 from domain.clock import ClockKind
 from domain.command import Command, Draft, NotInProgram
@@ -19,10 +19,9 @@ from domain.parts import Stratified, TierFactor
 from domain.policies import Factor, Measure, Stratification, Subject, Tier
 from domain.program import NeedsConsent, Stage
 from domain.stages import ACTIVE, age_on, missing_for_planning
-from domain.values import Instant, Invalid, Rejected, Role, Slug, Text
+from domain.values import Instant, Invalid, Rejected, Slug, Text
 
 YEAR, HALF_YEAR = timedelta(days=365), timedelta(days=182)
-LEADS = frozenset({Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
 
 
 class CannotStratify(Rejected):
@@ -95,10 +94,10 @@ def _known(draft: Draft, factor: Factor) -> float | None:
         Measure.COMORBIDITY: lambda: _comorbidity(draft, factor),
         Measure.ADMISSIONS: lambda: _stays(draft, "inpatient", YEAR),
         Measure.EMERGENCY_VISITS: lambda: _stays(draft, "emergency", HALF_YEAR),
-        Measure.MEDICATIONS: lambda: len(patient.medications) or None,
+        Measure.MEDICATIONS: lambda: (
+            len(patient.medications) or None if case.medications is None else case.medications
+        ),
     }
-    if factor.measure is Measure.MEDICATIONS and case.medications is not None:
-        return case.medications
     return known[factor.measure]() if factor.measure in known else None
 
 
@@ -177,7 +176,7 @@ class OverrideRiskTier(Command):
         risk, policy = draft.case.risk, rules(draft).override
         if risk is None or risk.computed is None:
             draft.refuse(NotStratified, "send stratify-risk first")
-        longest = deadline_of(draft, policy.within)
+        longest = draft.deadline_of(policy.within)
         if not draft.now < self.until <= longest:
             draft.refuse(OverrideTooLong, f"give an end after now and not later than {longest:%Y-%m-%dT%H:%MZ}")
         require_approval(draft, Subject.TIER_OVERRIDE)
@@ -189,10 +188,6 @@ class OverrideRiskTier(Command):
         seconds = int((self.until - draft.now).total_seconds())
         promise = Promise(kind=ClockKind.OVERRIDE, title="The overridden tier ends")
         start_clock(draft, promise, policy, draft.now, Budget(amount=seconds, unit=Unit.SECONDS))
-
-
-def deadline_of(draft: Draft, budget: Budget) -> datetime:
-    return deadline(draft.now, budget, 0, draft.working, draft.program.zone)
 
 
 def end_override(draft: Draft) -> None:

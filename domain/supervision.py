@@ -7,15 +7,13 @@ from pydantic import Field
 
 from domain.case import Case
 from domain.clock import ClockKind
-from domain.command import Command, Draft, NotInProgram
+from domain.command import LEADS, Command, Draft, NotInProgram
 from domain.deadlines import Promise, keep_clock, start_clock
 from domain.event import Event, Notice
 from domain.parts import CorrectiveAction, Flag
 from domain.planning import until_day
 from domain.policies import SupervisionPolicy
 from domain.values import Line, Opaque, Role, Slug, Text
-
-LEADS = frozenset({Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR})
 
 
 class FlagRaised(Event):

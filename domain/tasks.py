@@ -176,12 +176,17 @@ def add_task(
     return task_id
 
 
-def apply_template(draft: Draft, trigger: str) -> None:
-    """Add the tasks that the programme lists for an occasion, as far as consent and room allow."""
+def add_where_possible(draft: Draft, type_name: str) -> None:
+    """Add a task that nobody asked for by name, as far as consent and room allow: what it follows from stands."""
     wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
-    for task in draft.program.templates.get(trigger, ()) if wanted else ():
-        if len(draft.case.open_tasks) < MOST_OPEN_TASKS:
-            add_task(draft, task)
+    if wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+        add_task(draft, type_name)
+
+
+def apply_template(draft: Draft, trigger: str) -> None:
+    """Add the tasks that the programme lists for an occasion."""
+    for task in draft.program.templates.get(trigger, ()):
+        add_where_possible(draft, task)
 
 
 def waits_for_task(draft: Draft, task: Task) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from domain.budget import later
-from domain.case import MOST_OPEN_TASKS, Case
+from domain.case import Case
 from domain.clock import Clock, ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
 from domain.deadlines import Promise, cancel_clock, start_clock
@@ -17,7 +17,7 @@ from domain.parts import Transition
 from domain.policies import TransitionPolicy
 from domain.program import NeedsConsent
 from domain.stages import ACTIVE
-from domain.tasks import add_task
+from domain.tasks import add_where_possible
 from domain.values import Instant, Invalid, Line, Opaque, Role, Slug
 
 ACUTE = "inpatient"
@@ -190,7 +190,7 @@ def _same_elsewhere(case: Case, transition: Transition) -> bool:
 
 
 def policy_of(draft: Draft, transition: Transition) -> TransitionPolicy | None:
-    """What the programme promises after a transition; an admission of itself promises nothing."""
+    """What the programme promises after a transition of this setting and event, if anything."""
     return draft.program.transitions.get(f"{transition.setting}-{transition.event}")
 
 
@@ -226,10 +226,8 @@ def open_clocks(draft: Draft, transition: Transition, only: set[str] | None) -> 
         if only is None or name in only:
             promise = Promise(kind=ClockKind.TRANSITION, title=_title(name), about=f"{transition.id}/{name}")
             start_clock(draft, promise, clock, transition.occurred_at)
-    if only is None and draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers):
-        for task in policy.tasks:
-            if len(draft.case.open_tasks) < MOST_OPEN_TASKS:
-                add_task(draft, task)
+    for task in policy.tasks if only is None else ():
+        add_where_possible(draft, task)
 
 
 def _title(name: str) -> Line:
@@ -237,7 +235,7 @@ def _title(name: str) -> Line:
 
 
 def _admitted_since(draft: Draft, discharge: Transition) -> bool:
-    """Whether an admission after this discharge was recorded before it: events come in any order."""
+    """Whether the person was admitted after this discharge, in whatever order the two were recorded."""
     return any(t.event == "admission" and t.occurred_at > discharge.occurred_at for t in draft.case.transitions)
 
 

@@ -227,6 +227,11 @@ class Clock(Value):
         return f"{self.id}-missed"
 
     @property
+    def of_plan(self) -> bool:
+        """Whether it is about a version of the plan: its signatures, its review, the review of a barrier."""
+        return self.about is not None and self.about.startswith("plan/")
+
+    @property
     def tz(self) -> ZoneInfo:
         return ZoneInfo(self.zone)
 

@@ -17,12 +17,14 @@ from domain.medications import promise_renewal_again
 from domain.planning import promise_what_a_plan_needs
 from domain.policies import Subject
 from domain.program import ClosureNeeds, Stage
+from domain.reaching import decision_due
 from domain.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.stratification import end_override
 from domain.tasks import TaskCancelled
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
 
 # The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
+NOT_TRIED = "attempts to reach the person, and the letter's time"
 NOTHING_OPEN: dict[str, Any] = {
     "crisis": None,
     "referrals": (),
@@ -164,37 +166,29 @@ def end_of_closed_case(draft: Draft, closure: Closure) -> None:
 
 
 def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
-    """What keeps the case from closing for a reason with these needs."""
-    case, found = draft.case, []
-    if ClosureNeeds.OUTCOME in needs and case.outcome is None:
-        found.append("outcome evaluation")
-    if ClosureNeeds.TASKS in needs:
-        found += [f"task {task.id}" for task in case.open_tasks]
-    if ClosureNeeds.ESCALATIONS in needs:
-        found += [f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged]
-    return found + _still_open_by_programme(draft, needs)
-
-
-def _still_open_by_programme(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
-    """What the programme asks for beyond the outcome: referrals, approvals, signatures, minutes, notice."""
+    """What keeps the case from closing for a reason with these needs; a crisis does, where there are any."""
     case, program = draft.case, draft.program
-    tried = program.unable_to_contact is None or (case.unreached is not None and case.unreached.step == "waiting")
-    notice = "notice to the person, and its days" if not case.notice_until or case.notice_until > draft.now else ""
+    notice_over = case.notice_until is not None and case.notice_until <= draft.now
     lacking = {
+        ClosureNeeds.OUTCOME: [] if case.outcome else ["outcome evaluation"],
+        ClosureNeeds.TASKS: [f"task {task.id}" for task in case.open_tasks],
+        ClosureNeeds.ESCALATIONS: [
+            f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged
+        ],
         ClosureNeeds.REFERRALS: [f"referral {r.id}" for r in case.referrals],
         ClosureNeeds.APPROVALS: [f"approval {a.id}" for a in case.approvals if not a.granted_by],
         ClosureNeeds.SIGNATURES: missing_signatures(case, program.plan, draft.now),
         ClosureNeeds.MINUTES: [f"minutes of contact {seq}" for seq in case.unrecorded],
-        ClosureNeeds.NOTICE: [notice] if notice else [],
+        ClosureNeeds.NOTICE: [] if notice_over else ["notice to the person, and its days"],
         ClosureNeeds.SATISFACTION: [] if case.satisfaction is not None else ["satisfaction survey"],
-        ClosureNeeds.GRADUATION: [
-            f"graduation: {name}" for name in program.graduation if name not in case.graduated
-        ],
-        ClosureNeeds.ATTEMPTS: [] if tried else ["attempts to reach the person, and the letter"],
+        ClosureNeeds.GRADUATION: [f"graduation: {n}" for n in program.graduation if n not in case.graduated],
+        ClosureNeeds.ATTEMPTS: []
+        if decision_due(draft)
+        else ["attempts to reach the person, and the letter's time"],
         ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
     }
     open_crisis = ["crisis"] if case.crisis is not None and needs else []
-    return open_crisis + [line for need in needs for line in lacking.get(need, [])]
+    return open_crisis + [line for need in needs for line in lacking[need]]
 
 
 class EvaluateOutcome(Command):

@@ -22,9 +22,6 @@ STAGE_NEEDS = {
 CLOCK_NEEDS = {
     ClockKind.REASSESSMENT: NeedsConsent.ASSESSMENT,
     ClockKind.INSTRUMENT: NeedsConsent.ASSESSMENT,
-    ClockKind.PLAN_REVIEW: NeedsConsent.PLANNING,
-    ClockKind.SIGNATURE: NeedsConsent.PLANNING,
-    ClockKind.REVIEW: NeedsConsent.PLANNING,
 }
 
 
@@ -71,6 +68,8 @@ def _covered(clock: Clock, draft: Draft) -> bool:
     """Whether what keeps this promise needs consent."""
     if clock.kept_by is KeptBy.RECONCILIATION:
         return NeedsConsent.ASSESSMENT in draft.program.consent.covers
+    if clock.of_plan:
+        return NeedsConsent.PLANNING in draft.program.consent.covers
     need = STAGE_NEEDS.get(draft.case.stage) if clock.kind is ClockKind.STAGE else CLOCK_NEEDS.get(clock.kind)
     return need in draft.program.consent.covers
 

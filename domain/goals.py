@@ -16,7 +16,6 @@ from domain.planning import (
     StrengthsMissing,
     ask_for_plan_approval,
     check_goals,
-    is_of_plan,
     promise_barrier_reviews,
 )
 from domain.policies import PlanPolicy, Signer
@@ -219,6 +218,6 @@ class ReviewPlan(Command):
         rules(draft)
         draft.happen(PlanReviewed(version=plan.version, note=self.note, reviewed_at=draft.now))
         for clock in draft.case.running:
-            if clock.kind in (ClockKind.PLAN_REVIEW, ClockKind.REVIEW) and is_of_plan(clock.about):
+            if clock.of_plan and clock.kind is not ClockKind.SIGNATURE:
                 keep_clock(draft, clock, draft.now)
         promise_review(draft, plan)

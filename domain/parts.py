@@ -199,14 +199,13 @@ class Minutes(Value):
 
 
 class Unreached(Value):
-    """How far the unable-to-contact protocol is: attempts, then a letter, then a decision."""
+    """How far the unable-to-contact protocol is; its decision is a clock of the case."""
 
     attempts: int = 0
     days: tuple[date, ...] = ()
     modes: tuple[Slug, ...] = ()
     last_at: Instant | None = None
-    step: Literal["trying", "letter", "waiting", "decide"] = "trying"
-    clock_id: Slug | None = None
+    step: Literal["trying", "letter", "waiting"] = "trying"
 
 
 class Merge(Value):

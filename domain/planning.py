@@ -84,14 +84,8 @@ def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
 def cancel_plan_clocks(draft: Draft, reason: str) -> None:
     """What the last version promised to sign and to review is not owed any more."""
     for clock in draft.case.running:
-        if clock.kind in (ClockKind.SIGNATURE, ClockKind.PLAN_REVIEW, ClockKind.REVIEW) and is_of_plan(
-            clock.about
-        ):
+        if clock.of_plan:
             cancel_clock(draft, clock, reason)
-
-
-def is_of_plan(about: str | None) -> bool:
-    return about is not None and about.startswith("plan/")
 
 
 def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
@@ -121,7 +115,7 @@ def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
     """Each barrier with a day is looked at again on it; what an earlier text promised is dropped."""
     policy = draft.program.plan
     for clock in draft.case.running:
-        if clock.kind is ClockKind.REVIEW and is_of_plan(clock.about):
+        if clock.kind is ClockKind.REVIEW and clock.of_plan:
             cancel_clock(draft, clock, "the barriers have changed")
     for n, barrier in enumerate(plan.barriers, 1):
         if barrier.review_on is not None and policy is not None:

@@ -1,11 +1,11 @@
 """When the person cannot be reached: attempts, then a letter, then somebody decides. It runs by itself."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from domain.budget import later
 from domain.case import Case
-from domain.clock import ClockKind
+from domain.clock import Clock, ClockKind
 from domain.command import CASE_WORK, Command, Draft, NotInProgram
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
@@ -45,8 +45,9 @@ class ReachedAgain(Event):
         return case.changed(unreached=None)
 
 
-class UnreachedDecided(Event):
-    decision: Literal["keep-trying"]
+class TryingGoesOn(Event):
+    """Somebody decided to go on trying: the protocol begins anew with the next attempt that fails."""
+
     note: Text
 
     def apply(self, case: Case, at: datetime) -> Case:
@@ -94,6 +95,12 @@ def promise_decision(draft: Draft, policy: UnableToContact, since: datetime) -> 
     start_clock(draft, promise, policy.decision, answer_by)
 
 
+def decision_due(draft: Draft) -> Clock | None:
+    """The promise to decide, once the letter has had its time, whether or not anybody could send one."""
+    promised = [c for c in draft.case.running if c.kind is ClockKind.UNREACHED]
+    return next((clock for clock in promised if draft.now >= clock.anchor), None)
+
+
 def letter_sent(draft: Draft, at: datetime) -> None:
     """The letter is sent: from the end of its time on, a decision is due."""
     policy, unreached = draft.program.unable_to_contact, draft.case.unreached
@@ -128,12 +135,11 @@ class KeepTrying(Command):
     note: Text
 
     def decide(self, draft: Draft) -> None:
-        unreached = draft.case.unreached
-        clock = next((c for c in draft.case.running if c.kind is ClockKind.UNREACHED), None)
-        if unreached is None or clock is None or draft.now < clock.anchor:
+        clock = decision_due(draft)
+        if clock is None:
             draft.refuse(NothingToDecide, "attempts, the letter and its time come first")
         keep_clock(draft, clock, draft.now)
-        draft.happen(UnreachedDecided(decision="keep-trying", note=self.note))
+        draft.happen(TryingGoesOn(note=self.note))
 
 
 class ReceiveMessage(Command):

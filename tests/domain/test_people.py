@@ -141,3 +141,22 @@ def test_flags_and_corrective_actions_have_deadlines_and_are_settled_by_name() -
     story.do("complete-corrective-action", action_id=action, result="rewritten")
     story.do("record-quality-review", actor=SAM, criteria={"signed": True})
     assert story.refused("record-quality-review", criteria={"signed": True}) == "NotPermitted"
+
+
+def test_a_flag_and_a_mediation_do_not_wait_for_the_persons_consent() -> None:
+    """What stops is what needs it: the reviews and signatures of the plan."""
+    story = at_work()
+    flag = story.do("raise-flag", message="x").outcome.created[0]
+    story.do("open-guided-record", procedure="mediation", concern="x")
+    story.do("withdraw-consent")
+    stopped = {c.kind for c in story.known.running if c.pause}
+    assert stopped >= {"plan-review", "signature", "reassessment"}
+    assert [c.pause for c in story.known.running if c.kind == "review"] == [None, None]
+    story.do("resolve-flag", flag_id=flag, resolution="x")
+
+
+def test_in_an_outage_of_the_directory_a_crisis_is_told_to_the_case_manager_at_least() -> None:
+    story = at_work()
+    story.staff = Directory(known=False)
+    story.do("raise-crisis", description="x")
+    assert next(e for e in story.timeline if e.kind == "crisis-raised").data["told"] == ["cm-anna"]

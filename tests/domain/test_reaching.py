@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from domain.closure import NOT_TRIED
 from tests.domain.test_programs import opened
 from tests.story import SAM, Story
 
@@ -73,13 +74,15 @@ def test_nobody_decides_so_it_climbs() -> None:
 def test_nobody_is_called_unreachable_before_the_protocol_has_run() -> None:
     """And a letter that nobody sends does not put the decision off; reached again, the letter is not sent."""
     story = at_work()
-    assert (
-        "attempts to reach the person, and the letter" in story.send("close", reason="unreachable").outcome.missing
-    )
+    assert NOT_TRIED in story.send("close", reason="unreachable").outcome.missing
     tried(story)
     letter = next(t for t in story.known.open_tasks if t.type == "send-letter")
     story.do("cancel-task", task_id=letter.id, reason="no address")
-    assert [c.kind for c in story.known.running if c.kind == "unreached"] == ["unreached"]
+    assert NOT_TRIED in story.send("close", reason="unreachable").outcome.missing
+    story.wait(days=15)
+    assert NOT_TRIED not in story.send("close", reason="unreachable").outcome.missing
+    story.do("keep-trying", note="her sister has another number")
+    assert NOT_TRIED in story.send("close", reason="unreachable").outcome.missing
     again = at_work()
     tried(again)
     old = (again.now - timedelta(hours=20)).isoformat()

@@ -2,14 +2,19 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities.decide import Deciding
 from activities.record import Recording
+from activities.settle import Settling
 from domain.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
 from infra.settings import Settings
@@ -19,14 +24,40 @@ from workflows.case import CaseWorkflow
 log = structlog.get_logger()
 
 
-def worker(client: Client, settings: Settings, rulebook: Rulebook, engine: AsyncEngine) -> Worker:
-    """A worker for all that the task queue carries."""
+@asynccontextmanager
+async def worker(
+    client: Client, settings: Settings, rulebook: Rulebook, engine: AsyncEngine
+) -> AsyncIterator[Worker]:
+    """A running worker for all that the task queue carries."""
     preflight.install(rulebook)
-    return Worker(
-        client,
-        task_queue=settings.task_queue,
-        workflows=[CaseWorkflow],
-        activities=[Deciding(rulebook, engine).decide, Recording(engine).record],
+    deciding = Deciding(rulebook, engine, timedelta(seconds=settings.jitter_seconds))
+    writing = database.blocking(engine.url)
+    recording = Recording(writing)
+    settling = Settling(deciding, recording)
+    try:
+        async with Worker(
+            client,
+            task_queue=settings.task_queue,
+            workflows=[CaseWorkflow],
+            activities=[settling.settle, deciding.decide, recording.record, recording.recall],
+            deployment_config=deployment(settings),
+        ) as running:
+            yield running
+    finally:
+        writing.dispose()
+
+
+def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """With a deployment's name and build a case stays on the build it runs on until it continues as new.
+
+    Without them nothing is annotated: a class that asks for versioning on a worker without it fails every task.
+    """
+    if not settings.worker_deployment_name:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.worker_deployment_name, settings.worker_build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
     )
 
 

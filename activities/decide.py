@@ -1,6 +1,7 @@
 """Decides commands, outside the workflow: its history keeps the decision, and replay believes it."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,8 +10,9 @@ from temporalio import activity
 
 from activities.staff import directory
 from domain.case import Case
-from domain.command import Decision, Envelope, Moment, StaffNeeded
+from domain.command import AT_ONCE, Decision, Envelope, Moment, StaffNeeded
 from domain.decide import decide, failed
+from domain.record import Page
 from domain.rulebook import Rulebook
 from domain.staff import Directory
 from domain.tick import Tick
@@ -24,12 +26,20 @@ STAFF_SECONDS = 2
 
 
 class Question(Value):
-    """A command, the case it meets and the workflow's time. `held` names a case that is laid ready instead."""
+    """A command, the case it meets and the workflow's time. `held` names a case that is laid ready instead.
+
+    `page` is what the record does not have so far; None where it is not to be written now. `by` says which task
+    of which run asks.
+    """
 
     envelope: Envelope
     case: Case | None = None
     held: str | None = None
     now: Instant
+    tenant: str = ""
+    case_id: str = ""
+    page: Page | None = None
+    by: str = ""
 
 
 class CaseNotHeld(Exception):
@@ -47,17 +57,17 @@ def hold(run_id: str, case: Case) -> None:
 class Deciding:
     """Holds what decisions need: the rulebook in force and the staff directory."""
 
-    def __init__(self, rulebook: Rulebook, engine: AsyncEngine) -> None:
-        self._rulebook = rulebook
+    def __init__(self, rulebook: Rulebook, engine: AsyncEngine, spread: timedelta = AT_ONCE) -> None:
+        self._rulebook, self._spread = rulebook, spread
         self._engine = reading(engine)
 
     @activity.defn(name="decide")
     async def decide(self, question: Question) -> Decision:
         """Decide one command. A fault in a rule is an answer too: the command is set aside, the case lives."""
-        question = _with_case(question)
+        question = taken_up(question)
         envelope, case, now = question.envelope, question.case, question.now
         try:
-            return decide(envelope, case, Moment(now, self._rulebook))
+            return decide(envelope, case, self._moment(now))
         except StaffNeeded:
             staff = await self._staff(envelope, case)
         except Exception as fault:
@@ -65,9 +75,12 @@ class Deciding:
         if not staff.known and envelope.kind == Tick.kind:
             return failed(envelope, case, now, STAFF_UNREADABLE)  # a rung climbed now would tell nobody, for ever
         try:
-            return decide(envelope, case, Moment(now, self._rulebook, staff))
+            return decide(envelope, case, self._moment(now, staff))
         except Exception as fault:
             return _set_aside(question, fault)
+
+    def _moment(self, now: datetime, staff: Directory | None = None) -> Moment:
+        return Moment(now, self._rulebook, staff, self._spread)
 
     async def _staff(self, envelope: Envelope, case: Case | None) -> Directory:
         tenant = case.tenant if case else str(envelope.body.get("tenant"))
@@ -86,7 +99,7 @@ def _set_aside(question: Question, fault: Exception) -> Decision:
     return failed(envelope, question.case, question.now, name)
 
 
-def _with_case(question: Question) -> Question:
+def taken_up(question: Question) -> Question:
     """The question with the case that was laid ready for it. Raises `CaseNotHeld`."""
     if question.held is None:
         return question

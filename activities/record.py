@@ -1,75 +1,139 @@
 """Writes the record: timeline, derived rows and notices of one page, in one transaction, once."""
 
-import hashlib
-import json
+import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, func
+from sqlalchemy import Connection, Engine, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel, col, select
 from temporalio import activity
 
+from domain.case import Case
 from domain.command import Outcome
+from domain.deadlines import wake_at
 from domain.event import Entry
 from domain.record import Page
-from domain.values import Value
+from domain.values import Instant, Value
 from infra.tables import (
     CaseRow,
     ClockRow,
     CommandRow,
     ContactRow,
     OutboxRow,
+    SnapshotRow,
     TaskRow,
     TimelineRow,
 )
+from infra.timeline import SEALED, chain, digest, folded, rows_of
+
+MOST_RECALLED = 200
 
 
 class RecordGap(Exception):
     """The database lacks entries before this page: it was restored from an older copy."""
 
 
+class RecordAhead(Exception):
+    """The database has other entries in the place of this page's: the case follows them (decision 0012)."""
+
+
 class Message(Value):
-    """A page and the case it belongs to, by ids only."""
+    """A page and the case it belongs to, by ids only. `by` says which task of which run wrote it."""
 
     tenant: str
     case_id: str
     page: Page
+    by: str = ""
+
+
+class Recall(Value):
+    """A case that the record knows better, and the commands whose outcomes are wanted in any case."""
+
+    case_id: str
+    command_ids: tuple[str, ...] = ()
+
+
+class Recalled(Value):
+    """The case as the record has it: its state, its newest outcomes, whose its newest entries are, and which
+    task of which run wrote last.
+    """
+
+    case: Case | None
+    wake_at: Instant | None
+    outcomes: tuple[Outcome, ...]
+    authors: tuple[str, ...]
+    written_by: str = ""
+
+    def since(self, seq: int) -> tuple[str, ...]:
+        """Whose the entries are behind this number: ids of commands and ticks."""
+        behind = self.case.seq - seq if self.case else 0
+        return self.authors[-behind:] if behind > 0 else ()
 
 
 class Recording:
     """Holds the connection to the record."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     @activity.defn(name="record")
     async def record(self, message: Message) -> None:
         """Write a page. Writing it again changes nothing, and an older page never overwrites a newer one.
 
-        Raises `RecordGap` when the timeline in the database ends before the page begins.
+        Raises `RecordGap` when the timeline in the database ends before the page begins, and `RecordAhead`
+        when it has something else in the page's place.
         """
         _measure(message.page)
-        async with self._engine.begin() as connection:
-            await _write(connection, message)
+        await asyncio.to_thread(self._write, message)
+
+    @activity.defn(name="recall")
+    async def recall(self, wanted: Recall) -> Recalled:
+        """Read a case back from the record."""
+        return await asyncio.to_thread(self._recall, wanted)
+
+    def _write(self, message: Message) -> None:
+        with self._engine.begin() as connection:
+            write(connection, message)
+
+    def _recall(self, wanted: Recall) -> Recalled:
+        with self._engine.begin() as connection:
+            case = folded(connection, wanted.case_id)
+            last = select(CaseRow.written_by).where(col(CaseRow.id) == wanted.case_id)
+            newest = rows_of(connection, wanted.case_id, case.seq - MOST_RECALLED if case else 0)
+            return Recalled(
+                case=case,
+                wake_at=wake_at(case) if case else None,
+                outcomes=_outcomes(connection, wanted),
+                authors=tuple(row.command_id for row in newest),
+                written_by=connection.execute(last).scalar() or "",
+            )
 
 
-async def _write(connection: AsyncConnection, message: Message) -> None:
+def write(connection: Connection, message: Message) -> None:
+    """Write a page within a transaction; see `Recording.record`."""
     page, key = message.page, {"tenant": message.tenant, "case_id": message.case_id}
     if connection.dialect.name == "postgresql":  # one writer a case at a time; SQLite has one in any case
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(message.case_id))))
-    last = await _append(connection, key, page.entries)
-    await _add(connection, CommandRow, (_command(key, o) for o in page.outcomes))
-    await _add(connection, ContactRow, (_contact(key, e) for e in page.entries if e.kind == "contact-logged"))
-    await _add(connection, OutboxRow, ({**key, **dict(n), "read_at": None} for n in page.notices))
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(message.case_id))))
+    last = _append(connection, key, page.entries)
+    _answer(connection, [_command(key, o) for o in page.outcomes])
+    add(connection, ContactRow, [contact_row(key, e) for e in page.entries if e.kind == "contact-logged"])
+    add(connection, OutboxRow, ({**key, **dict(n), "read_at": None} for n in page.notices))
     if page.case is None or page.case.seq < last:
         return
-    case = {**dict(page.case), "recorded_at": datetime.now(UTC)}
-    await _put(connection, CaseRow, [case])
-    await _put(connection, TaskRow, ({**key, **dict(t)} for t in page.tasks))
-    await _put(connection, ClockRow, ({**key, **dict(c)} for c in page.clocks))
+    put(connection, CaseRow, [{**dict(page.case), "recorded_at": datetime.now(UTC), "written_by": message.by}])
+    put(connection, TaskRow, ({**key, **dict(t)} for t in page.tasks))
+    put(connection, ClockRow, ({**key, **dict(c)} for c in page.clocks))
+    if page.sealed is not None:
+        add(connection, SnapshotRow, [snapshot(page.sealed, SEALED, page.case.updated_at)])
+
+
+def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
+    """The row that keeps a case as it was at its last event."""
+    kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
+    return {**kept, "state": case.model_dump(mode="json"), "digest": digest(case)}
 
 
 def _measure(page: Page) -> None:
@@ -82,32 +146,64 @@ def _measure(page: Page) -> None:
         gauge.set(max(0.0, lag))
 
 
-async def _append(connection: AsyncConnection, key: dict[str, str], entries: tuple[Entry, ...]) -> int:
+def _append(connection: Connection, key: dict[str, str], entries: tuple[Entry, ...]) -> int:
     """Add to the timeline what it does not have yet; return the number of its last entry."""
     where = col(TimelineRow.case_id) == key["case_id"]
     query = select(TimelineRow.seq, TimelineRow.hash).where(where).order_by(col(TimelineRow.seq).desc())
-    newest = (await connection.execute(query.limit(1))).first()
+    newest = connection.execute(query.limit(1)).first()
     last, previous = (newest[0], newest[1]) if newest else (0, "")
+    if not entries:
+        return last
+    if entries[0].seq <= last:
+        _same(connection, key["case_id"], entries)
     rows = []
     for entry in entries:
         if entry.seq <= last:
             continue
         if entry.seq != last + 1:
             raise RecordGap(f"entry {entry.seq} follows {last}")
-        row = _timeline(key, entry, previous)
+        row = timeline_row(key, entry, previous)
         rows.append(row)
         last, previous = entry.seq, row["hash"]
-    await _add(connection, TimelineRow, rows)
+    add(connection, TimelineRow, rows)
     return last
 
 
-def chain(previous: str, case_id: str, entry: Entry) -> str:
-    """The hash of an entry: over all it says and the hash of the entry before it."""
-    said = json.dumps([previous, case_id, entry.model_dump(mode="json")], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(said.encode()).hexdigest()
+def _same(connection: Connection, case_id: str, entries: tuple[Entry, ...]) -> None:
+    """Raises `RecordAhead` unless what the record has of these entries is what they say."""
+    by_seq = {entry.seq: entry for entry in entries}
+    for row in rows_of(connection, case_id, entries[0].seq - 1):
+        entry = by_seq.get(row.seq)
+        if entry is not None and chain(row.previous, case_id, entry) != row.hash:
+            raise RecordAhead
 
 
-def _timeline(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
+def _answer(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Keep the outcomes. Raises `RecordAhead` where the record knows another outcome of the same command."""
+    if not rows:
+        return
+    wanted = [row["command_id"] for row in rows]
+    mine = (col(CommandRow.case_id) == rows[0]["case_id"], col(CommandRow.command_id).in_(wanted))
+    found = connection.execute(select(CommandRow.command_id, CommandRow.outcome).where(*mine))
+    known = {row.command_id: row.outcome for row in found}
+    if any(known.get(row["command_id"], row["outcome"]) != row["outcome"] for row in rows):
+        raise RecordAhead
+    add(connection, CommandRow, (row for row in rows if row["command_id"] not in known))
+
+
+def _outcomes(connection: Connection, wanted: Recall) -> tuple[Outcome, ...]:
+    """The newest outcomes of a case and those of the wanted commands, oldest first."""
+    mine = col(CommandRow.case_id) == wanted.case_id
+    order = (col(CommandRow.at).desc(), col(CommandRow.command_id))
+    newest = select(CommandRow.outcome).where(mine).order_by(*order).limit(MOST_RECALLED)
+    asked = select(CommandRow.outcome).where(mine, col(CommandRow.command_id).in_(wanted.command_ids))
+    rows = [*connection.execute(newest).scalars(), *connection.execute(asked).scalars()]
+    found = {outcome.command_id: outcome for outcome in map(Outcome.model_validate, rows)}
+    return tuple(sorted(found.values(), key=lambda outcome: (outcome.at, outcome.command_id)))
+
+
+def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
+    """The row of an entry that follows the entry with the hash `previous`."""
     return {
         **key,
         "seq": entry.seq,
@@ -128,33 +224,42 @@ def _command(key: dict[str, str], outcome: Outcome) -> dict[str, Any]:
     return {**key, **named, "outcome": said}
 
 
-def _contact(key: dict[str, str], entry: Entry) -> dict[str, Any]:
+def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:
+    """The row of a logged contact."""
     contact: Any = entry.data["contact"]
     kept = {name: contact[name] for name in ("mode", "party", "reached", "sensitivity")}
     occurred_at = datetime.fromisoformat(contact["occurred_at"])
     return {**key, "seq": entry.seq, **kept, "occurred_at": occurred_at, "logged_by": entry.actor.subject}
 
 
-async def _add(connection: AsyncConnection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+def add(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
     """Insert the rows that are not there yet."""
-    for row in rows:
-        await connection.execute(_insert(connection, model).values(row).on_conflict_do_nothing())
+    if found := list(rows):
+        connection.execute(_adding(connection.dialect.name, model), found)
 
 
-async def _put(connection: AsyncConnection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+def put(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
     """Insert or replace rows by primary key."""
-    table = _table(model)
+    if found := list(rows):
+        connection.execute(_putting(connection.dialect.name, model), found)
+
+
+@cache
+def _adding(dialect: str, model: type[SQLModel]) -> Any:
+    return _insert(dialect, model).on_conflict_do_nothing()
+
+
+@cache
+def _putting(dialect: str, model: type[SQLModel]) -> Any:
+    statement, table = _insert(dialect, model), table_of(model)
     keys = [column.name for column in table.primary_key]
-    for row in rows:
-        changed = {name: value for name, value in row.items() if name not in keys}
-        statement = _insert(connection, model).values(row)
-        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
-def _insert(connection: AsyncConnection, model: type[SQLModel]) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(_table(model))
+def _insert(dialect: str, model: type[SQLModel]) -> Any:
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table_of(model))
 
 
-def _table(model: type[SQLModel]) -> Table:
+def table_of(model: type[SQLModel]) -> Table:
     return SQLModel.metadata.tables[str(model.__tablename__)]

@@ -54,7 +54,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     application.state.system = system
     log.info("api_started", programs=len(system.rulebook.programs))
     yield
-    await system.engine.dispose()
+    await system.close()
     log.info("api_stopped")
 
 

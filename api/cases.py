@@ -21,13 +21,13 @@ from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import Case, Referral
 from domain.command import Envelope, Moment
 from domain.decide import decide
-from domain.event import Entry
 from domain.intake import Open
 from domain.policies import Tier
 from domain.program import Stage
 from domain.staff import Directory
-from domain.values import Actor, Opaque, Role, Slug
+from domain.values import Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
+from infra.timeline import folded
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
@@ -221,27 +221,10 @@ async def _from_record(parts: System, tenant: str, case_id: str) -> tuple[Case, 
     """The case as its timeline in the record makes it, and when that was last written."""
     async with parts.session() as session:
         row = await session.get(CaseRow, case_id)
-        ours = (TimelineRow.case_id == case_id, TimelineRow.tenant == tenant)
-        query = select(TimelineRow).where(*ours).order_by(col(TimelineRow.seq))
-        entries = [entry_of(line) for line in (await session.exec(query)).all()]
-    case: Case | None = None
-    for entry in entries:
-        case = entry.apply(case)
-    if case is None or row is None:
+        case = await (await session.connection()).run_sync(folded, case_id)
+    if case is None or row is None or row.tenant != tenant:
         raise not_found()
     return case, row.recorded_at
-
-
-def entry_of(row: TimelineRow) -> Entry:
-    """A timeline row as the event it records."""
-    return Entry(
-        seq=row.seq,
-        at=row.at,
-        kind=row.kind,
-        actor=Actor(subject=row.actor, role=Role(row.actor_role)),
-        command_id=row.command_id,
-        data=row.data,
-    )
 
 
 @router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422))

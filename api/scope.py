@@ -20,6 +20,8 @@ from workflows import messages
 LIVE_SECONDS = 1.5
 RECORD_SECONDS = 1.5
 CLOSED = ("completed", "cancelled")
+MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
+_has_open_task = exists().where(col(MINE.case_id) == col(CaseRow.id), col(MINE.status).not_in(CLOSED))
 
 
 def visible(who: Principal) -> ColumnElement[bool]:
@@ -42,12 +44,7 @@ def _by_role(who: Principal) -> ColumnElement[bool]:
 
 def _has_task_of(subject: str) -> ColumnElement[bool]:
     """Somebody who was given a task may see the case it belongs to."""
-    mine = aliased(TaskRow)  # the query around it may look at tasks of its own
-    return exists().where(
-        col(mine.case_id) == col(CaseRow.id),
-        col(mine.assignee) == subject,
-        col(mine.status).not_in(CLOSED),
-    )
+    return _has_open_task.where(col(MINE.assignee) == subject)
 
 
 def may_see(who: Principal, case: Case) -> bool:
@@ -69,14 +66,13 @@ async def require_case(parts: System, who: Principal, case_id: str) -> None:
     of the case itself.
     """
     try:
-        async with asyncio.timeout(RECORD_SECONDS), parts.session() as session:
-            query = select(CaseRow.id).where(col(CaseRow.id) == case_id, visible(who))
-            if (await session.exec(query)).first() is not None:
-                return
-            here = (CaseRow.id == case_id, CaseRow.tenant == who.tenant)
-            known = (await session.exec(select(CaseRow.id).where(*here))).first()
+        async with asyncio.timeout(RECORD_SECONDS):
+            seen = select(visible(who)).where(col(CaseRow.id) == case_id, CaseRow.tenant == who.tenant)
+            known = await parts.look_up(seen)
     except (SQLAlchemyError, OSError):
         known = None
+    if known is not None and known[0]:
+        return
     live = None if known else await live_case(parts, who.tenant, case_id)
     if live is None or live.case is None or not may_see(who, live.case):
         raise not_found()

@@ -110,7 +110,11 @@ async def open_case(
     """Start a case with the command that opens it. The start itself is the durable queue."""
     structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
     life = messages.Life(
-        tenant=tenant, case_id=case_id, history_events=parts.settings.history_events, opening=envelope
+        tenant=tenant,
+        case_id=case_id,
+        history_events=parts.settings.history_events,
+        opening=envelope,
+        loop=messages.LOOP,
     )
     if not later:
         try:

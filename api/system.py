@@ -1,12 +1,15 @@
 """What every route works with: the system's parts, and who is asking."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import Annotated
+from functools import cached_property
+from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import Engine, Executable
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client
@@ -15,6 +18,7 @@ from temporalio.runtime import Runtime
 from api.problems import Refusal
 from domain.rulebook import Rulebook
 from domain.values import Actor, Opaque, Role, Slug
+from infra import database
 from infra.database import reading
 from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
@@ -34,6 +38,23 @@ class System:
     def session(self) -> AsyncSession:
         """A session for queries; close it with `async with`."""
         return AsyncSession(reading(self.engine))
+
+    @cached_property
+    def looking(self) -> Engine:
+        """The record for one look, as the first thing of every command."""
+        return database.blocking(self.engine.url).execution_options(caseloom_reading=True)
+
+    async def close(self) -> None:
+        self.looking.dispose()
+        await self.engine.dispose()
+
+    async def look_up(self, query: Executable) -> Any:
+        """The first row of a query, or None, in one go on a thread of its own."""
+        return await asyncio.to_thread(self._first, query)
+
+    def _first(self, query: Executable) -> Any:
+        with self.looking.connect() as connection:
+            return connection.execute(query).first()
 
     def connection(self) -> AsyncConnection:
         """A connection for queries that give columns, not rows of a table."""

@@ -60,7 +60,9 @@ async def grow(office: Office, engine: AsyncEngine, settings: Settings) -> tuple
     for entry in story.timeline:
         after = entry.apply(before)
         page, before = page.told(before, entry, after), after
-    await Recording(engine).record(Message(tenant="local", case_id=case_id, page=page))
+    writing = database.blocking(engine.url)
+    await Recording(writing).record(Message(tenant="local", case_id=case_id, page=page))
+    writing.dispose()
     life = Life(tenant="local", case_id=case_id, history_events=settings.history_events, case=story.known)
     life = life.changed(wake_at=story.wake_at())
     await office.environment.client.start_workflow(

@@ -138,7 +138,8 @@ class Ladder(Value):
 class ClockPolicy(Value):
     """A promise as a programme makes it. `source` names where the number comes from.
 
-    `kept_by` and `parties` say which contact keeps it.
+    `kept_by` and `parties` say which contact keeps it. A `statutory` one is set by law, or a person's safety
+    hangs on it: it is looked after in its own second, however many fall due with it.
     """
 
     within: Budget
@@ -146,6 +147,7 @@ class ClockPolicy(Value):
     calendar: Slug | None = None
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
+    statutory: bool = False
     source: Text
     verified: bool = True
 
@@ -206,6 +208,7 @@ class Clock(Value):
     policy: Line | None = None
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
+    statutory: bool = False
     budget: Budget
     ladder: Slug
     calendar: Slug

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import JsonValue
@@ -97,20 +97,32 @@ class Outcome(Value):
 
 
 class Decision(Value):
-    """All that a decision says; history keeps it, and replay believes it."""
+    """All that a decision says; history keeps it, and replay believes it.
+
+    `wake_at` is when the case asks for attention, `rings_at` when it is woken for it: never earlier, and a
+    little later where many cases fall due at once.
+    """
 
     outcome: Outcome
     entries: tuple[Entry, ...] = ()
     wake_at: Instant | None = None
+    rings_at: Instant | None = None
+
+
+AT_ONCE = timedelta(0)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a decision may depend on besides the case: the time, the rules in force, the people there are."""
+    """What a decision may depend on besides the case: the time, the rules in force, the people there are.
+
+    `spread` is the time over which promises that fall due in one second are looked after.
+    """
 
     now: datetime
     rulebook: Rulebook
     staff: Directory | None = None
+    spread: timedelta = AT_ONCE
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Promises over time: starting, pausing, resuming and settling the clocks of a case."""
 
-from datetime import datetime
+import hashlib
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from domain.budget import Budget
@@ -172,6 +173,7 @@ def start_clock(
         **dict(promise),
         policy=draft.program.path_of(policy),
         kept_by=policy.kept_by,
+        statutory=policy.statutory,
         parties=policy.parties,
         budget=budget,
         ladder=policy.ladder,
@@ -258,6 +260,25 @@ def wake_at(case: Case) -> datetime | None:
     if case.closure is not None and not case.sealed:
         times.append(min(case.closure.reoffer_at or case.closure.reopen_until, case.closure.reopen_until))
     return min(times, default=None)
+
+
+def rings_at(case: Case, spread: timedelta) -> datetime | None:
+    """When the case is woken for it: a case's own share of `spread` later, the same for every clock and rung.
+
+    So a thousand promises of one morning do not stand in the way of the people at work. What a statute sets is
+    not delayed at all, and nothing by more than a quarter of its own time: a promise of seconds stays one.
+    """
+    times = [c.next_at + _share(case, c, spread) for c in case.running if c.next_at is not None]
+    ending = wake_at(case.changed(clocks=())) if case.closed else None
+    return min((*times, ending) if ending else times, default=None)
+
+
+def _share(case: Case, clock: Clock, spread: timedelta) -> timedelta:
+    if clock.statutory:
+        return timedelta(0)
+    most = min(spread, (clock.due_at - clock.anchor) / 4)
+    part = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:4], "big") / 2**32
+    return most * part
 
 
 def next_at_of(draft: Draft, clock: Clock) -> datetime | None:

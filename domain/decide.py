@@ -1,9 +1,10 @@
 """The one place where a command meets a case: refuse it, or say what happens."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.case import Case
 from domain.command import (
+    AT_ONCE,
     CaseChanged,
     CaseClosed,
     Command,
@@ -14,7 +15,7 @@ from domain.command import (
     Outcome,
 )
 from domain.commands import parse
-from domain.deadlines import wake_at
+from domain.deadlines import rings_at, wake_at
 from domain.intake import Open
 from domain.values import Invalid, Rejected
 
@@ -44,7 +45,7 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
     try:
         write(draft, envelope)
     except Rejected as refusal:
-        return Decision(outcome=_refused(envelope, refusal, case, moment), wake_at=_wake(case))
+        return Decision(outcome=_refused(envelope, refusal, case, moment), **_wake(case, moment.spread))
     outcome = Outcome(
         command_id=envelope.command_id,
         kind=envelope.kind,
@@ -55,7 +56,7 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
         events=tuple(entry.kind for entry in draft.entries),
         created=tuple(draft.created),
     )
-    return Decision(outcome=outcome, entries=tuple(draft.entries), wake_at=_wake(draft.before))
+    return Decision(outcome=outcome, entries=tuple(draft.entries), **_wake(draft.before, moment.spread))
 
 
 def write(draft: Draft, envelope: Envelope) -> None:
@@ -93,7 +94,7 @@ def failed(envelope: Envelope, case: Case | None, now: datetime, fault: str) -> 
         error=fault,
         detail="the command was set aside; nothing was changed",
     )
-    return Decision(outcome=outcome, wake_at=_wake(case))
+    return Decision(outcome=outcome, **_wake(case))
 
 
 def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: Moment) -> Outcome:
@@ -111,5 +112,5 @@ def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: M
     )
 
 
-def _wake(case: Case | None) -> datetime | None:
-    return wake_at(case) if case else None
+def _wake(case: Case | None, spread: timedelta = AT_ONCE) -> dict[str, datetime | None]:
+    return {"wake_at": wake_at(case), "rings_at": rings_at(case, spread)} if case else {}

@@ -26,3 +26,15 @@ class MessageUnreadable(Event):
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.changed(quarantined=case.quarantined + 1)
+
+
+class CaseRestored(Event):
+    """The engine was set back, or the record had more than it knew: the case follows the record from here.
+
+    `others` is how many commands and ticks were on record that this run of the case had not seen.
+    """
+
+    others: int
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(quarantined=case.quarantined + 1)

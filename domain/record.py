@@ -10,6 +10,7 @@ from typing import Literal, Self
 from domain.case import Case, Task
 from domain.clock import Clock
 from domain.command import Outcome
+from domain.deadlines import wake_at
 from domain.event import Entry, Notice
 from domain.values import Instant, Value
 
@@ -36,6 +37,7 @@ class CaseLine(Value):
     updated_at: Instant
     patient_reference: str
     next_due_at: Instant | None
+    wakes_at: Instant | None = None
     open_tasks: int
     overdue: int
     escalated: int
@@ -84,7 +86,10 @@ MOST_ENTRIES, MOST_BYTES = 1000, 512 * 1024
 
 
 class Page(Value):
-    """All that the record has still to be told of one case; `size` is about what its entries weigh, in bytes."""
+    """All that the record has still to be told of one case.
+
+    `size` is about what its entries weigh, in bytes; `sealed` is the case as it ended, kept beside the timeline.
+    """
 
     case: CaseLine | None = None
     entries: tuple[Entry, ...] = ()
@@ -93,6 +98,7 @@ class Page(Value):
     clocks: tuple[ClockLine, ...] = ()
     notices: tuple[NoticeLine, ...] = ()
     size: int = 0
+    sealed: Case | None = None
 
     @property
     def full(self) -> bool:
@@ -114,6 +120,7 @@ class Page(Value):
             clocks=tuple(clocks.values()),
             notices=(*self.notices, *_notices(entry, after)),
             size=self.size + _weight(entry),
+            sealed=after if after.sealed else None,
         )
 
     def answered(self, outcome: Outcome) -> Self:
@@ -129,6 +136,7 @@ class Page(Value):
             size=self.size - written.size,
             tasks=tuple(t for t in self.tasks if t not in written.tasks),
             clocks=tuple(c for c in self.clocks if c not in written.clocks),
+            sealed=self.sealed if self.sealed != written.sealed else None,
         )
 
 
@@ -156,6 +164,7 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         updated_at=at,
         patient_reference=case.referral.patient.reference,
         next_due_at=min(waiting, default=None),
+        wakes_at=wake_at(case),
         open_tasks=len(case.open_tasks),
         overdue=len(overdue),
         escalated=sum(c.acknowledged is None for c in overdue),

@@ -17,6 +17,9 @@ class Settings(BaseSettings):
     temporal_namespace: str = Field(default="default", validation_alias="TEMPORAL_NAMESPACE")
     task_queue: str = "caseloom"
     metrics_address: str = ""
+    jitter_seconds: int = Field(default=60, ge=0, le=3600)
+    worker_deployment_name: str = Field(default="", validation_alias="WORKER_DEPLOYMENT_NAME")
+    worker_build_id: str = Field(default="", validation_alias="WORKER_BUILD_ID")
     history_events: int = Field(default=300, ge=20, le=2000)
     encryption_keys: str = ""
     issuer: str = "caseloom"

@@ -45,6 +45,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_team", "tenant", "team", "opened_at"),
         Index("ix_cases_status", "tenant", "status", "owner"),
         Index("ix_cases_overdue", "tenant", "overdue", "escalated"),
+        Index("ix_cases_wakes", "wakes_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -67,6 +68,8 @@ class CaseRow(SQLModel, table=True):
     recorded_at: datetime = instant()
     patient_reference: str
     next_due_at: datetime | None = instant(nullable=True)
+    wakes_at: datetime | None = instant(nullable=True)
+    written_by: str = ""
     open_tasks: int
     overdue: int
     escalated: int
@@ -194,6 +197,23 @@ class OutboxRow(SQLModel, table=True):
     urgent: bool = False
     created_at: datetime = instant()
     read_at: datetime | None = instant(nullable=True)
+
+
+class SnapshotRow(SQLModel, table=True):
+    """A case as it was at one event: `sealed` when it ended, `gap` where the entries before it are lost.
+
+    The engine forgets a completed case after its retention; this and the timeline do not.
+    """
+
+    __tablename__ = "snapshots"
+
+    case_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    tenant: str
+    reason: str
+    at: datetime = instant()
+    state: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    digest: str
 
 
 class StaffRow(SQLModel, table=True):

@@ -2,27 +2,47 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DefaultFailureConverterWithEncodedAttributes
 from temporalio.envconfig import ClientConfig
 from temporalio.plugin import SimplePlugin
 from temporalio.runtime import LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 
 
-def plugin(keys: Sequence[bytes]) -> SimplePlugin:
-    """The converter (pydantic, encrypted, failures too) and the sandbox."""
+class OnceBuilt(PydanticPayloadConverter):
+    """The pydantic converter, built once: the SDK asks for a new one for every payload of every command."""
+
+    _parts: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        if not OnceBuilt._parts:
+            super().__init__()
+            OnceBuilt._parts = self.__dict__
+        self.__dict__ = OnceBuilt._parts
+
+
+def plugin(keys: Sequence[bytes], checked: bool = False) -> SimplePlugin:
+    """The converter (pydantic, encrypted, failures too), and the runner of workflows.
+
+    `checked` runs them in the SDK's sandbox, as all tests do: it finds what is not deterministic, and takes a
+    third of a worker's time, which a case in production need not pay (docs/performance.md).
+    """
     converter = dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=OnceBuilt,
         payload_codec=KeyRing(keys),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
-    return SimplePlugin("caseloom", data_converter=converter, workflow_runner=SandboxedWorkflowRunner())
+    runner = SandboxedWorkflowRunner() if checked else UnsandboxedWorkflowRunner()
+    return SimplePlugin("caseloom", data_converter=converter, workflow_runner=runner)
 
 
 def runtime(metrics_address: str) -> Runtime:

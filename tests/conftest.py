@@ -38,7 +38,7 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_existing_path=temporal_binary(),
         dev_server_log_level="error",
         dev_server_extra_args=switch,
-        plugins=[temporal.plugin([KEY])],
+        plugins=[temporal.plugin([KEY], checked=True)],
     ) as found:
         yield found
 
@@ -103,7 +103,7 @@ async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a system of its own: data folder, task queue, short patience."""
-    return Settings(data_dir=tmp_path, task_queue=f"q-{uuid.uuid4().hex[:8]}", update_seconds=10)
+    return Settings(data_dir=tmp_path, task_queue=f"q-{uuid.uuid4().hex[:8]}", update_seconds=10, jitter_seconds=0)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from infra.tables import TimelineRow
 from tests.story import ANNA, TOOLS, as_json, in_force, referral
 from workflows import messages
 from workflows.case import CaseWorkflow
-from workflows.messages import Life, Live
+from workflows.messages import LOOP, Life, Live
 
 
 class Desk:
@@ -54,6 +54,7 @@ class Desk:
         body = {"case_id": self.case_id, "tenant": "local", "program": self.program, "team": "north"}
         opening = self.envelope("open", **{**body, "referral": referral(), **more})
         life = Life(
+            loop=LOOP,
             tenant="local",
             case_id=self.case_id,
             history_events=self.history_events,

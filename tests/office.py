@@ -49,6 +49,7 @@ class Office:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self.parts.looking.dispose()
         await self._stack.aclose()
 
     def sign_in(self, person: str) -> dict[str, str]:

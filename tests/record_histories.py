@@ -125,7 +125,7 @@ async def main() -> None:
             dev_server_existing_path=temporal_binary(),
             dev_server_log_level="error",
             dev_server_extra_args=switch,
-            plugins=[temporal.plugin([KEY])],
+            plugins=[temporal.plugin([KEY], checked=True)],
         ) as environment,
         worker(environment.client, settings, in_force(), engine),
     ):

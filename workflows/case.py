@@ -9,9 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.workflow import HandlerUnfinishedPolicy
 
@@ -21,14 +22,14 @@ with workflow.unsafe.imports_passed_through():
     import structlog
 
     from activities.decide import STAFF_UNREADABLE, Deciding, Question, hold
-    from activities.record import Message, Recording
+    from activities.settle import Settled, Settling
     from domain.command import Decision, Envelope, Outcome
     from domain.decide import failed
     from domain.event import Entry, Event
-    from domain.quarantine import CommandQuarantined, MessageUnreadable
-    from domain.record import Page
+    from domain.quarantine import CaseRestored, CommandQuarantined, MessageUnreadable
     from domain.values import SYSTEM
     from workflows import messages
+    from workflows.ledger import FAIL_FAST, Ledger, lost_task, this_task
     from workflows.messages import Answer, Life, Live
     from workflows.preflight import refusal
 
@@ -39,8 +40,6 @@ MOST_A_TURN = 20
 HEARTBEAT = timedelta(days=30)
 SHORTEST_SLEEP = timedelta(seconds=1)
 DECIDE_TRIES = 3
-FAIL_FAST = RetryPolicy(maximum_attempts=1)
-NEVER_GIVE_UP = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 
 @workflow.defn(name=messages.CASE_WORKFLOW)
@@ -56,19 +55,18 @@ class CaseWorkflow:
             self.inbox.append(life.opening)
         self.outcomes = {outcome.command_id: outcome for outcome in life.outcomes}
         self.unreadable: deque[MessageUnreadable] = deque()
-        self.page = life.page
-        self.wake_at = life.wake_at
+        self.ledger = Ledger(life)
+        self.wake_at, self.rings_at = life.wake_at, life.rings_at or life.wake_at
         self.tick_faults = life.tick_faults
         self.decided_at = workflow.now()
         self.ticks = 0
         self.rang = False
         self.alarm: asyncio.Task[None] | None = None
         self.alarm_at: datetime | None = None
-        self.catching_up: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, life: Life) -> None:
-        self._catch_up_if_behind()
+        self.ledger.catch_up_if_behind()
         while not (self._done() and workflow.all_handlers_finished()):
             await self._wait()
             await self._turn()
@@ -91,7 +89,7 @@ class CaseWorkflow:
             if known != envelope.fingerprint:
                 raise ApplicationError("this key was used for another request", type=messages.KEY_REUSED)
             return
-        if self.page.full:
+        if self.ledger.page.full:
             raise ApplicationError("the record is too far behind", type=messages.RECORD_BEHIND)
         if not self.inbox and (refused := refusal(envelope, self.case, workflow.now())):
             raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
@@ -113,7 +111,7 @@ class CaseWorkflow:
 
     @workflow.query(name=messages.LIVE)
     def live(self) -> Live:
-        return Live(case=self.case, unrecorded=len(self.page.entries))
+        return Live(case=self.case, unrecorded=len(self.ledger.page.entries))
 
     @workflow.query(name=messages.ANSWER)
     def answer(self, command_id: str) -> Answer:
@@ -137,64 +135,107 @@ class CaseWorkflow:
     # -- the loop: one message at a time -----------------------------------------------------------------
 
     async def _turn(self) -> None:
-        """Decide what has come so far, one by one; record it together; then answer."""
+        """Settle what has come so far, one by one, and record what is left over."""
+        if self.ledger.ahead:
+            await self._follow_record()
         while self.unreadable:
             self._set_aside(self.unreadable.popleft())
         if self.case is not None and workflow.now() >= self._wakes():
             await self._tick()  # first: what is overdue is noticed before a late command settles it
+        if self.life.loop == 1:
+            await self._together()
+            return
+        for _ in range(MOST_A_TURN):
+            if not self.inbox or self.ledger.ahead:
+                break
+            await self._one_by_one(self.inbox[0])
+        await self.ledger.write()
+
+    async def _one_by_one(self, envelope: Envelope) -> None:
+        """Settle a command and answer it. Nothing of it holds when the record turns out to know better."""
+        outcome = await self._handle(envelope)
+        if self.ledger.ahead:
+            return
+        self._answer(envelope, outcome)
+        self.inbox.popleft()
+
+    async def _together(self) -> None:
+        """The first release's turn: decide all, record together, then answer. Its runs end as they began."""
         batch = list(self.inbox)[:MOST_A_TURN]
         answers = [await self._handle(envelope) for envelope in batch]
-        await self._record()
+        await self.ledger.write()
+        if self.ledger.ahead:
+            return
         for envelope, outcome in zip(batch, answers, strict=True):
             self._answer(envelope, outcome)
             self.inbox.popleft()
 
     async def _handle(self, envelope: Envelope) -> Outcome:
         decision = await self._decide(envelope)
-        outcome = decision.outcome
+        if decision.outcome.status == "failed":
+            self._quarantine(envelope, decision.outcome)
+        self._take_in(decision, answers=True)
+        self.wake_at, self.rings_at = decision.wake_at, decision.rings_at or decision.wake_at
+        return decision.outcome
+
+    def _take_in(self, decision: Decision, answers: bool = False) -> None:
+        """Fold what happened; keep on the page what the record does not have."""
+        written = decision.written if isinstance(decision, Settled) else "no"
+        self.ledger.ahead = self.ledger.ahead or written == "ahead"
         for entry in decision.entries:
-            self._happen(entry)
-        if outcome.status == "failed":
-            self._quarantine(envelope, outcome)
-        self.wake_at = decision.wake_at
-        self.page = self.page.answered(outcome)
-        return outcome
+            self._happen(entry, on_record=written == "yes")
+        if written == "yes":
+            self.ledger.on_record()
+        elif answers:
+            self.ledger.answered(decision.outcome)
 
     async def _tick(self) -> None:
         self.ticks += 1
-        tick_id = f"tick-{workflow.info().run_id[-12:]}-{self.ticks}"
-        envelope = Envelope(command_id=tick_id, kind="tick", body={}, actor=SYSTEM)
+        envelope = Envelope(command_id=self._tick_id(), kind="tick", body={}, actor=SYSTEM)
         decision = await self._decide(envelope)
-        for entry in decision.entries:
-            self._happen(entry)
+        self._take_in(decision)
         if decision.outcome.status != "applied":
             self._retry_tick(envelope, decision.outcome)
         else:
             self.tick_faults = 0
-            self.wake_at = decision.wake_at
+            self.wake_at, self.rings_at = decision.wake_at, decision.rings_at or decision.wake_at
+
+    def _tick_id(self) -> str:
+        return f"tick-{workflow.info().run_id[-12:]}-{self.ticks}"
 
     async def _decide(self, envelope: Envelope) -> Decision:
-        run_id = workflow.info().run_id
-        held = run_id if self.case is not None else None
-        question = Question(envelope=envelope, held=held, now=workflow.now())
-        self.decided_at = question.now
+        now = self.decided_at = workflow.now()
         for attempt in range(1, DECIDE_TRIES + 1):
             if self.case is not None and not workflow.unsafe.is_replaying():
-                hold(run_id, self.case)
+                hold(workflow.info().run_id, self.case)
             try:
-                return await workflow.execute_local_activity_method(
-                    Deciding.decide,
-                    question,
-                    start_to_close_timeout=timedelta(seconds=10),
-                    retry_policy=FAIL_FAST,
-                )
+                return await self._ask(self._question(envelope, now))
             except FailureError:
                 await workflow.sleep(attempt)
         return failed(envelope, self.case, workflow.now(), "DecisionTimedOut")
 
-    def _happen(self, entry: Entry) -> None:
+    def _question(self, envelope: Envelope, now: datetime) -> Question:
+        return Question(
+            envelope=envelope,
+            held=workflow.info().run_id if self.case is not None else None,
+            now=now,
+            tenant=self.life.tenant,
+            case_id=self.life.case_id,
+            page=self.ledger.writes_now,
+            by=this_task(),
+        )
+
+    async def _ask(self, question: Question) -> Decision:
+        """The decision; runs of the first release decide here and record later."""
+        limits: Any = {"start_to_close_timeout": timedelta(seconds=10), "retry_policy": FAIL_FAST}
+        if self.life.loop == 1:
+            return await workflow.execute_local_activity_method(Deciding.decide, question, **limits)
+        return await workflow.execute_local_activity_method(Settling.settle, question, **limits)
+
+    def _happen(self, entry: Entry, on_record: bool = False) -> None:
         before, self.case = self.case, entry.apply(self.case)
-        self.page = self.page.told(before, entry, self.case)
+        if not on_record:
+            self.ledger.told(before, entry, self.case)
         if entry.kind == "clock-missed":
             counter = workflow.metric_meter().create_counter("caseloom_clocks_missed", "Promises not kept")
             counter.add(1)
@@ -222,12 +263,15 @@ class CaseWorkflow:
         wait = timedelta(minutes=min(2 ** min(self.tick_faults, 6), 60))
         self.tick_faults += 1
         log.error("tick_failed", case_id=self.life.case_id, fault=outcome.error, faults=self.tick_faults)
-        self.wake_at = workflow.now() + wait
+        self.wake_at = self.rings_at = workflow.now() + wait
 
-    def _answer(self, envelope: Envelope, outcome: Outcome) -> None:
+    def _remember(self, outcome: Outcome) -> None:
         self.outcomes[outcome.command_id] = outcome
         while len(self.outcomes) > OUTCOMES_KEPT:
             del self.outcomes[next(iter(self.outcomes))]
+
+    def _answer(self, envelope: Envelope, outcome: Outcome) -> None:
+        self._remember(outcome)
         log.info(
             "command",
             case_id=self.life.case_id,
@@ -241,48 +285,23 @@ class CaseWorkflow:
         meter = workflow.metric_meter().with_additional_attributes(labels)
         meter.create_counter("caseloom_commands", "Commands by kind and outcome").add(1)
 
-    # -- the record: never in the way of a command -------------------------------------------------------
+    async def _follow_record(self) -> None:
+        """Go on from the case as the record has it: what is on record was answered, or may have been read.
 
-    async def _record(self) -> None:
-        """Write what happened; when the database does not answer, go on and let it be caught up with.
-
-        A normal activity, never a local one: it must not write before history has the decision, or a
-        workflow task that is tried again would leave events on record that never happened (decision 0001).
+        What this run has decided since is dropped; commands that the record does not know are decided again.
         """
-        if self.page.empty or self.catching_up is not None:
-            return
-        page = self.page
-        try:
-            await workflow.execute_activity_method(
-                Recording.record,
-                self._message(page),
-                schedule_to_close_timeout=timedelta(seconds=10),
-                start_to_close_timeout=timedelta(seconds=5),
-                retry_policy=FAIL_FAST,
-            )
-        except FailureError:
-            self._catch_up_if_behind()
-        else:
-            self.page = self.page.without(page)
-
-    def _catch_up_if_behind(self) -> None:
-        if not self.page.empty and self.catching_up is None:
-            self.catching_up = asyncio.create_task(self._catch_up())
-
-    async def _catch_up(self) -> None:
-        while not self.page.empty:
-            page = self.page
-            await workflow.execute_activity_method(
-                Recording.record,
-                self._message(page),
-                start_to_close_timeout=timedelta(seconds=30),
-                retry_policy=NEVER_GIVE_UP,
-            )
-            self.page = self.page.without(page)
-        self.catching_up = None
-
-    def _message(self, page: Page) -> Message:
-        return Message(tenant=self.life.tenant, case_id=self.life.case_id, page=page)
+        waiting = tuple(envelope.command_id for envelope in self.inbox)
+        mine = {*waiting, self._tick_id(), *(entry.command_id for entry in self.ledger.page.entries)}
+        agreed = self.ledger.agreed(self.case)
+        recalled = await self.ledger.recall(waiting)
+        others = len(set(recalled.since(agreed)) - mine)
+        for outcome in recalled.outcomes:
+            self._remember(outcome)
+        self.case, self.wake_at, self.rings_at = recalled.case, recalled.wake_at, recalled.wake_at
+        self.inbox = deque(e for e in self.inbox if e.command_id not in self.outcomes)
+        log.warning("record_followed", case_id=self.life.case_id, others=others)
+        if others and not lost_task(recalled.written_by):
+            self._write_down(CaseRestored(others=others), "restored")
 
     # -- time ---------------------------------------------------------------------------------------------
 
@@ -293,17 +312,23 @@ class CaseWorkflow:
 
     async def _wait(self) -> None:
         """Wait for a message, or for the alarm; a full page waits for the database first."""
-        if self.page.full:
-            await workflow.wait_condition(lambda: not self.page.full)
-        if self.inbox or self.unreadable:
+        if self.ledger.page.full:
+            await workflow.wait_condition(lambda: not self.ledger.page.full or self.ledger.ahead)
+        if self._something_came():
             return
         self._set_alarm()
-        await workflow.wait_condition(lambda: bool(self.inbox or self.unreadable) or self.rang or self._done())
+        await workflow.wait_condition(lambda: self._something_came() or self.rang or self._done())
         self.rang = False
 
+    def _something_came(self) -> bool:
+        return bool(self.inbox or self.unreadable) or self.ledger.ahead
+
     def _set_alarm(self) -> None:
-        """One timer. One that rings too early is harmless and cheaper than two events for each command."""
-        wakes = self._wakes()
+        """One timer. One that rings too early is harmless and cheaper than two events for each command.
+
+        It rings when the decision said, which may be a little after the case is due: see `deadlines.rings_at`.
+        """
+        wakes = max(self._wakes(), min(self.rings_at or self._wakes(), self.decided_at + HEARTBEAT))
         if self.alarm is not None and not self.alarm.done():
             if self.alarm_at is not None and self.alarm_at <= wakes:
                 return
@@ -319,14 +344,16 @@ class CaseWorkflow:
 
     def _done(self) -> bool:
         """A refused opening ends at once, a case when the window for reopening is over and all is recorded."""
-        if self.inbox or self.unreadable or not self.page.empty:
+        if self._something_came() or not self.ledger.page.empty:
             return False
         return self.case is None or self.case.sealed
 
     def _too_long(self) -> bool:
         info = workflow.info()
         length = info.get_current_history_length()
-        return length >= self.life.history_events or info.is_continue_as_new_suggested()
+        if info.is_continue_as_new_suggested() or info.is_target_worker_deployment_version_changed():
+            return True
+        return length >= self.life.history_events
 
     async def _go_on_as_new(self) -> None:
         """Continue as new between two messages. Callers are answered first, unless they never stop calling."""
@@ -337,15 +364,18 @@ class CaseWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             if self.inbox or self.unreadable:
                 return
-        if self.catching_up is not None:
-            self.catching_up.cancel()
+        self.ledger.leave_off()
         left = self.life.changed(
             opening=None,
             case=self.case,
             inbox=tuple(self.inbox),
             outcomes=tuple(self.outcomes.values()),
-            page=self.page,
+            page=self.ledger.page,
             wake_at=self.wake_at,
+            rings_at=self.rings_at,
             tick_faults=self.tick_faults,
+            loop=messages.LOOP,
         )
-        workflow.continue_as_new(left)
+        versioned = workflow.info().get_current_deployment_version() is not None
+        upgrade = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE if versioned else None
+        workflow.continue_as_new(left, initial_versioning_behavior=upgrade)

@@ -12,13 +12,15 @@ SUBMIT = "submit"
 SUBMIT_LATER = "submit_later"
 LIVE = "case"
 ANSWER = "answer"
+LOOP = 2
 REFUSED, KEY_REUSED, RECORD_BEHIND = "Refused", "KeyReused", "RecordBehind"
 
 
 class Life(Value):
     """What a run begins with: the command that opens the case, or what the run before has left.
 
-    `history_events` is the length at which a run continues as new.
+    `history_events` is the length at which a run continues as new. `loop` says which loop the run began with:
+    the first release recorded by a normal activity, and its runs go on like that until they continue as new.
     """
 
     tenant: str
@@ -30,7 +32,9 @@ class Life(Value):
     outcomes: tuple[Outcome, ...] = ()
     page: Page = Page()
     wake_at: Instant | None = None
+    rings_at: Instant | None = None
     tick_faults: int = 0
+    loop: int = 1
 
 
 class Live(Value):

@@ -8,10 +8,11 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
-from activities.record import Message, RecordGap, Recording, chain
-from api.cases import entry_of
+from activities.record import Message, RecordGap, Recording
 from domain.record import Page
+from infra import database
 from infra.tables import CaseRow, ClockRow, OutboxRow, TaskRow, TimelineRow
+from infra.timeline import chain, entry_of
 from tests.story import Story
 
 
@@ -36,7 +37,9 @@ def story() -> Story:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def recording(engine: AsyncEngine) -> AsyncIterator[Recording]:
-    yield Recording(engine)
+    writing = database.blocking(engine.url)
+    yield Recording(writing)
+    writing.dispose()
 
 
 async def rows(engine: AsyncEngine, model: type) -> list[dict[str, object]]:

@@ -10,6 +10,7 @@ import pytest
 from activities.record import Message, Recording
 from api.report_definitions import REPORTS
 from domain.record import Page
+from infra import database
 from tests.domain.test_programs import do_all_tasks, opened
 from tests.domain.test_transitions import home
 from tests.office import Office
@@ -64,7 +65,9 @@ async def filled(office: Office) -> Office:
         assert page.case is not None
         line = page.case.changed(id=f"case{number}")
         message = Message(tenant="local", case_id=f"case{number}", page=page.changed(case=line))
-        await Recording(office.parts.engine).record(message)
+        writing = database.blocking(office.parts.engine.url)
+        await Recording(writing).record(message)
+        writing.dispose()
     return office
 
 

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import select
 from temporalio.client import WorkflowExecutionStatus
 
 from domain.program import Stage
+from infra.tables import CommandRow
 from tests.desk import Desk
 from workflows import messages
 from workflows.case import CaseWorkflow
@@ -134,20 +137,21 @@ async def test_a_late_refusal_of_a_signal_is_its_recorded_outcome(desk: Opener) 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_refused_opening_leaves_no_case_and_ends_its_workflow(desk: Opener) -> None:
+async def test_a_refused_opening_leaves_no_case_and_ends_its_workflow(desk: Opener, engine: AsyncEngine) -> None:
     """A dead patient's referral: refused, on record as refused, and over."""
     anna = desk()
     opening = await anna.open(
         wait=False, referral={"source": "self", "reason": "x", "patient": {"reference": "p", "deceased": True}}
     )
-    outcome = await anna.update(opening)
-    assert (outcome.status, outcome.error) == ("refused", "PatientDeceased")
 
     async def over() -> bool:
         return (await anna.handle.describe()).status is WorkflowExecutionStatus.COMPLETED
 
     await anna.until(over)
     assert await anna.timeline() == []
+    async with engine.connect() as connection:
+        kept = (await connection.execute(select(CommandRow.outcome))).scalar_one()
+    assert (kept["command_id"], kept["error"]) == (opening.command_id, "PatientDeceased")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

@@ -12,7 +12,8 @@ from temporalio.worker import Worker
 
 from activities.decide import Deciding
 from activities.record import Recording
-from infra import logs
+from activities.settle import Settling
+from infra import database, logs
 from infra.settings import Settings
 from tests.desk import Desk
 from tests.story import in_force
@@ -27,7 +28,9 @@ async def test_each_command_is_logged_once_though_every_task_replays(
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     logs.configure("json")
-    activities: list[Any] = [Deciding(in_force(), engine).decide, Recording(engine).record]
+    recording = Recording(database.blocking(engine.url))
+    settling = Settling(Deciding(in_force(), engine), recording)
+    activities: list[Any] = [settling.settle, recording.record]
     uncached = Worker(
         environment.client,
         task_queue=settings.task_queue,

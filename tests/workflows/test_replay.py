@@ -24,7 +24,7 @@ def _history(path: Path) -> WorkflowHistory:
 async def test_a_recorded_history_replays(path: Path) -> None:
     """A change of the loop or of an event's `apply` that old cases could not follow fails here."""
     history = _history(path)
-    replayer = Replayer(workflows=[CaseWorkflow], plugins=[temporal.plugin([KEY])])
+    replayer = Replayer(workflows=[CaseWorkflow], plugins=[temporal.plugin([KEY], checked=True)])
     result = await replayer.replay_workflow(history)
     assert result.replay_failure is None
 

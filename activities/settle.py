@@ -1,0 +1,62 @@
+"""Settles one message of a case: decides it and writes what happened, in one go."""
+
+import asyncio
+from typing import Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio import activity
+
+from activities.decide import Deciding, Question, taken_up
+from activities.record import Message, RecordAhead, RecordGap, Recording
+from domain.case import Case
+from domain.command import Decision
+from domain.record import Page
+from domain.tick import Tick
+
+WRITE_SECONDS = 4
+
+
+class Settled(Decision):
+    """A decision, and whether the record has it: `ahead` where the record has something else in its place."""
+
+    written: Literal["yes", "no", "ahead"]
+
+
+class Settling:
+    """Decides with the rules in force, and writes where the record answers."""
+
+    def __init__(self, deciding: Deciding, recording: Recording) -> None:
+        self._deciding, self._recording = deciding, recording
+
+    @activity.defn(name="settle")
+    async def settle(self, question: Question) -> Settled:
+        """Decide a message and record it. A record that does not answer keeps nobody from deciding."""
+        question = taken_up(question)
+        decision = await self._deciding.decide(question)
+        written = await self._write(question, decision)
+        return Settled(**dict(decision), written=written)
+
+    async def _write(self, question: Question, decision: Decision) -> Literal["yes", "no", "ahead"]:
+        if question.page is None or decision.outcome.status == "failed":
+            return "no"
+        page = page_of(question, decision)
+        if page.empty:
+            return "yes"
+        message = Message(tenant=question.tenant, case_id=question.case_id, page=page, by=question.by)
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._recording.record(message)
+        except RecordAhead:
+            return "ahead"
+        except (RecordGap, SQLAlchemyError, OSError):  # TimeoutError is an OSError
+            return "no"
+        return "yes"
+
+
+def page_of(question: Question, decision: Decision) -> Page:
+    """What the record is told: what it did not have before, and what this message brought about."""
+    page, case = question.page or Page(), question.case
+    for entry in decision.entries:
+        after: Case = entry.apply(case)
+        page, case = page.told(case, entry, after), after
+    return page if decision.outcome.kind == Tick.kind else page.answered(decision.outcome)

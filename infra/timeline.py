@@ -1,0 +1,71 @@
+"""Reads a case back from the record: its entries in order, and the case that they make."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, Row
+from sqlmodel import col, select
+
+from domain.case import Case
+from domain.event import Entry
+from domain.values import Actor, Role
+from infra.tables import SnapshotRow, TimelineRow
+
+GAP, SEALED = "gap", "sealed"
+
+
+def entry_of(row: TimelineRow | Row[tuple[TimelineRow]]) -> Entry:
+    """A timeline row as the event it records."""
+    return Entry(
+        seq=row.seq,
+        at=row.at,
+        kind=row.kind,
+        actor=Actor(subject=row.actor, role=Role(row.actor_role)),
+        command_id=row.command_id,
+        data=row.data,
+    )
+
+
+def chain(previous: str, case_id: str, entry: Entry) -> str:
+    """The hash of an entry: over all it says and the hash of the entry before it."""
+    said = json.dumps([previous, case_id, entry.model_dump(mode="json")], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def digest(case: Case) -> str:
+    """What tells whether two states of a case are the same."""
+    return hashlib.sha256(case.model_dump_json().encode()).hexdigest()
+
+
+def rows_of(connection: Connection, case_id: str, after: int = 0) -> Sequence[Row[tuple[TimelineRow]]]:
+    """The timeline's rows of a case behind a number, in order."""
+    mine = (col(TimelineRow.case_id) == case_id, col(TimelineRow.seq) > after)
+    table = TimelineRow.__table__  # type: ignore[attr-defined]
+    return connection.execute(select(table).where(*mine).order_by(col(TimelineRow.seq))).all()
+
+
+def beginning(connection: Connection, case_id: str) -> Case | None:
+    """The state that a fold begins with: none, or what was kept where entries before it are lost."""
+    mine = (col(SnapshotRow.case_id) == case_id, col(SnapshotRow.reason) == GAP)
+    query = select(SnapshotRow.state).where(*mine).order_by(col(SnapshotRow.seq).desc()).limit(1)
+    found = connection.execute(query).first()
+    return Case.model_validate(found[0]) if found else None
+
+
+def states(connection: Connection, case_id: str) -> Iterator[tuple[Case | None, Entry, Case]]:
+    """Every entry with the case before and after it."""
+    before = beginning(connection, case_id)
+    for row in rows_of(connection, case_id, before.seq if before else 0):
+        entry = entry_of(row)
+        after = entry.apply(before)
+        yield before, entry, after
+        before = after
+
+
+def folded(connection: Connection, case_id: str) -> Case | None:
+    """The case as the record makes it; None when the record has none."""
+    last = beginning(connection, case_id)
+    for _, _, after in states(connection, case_id):
+        last = after
+    return last

@@ -1,0 +1,112 @@
+"""When the record has something else than a case has just decided, the case follows the record."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.testing import WorkflowEnvironment
+
+from activities.record import Message, Recording
+from domain.case import Case
+from domain.command import Envelope, Moment
+from domain.decide import decide
+from domain.record import Page
+from infra import database
+from tests.desk import Desk
+from tests.story import in_force
+
+Opener = Callable[..., Desk]
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def recording(engine: AsyncEngine) -> AsyncIterator[Recording]:
+    writing = database.blocking(engine.url)
+    yield Recording(writing)
+    writing.dispose()
+
+
+async def write_ahead(
+    desk: Desk, recording: Recording, *envelopes: Envelope, later: timedelta = timedelta(seconds=1), by: str = ""
+) -> Case:
+    """Put decisions on record that the running case does not know, as a lost workflow task leaves them; or,
+    with another `by`, as they stand there when the engine was set back.
+    """
+    case, page = await desk.case(), Page()
+    now = case.opened_at + later
+    by = by or f"{desk.first_run}/{(await desk.handle.describe()).history_length}"
+    for envelope in envelopes:
+        decision = decide(envelope, case, Moment(now, in_force()))
+        for entry in decision.entries:
+            after = entry.apply(case)
+            page, case = page.told(case, entry, after), after
+        page = page.answered(decision.outcome)
+    await recording.record(Message(tenant="local", case_id=desk.case_id, page=page, by=by))
+    return case
+
+
+async def test_a_command_that_a_lost_task_has_recorded_is_answered_as_it_was_recorded(
+    desk: Opener, recording: Recording
+) -> None:
+    """Decided twice, recorded once: the first decision holds, and nothing is flagged."""
+    anna = desk()
+    await anna.open()
+    note = anna.envelope("add-note", text="once")
+    recorded = await write_ahead(anna, recording, note)
+    outcome = await anna.update(note)
+    assert (outcome.status, outcome.seq) == ("applied", recorded.seq)
+    rows = await anna.timeline()
+    assert [row.data["text"] for row in rows if row.kind == "note-added"] == ["once"]
+    assert await anna.case() == recorded
+    await anna.do("add-note", text="and on")
+    assert [row.seq for row in await anna.timeline()] == list(range(1, recorded.seq + 2))
+
+
+async def test_commands_of_a_lost_task_in_another_order_keep_the_recorded_order(
+    desk: Opener, recording: Recording
+) -> None:
+    """First noted b, then a; the case is asked for a, then b."""
+    anna = desk()
+    await anna.open()
+    a, b = (anna.envelope("add-note", text=text) for text in ("a", "b"))
+    await write_ahead(anna, recording, b, a)
+    assert (await anna.update(a)).seq == (await anna.update(b)).seq + 1
+    assert [row.data.get("text") for row in await anna.timeline()][-2:] == ["b", "a"]
+
+
+async def test_a_case_set_back_follows_the_record_and_says_so(desk: Opener, recording: Recording) -> None:
+    """The engine came back from an older copy: what others had been answered stays, and the case is flagged."""
+    anna = desk()
+    await anna.open()
+    notes = [anna.envelope("add-note", text=f"{n}") for n in range(3)]
+    known = await write_ahead(anna, recording, *notes, by=f"{anna.first_run}/1000")
+    outcome = await anna.do("add-note", text="after the restore")
+    rows = await anna.timeline()
+    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+    assert [row.kind for row in rows][-5:] == ["note-added"] * 3 + ["case-restored", "note-added"]
+    assert rows[-2].data == {"others": 3}
+    assert outcome.seq == known.seq + 2
+    assert (await anna.case()).quarantined == 1
+
+
+async def test_a_case_set_back_is_not_escalated_again(
+    desk: Opener, recording: Recording, environment: WorkflowEnvironment
+) -> None:
+    """The contact was logged after the copy was made: time passes the old deadline and nobody is told."""
+    anna = desk()
+    await anna.walk()
+    due = min(clock.due_at for clock in (await anna.case()).running if clock.kind == "contact")
+    call = anna.envelope("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
+    case = await write_ahead(anna, recording, call, later=timedelta(days=1), by="another-run/7")
+    promised = min(clock.due_at for clock in case.running if clock.kind == "contact")
+    assert promised > due
+    await environment.fast_forward(anna.handle, due - case.opened_at + timedelta(minutes=5))
+
+    async def followed() -> bool:
+        return any(row.kind == "case-restored" for row in await anna.timeline())
+
+    await anna.until(followed)
+    missed = [row for row in await anna.timeline() if row.kind == "clock-missed" and row.at < promised]
+    assert missed == []

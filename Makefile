@@ -9,7 +9,8 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up demo test check format catalog token migrate bench lock histories
+.PHONY: help up demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+	lock histories
 
 help:  ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -51,6 +52,15 @@ token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=n
 
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate
+
+doctor: $(VENV)/installed  ## Say what is not well with the running system, and what to do
+	@$(PY) -m deploy.doctor
+
+drift: $(VENV)/installed  ## Hold the engine's cases against the record (HEAL=1 GAP=1)
+	@$(PY) -m deploy.drift $(if $(HEAL),--heal) $(if $(GAP),--over-gap)
+
+rebuild: $(VENV)/installed  ## Fold the timeline into every derived table again
+	@$(PY) -m deploy.rebuild
 
 bench: $(VENV)/installed  ## A big case against a new one: the ratio of their answers
 	@$(PY) -m benchmarks.case_size

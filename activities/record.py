@@ -27,7 +27,7 @@ from infra.tables import (
     TaskRow,
     TimelineRow,
 )
-from infra.timeline import SEALED, chain, digest, folded, rows_of
+from infra.timeline import GAP, SEALED, chain, digest, folded, rows_of
 
 MOST_RECALLED = 200
 
@@ -100,23 +100,27 @@ class Recording:
 
     def _recall(self, wanted: Recall) -> Recalled:
         with self._engine.begin() as connection:
-            case = folded(connection, wanted.case_id)
-            last = select(CaseRow.written_by).where(col(CaseRow.id) == wanted.case_id)
-            newest = rows_of(connection, wanted.case_id, case.seq - MOST_RECALLED if case else 0)
-            return Recalled(
-                case=case,
-                wake_at=wake_at(case) if case else None,
-                outcomes=_outcomes(connection, wanted),
-                authors=tuple(row.command_id for row in newest),
-                written_by=connection.execute(last).scalar() or "",
-            )
+            return recalled(connection, wanted.case_id, wanted.command_ids)
+
+
+def recalled(connection: Connection, case_id: str, command_ids: tuple[str, ...] = ()) -> Recalled:
+    """What the record knows of a case, with the outcomes of these commands in any case."""
+    case = folded(connection, case_id)
+    last = select(CaseRow.written_by).where(col(CaseRow.id) == case_id)
+    newest = rows_of(connection, case_id, case.seq - MOST_RECALLED if case else 0)
+    return Recalled(
+        case=case,
+        wake_at=wake_at(case) if case else None,
+        outcomes=_outcomes(connection, case_id, command_ids),
+        authors=tuple(row.command_id for row in newest),
+        written_by=connection.execute(last).scalar() or "",
+    )
 
 
 def write(connection: Connection, message: Message) -> None:
     """Write a page within a transaction; see `Recording.record`."""
     page, key = message.page, {"tenant": message.tenant, "case_id": message.case_id}
-    if connection.dialect.name == "postgresql":  # one writer a case at a time; SQLite has one in any case
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(message.case_id))))
+    lock_case(connection, message.case_id)
     last = _append(connection, key, page.entries)
     _answer(connection, [_command(key, o) for o in page.outcomes])
     add(connection, ContactRow, [contact_row(key, e) for e in page.entries if e.kind == "contact-logged"])
@@ -128,6 +132,12 @@ def write(connection: Connection, message: Message) -> None:
     put(connection, ClockRow, ({**key, **dict(c)} for c in page.clocks))
     if page.sealed is not None:
         add(connection, SnapshotRow, [snapshot(page.sealed, SEALED, page.case.updated_at)])
+
+
+def lock_case(connection: Connection, case_id: str) -> None:
+    """One writer a case at a time; SQLite has one in any case."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(case_id))))
 
 
 def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
@@ -161,12 +171,24 @@ def _append(connection: Connection, key: dict[str, str], entries: tuple[Entry, .
         if entry.seq <= last:
             continue
         if entry.seq != last + 1:
-            raise RecordGap(f"entry {entry.seq} follows {last}")
+            previous = _over_gap(connection, key["case_id"], entry.seq, last)
         row = timeline_row(key, entry, previous)
         rows.append(row)
         last, previous = entry.seq, row["hash"]
     add(connection, TimelineRow, rows)
     return last
+
+
+def _over_gap(connection: Connection, case_id: str, seq: int, last: int) -> str:
+    """The digest that an entry follows where what lies before it is lost and an operator has said so.
+
+    Raises `RecordGap` otherwise.
+    """
+    mine = (col(SnapshotRow.case_id) == case_id, col(SnapshotRow.seq) == seq - 1, col(SnapshotRow.reason) == GAP)
+    kept = connection.execute(select(SnapshotRow.digest).where(*mine)).scalar()
+    if kept is None:
+        raise RecordGap(f"entry {seq} follows {last}")
+    return str(kept)
 
 
 def _same(connection: Connection, case_id: str, entries: tuple[Entry, ...]) -> None:
@@ -191,12 +213,12 @@ def _answer(connection: Connection, rows: list[dict[str, Any]]) -> None:
     add(connection, CommandRow, (row for row in rows if row["command_id"] not in known))
 
 
-def _outcomes(connection: Connection, wanted: Recall) -> tuple[Outcome, ...]:
+def _outcomes(connection: Connection, case_id: str, command_ids: tuple[str, ...]) -> tuple[Outcome, ...]:
     """The newest outcomes of a case and those of the wanted commands, oldest first."""
-    mine = col(CommandRow.case_id) == wanted.case_id
+    mine = col(CommandRow.case_id) == case_id
     order = (col(CommandRow.at).desc(), col(CommandRow.command_id))
     newest = select(CommandRow.outcome).where(mine).order_by(*order).limit(MOST_RECALLED)
-    asked = select(CommandRow.outcome).where(mine, col(CommandRow.command_id).in_(wanted.command_ids))
+    asked = select(CommandRow.outcome).where(mine, col(CommandRow.command_id).in_(command_ids))
     rows = [*connection.execute(newest).scalars(), *connection.execute(asked).scalars()]
     found = {outcome.command_id: outcome for outcome in map(Outcome.model_validate, rows)}
     return tuple(sorted(found.values(), key=lambda outcome: (outcome.at, outcome.command_id)))

@@ -79,7 +79,7 @@ def build() -> FastAPI:
     """The application with all its routes, without a system behind it yet."""
     application = FastAPI(
         title="Caseloom",
-        version="0.1.0",
+        version="0.3.0",
         summary="Case orchestration for health and social care",
         description=(
             "Answers: 200/201 applied, once and for ever · 202 queued, ask at `Location` · 404 also for what one "

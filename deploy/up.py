@@ -215,7 +215,9 @@ async def main() -> int:
             console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}")
             return 1
         metrics = f"http://127.0.0.1:{system.metrics_port}/metrics"
-        running.write_text(json.dumps({"address": address, "worker_metrics": metrics, "pid": os.getpid()}))
+        temporal = f"127.0.0.1:{system.engine_port}"
+        told = {"address": address, "temporal": temporal, "worker_metrics": metrics, "pid": os.getpid()}
+        running.write_text(json.dumps(told))
         stack.callback(running.unlink, missing_ok=True)
         say(system, settings)
         return await _watch(system, stop)

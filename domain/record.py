@@ -29,9 +29,9 @@ class CaseLine(Value):
     owner: str | None
     team: str
     tier: str | None
-    weight: float
-    target_group: str | None
-    in_crisis: bool
+    weight: float = 1
+    target_group: str | None = None
+    in_crisis: bool = False
     opened_at: Instant
     opened_by: str
     updated_at: Instant
@@ -53,7 +53,7 @@ class TaskLine(Value):
     category: str
     status: str
     assignee: str | None
-    queue: str | None
+    queue: str | None = None
     clock_id: str
 
 
@@ -63,8 +63,8 @@ class ClockLine(Value):
     id: str
     kind: str
     title: str
-    about: str | None
-    policy: str | None
+    about: str | None = None
+    policy: str | None = None
     owner: str | None
     state: Literal["running", "paused", "missed", "kept", "cancelled"]
     due_at: Instant

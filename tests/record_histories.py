@@ -1,4 +1,4 @@
-"""Records the histories that every later release must replay: `make histories`, for paths without one.
+"""Records the histories that every later release must replay: `make histories`, for this version's paths.
 
 Each path of the loop is played on the real engine, time included, and its history kept as gzipped JSON,
 encrypted under the tests' own key as the engine stores it.
@@ -7,22 +7,30 @@ encrypted under the tests' own key as the engine stores it.
 import asyncio
 import gzip
 import tempfile
+import tomllib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
+from activities.record import Message, Recording
+from domain.command import Moment
+from domain.decide import decide
+from domain.record import Page
 from infra import database, migrate, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests.conftest import KEY
 from tests.desk import Desk
+from tests.record_snapshots import STORIES, life
 from tests.story import BETTER, in_force
 from worker import worker
 from workflows import messages
 
-FOLDER = Path(__file__).parent / "histories"
+HERE = Path(__file__).parent
+VERSION = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["version"]
+FOLDER = HERE / "histories" / VERSION
 
 
 async def whole_life(desk: Desk) -> None:
@@ -76,7 +84,7 @@ async def garbage(desk: Desk) -> None:
 async def refused_opening(desk: Desk) -> None:
     """A dead patient's referral."""
     body = {"source": "self", "reason": "x", "patient": {"reference": "p", "deceased": True}}
-    await desk.update(await desk.open(wait=False, referral=body))
+    await desk.open(wait=False, referral=body)
 
 
 async def whole_care(desk: Desk) -> None:
@@ -101,6 +109,40 @@ async def whole_care(desk: Desk) -> None:
     await desk.do("request-approval", subject="closure")
 
 
+async def set_back(desk: Desk) -> None:
+    """The record holds what the engine does not know of: the case follows it."""
+    await desk.open()
+    writing = database.blocking(desk.engine.url)
+    case, page = await desk.case(), Page()
+    for n in range(2):
+        note = desk.envelope("add-note", text=f"{n}")
+        decision = decide(note, case, Moment(case.opened_at + timedelta(seconds=1), in_force()))
+        for entry in decision.entries:
+            after = entry.apply(case)
+            page, case = page.told(case, entry, after), after
+        page = page.answered(decision.outcome)
+    message = Message(tenant="local", case_id=desk.case_id, page=page, by="another-run/9")
+    await Recording(writing).record(message)
+    writing.dispose()
+    await desk.do("add-note", text="after")
+
+
+async def record_away(desk: Desk) -> None:
+    """Commands and a miss while the database is locked, then caught up with."""
+    await desk.walk()
+    async with desk.engine.connect() as holder:
+        await holder.exec_driver_sql("SELECT 1")
+        await desk.do("add-note", text="unrecorded")
+        await desk.do("add-note", text="unrecorded too")
+        await holder.rollback()
+
+    async def caught_up() -> bool:
+        return (await desk.live()).unrecorded == 0
+
+    await desk.until(caught_up, seconds=40)
+    await desk.do("add-note", text="recorded")
+
+
 PATHS: dict[str, tuple[Callable[[Desk], Awaitable[None]], int]] = {
     "whole-life": (whole_life, 300),
     "climbing": (climbing, 300),
@@ -108,12 +150,24 @@ PATHS: dict[str, tuple[Callable[[Desk], Awaitable[None]], int]] = {
     "garbage": (garbage, 300),
     "refused-opening": (refused_opening, 300),
     "whole-care": (whole_care, 1000),
+    "set-back": (set_back, 300),
+    "record-away": (record_away, 300),
 }
+
+
+def keep_snapshots(folder: Path) -> None:
+    """Keep what a run of this release hands on, where it is not kept yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, told in STORIES.items():
+        path = folder / f"{name}.json.gz"
+        if not path.exists():
+            path.write_bytes(gzip.compress(life(told()).model_dump_json().encode(), mtime=0))
 
 
 async def main() -> None:
     """Record the paths that have no history yet; those of earlier releases stay as they are."""
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    keep_snapshots(HERE / "snapshots" / VERSION)
     switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
     data_dir = Path(tempfile.mkdtemp())
     settings = Settings(data_dir=data_dir, task_queue="histories")

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "activities": {"activities", "domain", "infra"},
     "api": {"api", "domain", "infra", "workflows.messages", "workflows"},
     "infra": {"infra", "domain"},
-    "deploy": {"deploy", "domain", "infra"},
+    "deploy": {"deploy", "domain", "infra", "activities", "workflows", "worker"},
 }
 OURS = {*MAY_IMPORT, "worker", "tests"}
 NOT_IN_DOMAIN = {"temporalio", "sqlmodel", "sqlalchemy", "fastapi", "structlog", "os", "random", "time", "uuid"}

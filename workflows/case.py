@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ledger import FAIL_FAST, Ledger, lost_task, this_task
     from workflows.messages import Answer, Life, Live
     from workflows.preflight import refusal
+    from workflows.witness import tell
 
 log = structlog.get_logger()
 
@@ -93,6 +94,11 @@ class CaseWorkflow:
             raise ApplicationError("the record is too far behind", type=messages.RECORD_BEHIND)
         if not self.inbox and (refused := refusal(envelope, self.case, workflow.now())):
             raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
+
+    @workflow.signal(name=messages.FOLLOW_RECORD)
+    def follow_record(self) -> None:
+        """An operator found that the record has more than this run: read it before anything else is decided."""
+        self.ledger.ahead = True
 
     @workflow.signal(dynamic=True)
     def signalled(self, name: str, args: Sequence[RawValue]) -> None:
@@ -234,6 +240,7 @@ class CaseWorkflow:
 
     def _happen(self, entry: Entry, on_record: bool = False) -> None:
         before, self.case = self.case, entry.apply(self.case)
+        tell(self.life.case_id, entry)
         if not on_record:
             self.ledger.told(before, entry, self.case)
         if entry.kind == "clock-missed":
@@ -272,6 +279,7 @@ class CaseWorkflow:
 
     def _answer(self, envelope: Envelope, outcome: Outcome) -> None:
         self._remember(outcome)
+        tell(self.life.case_id, outcome)
         log.info(
             "command",
             case_id=self.life.case_id,

@@ -10,6 +10,7 @@ from domain.values import Instant, Value
 CASE_WORKFLOW = "Case"
 SUBMIT = "submit"
 SUBMIT_LATER = "submit_later"
+FOLLOW_RECORD = "follow_record"
 LIVE = "case"
 ANSWER = "answer"
 LOOP = 2

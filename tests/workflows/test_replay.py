@@ -11,16 +11,26 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from infra import temporal
 from tests.conftest import KEY
+from tests.record_histories import PATHS, VERSION
+from tests.record_snapshots import STORIES
+from tests.story import Story, in_force
 from workflows.case import CaseWorkflow
+from workflows.messages import Life
 
-HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.json.gz"))
+HERE = Path(__file__).parents[1]
+HISTORIES = sorted((HERE / "histories").glob("*/*.json.gz"))
+SNAPSHOTS = sorted((HERE / "snapshots").glob("*/*.json.gz"))
 
 
 def _history(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"case-local-{path.stem}", gzip.decompress(path.read_bytes()).decode())
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.name)
+def _named(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=_named)
 async def test_a_recorded_history_replays(path: Path) -> None:
     """A change of the loop or of an event's `apply` that old cases could not follow fails here."""
     history = _history(path)
@@ -29,11 +39,24 @@ async def test_a_recorded_history_replays(path: Path) -> None:
     assert result.replay_failure is None
 
 
-def test_every_path_has_its_history() -> None:
-    """`make histories` records them."""
-    from tests.record_histories import PATHS
+@pytest.mark.parametrize("path", SNAPSHOTS, ids=_named)
+def test_what_a_run_of_an_older_release_handed_on_is_read_and_goes_on(path: Path) -> None:
+    """Fields are only ever added, with defaults: the case ticks on for a year and takes a command."""
+    life = Life.model_validate_json(gzip.decompress(path.read_bytes()))
+    story = Story(rulebook=in_force())
+    assert life.case is not None
+    story.case, story.now = life.case, max(entry.at for entry in life.page.entries)
+    story.wait(days=370)
+    assert story.case.seq > life.case.seq
+    if not story.known.closed:
+        story.do(life.inbox[0].kind, **life.inbox[0].body)
+    assert life.page.without(life.page).empty
 
-    assert {path.name.removesuffix(".json.gz") for path in HISTORIES} == set(PATHS)
+
+def test_every_path_and_every_state_of_this_version_is_kept() -> None:
+    """`make histories` records them."""
+    for kept, wanted in ((HISTORIES, set(PATHS)), (SNAPSHOTS, set(STORIES))):
+        assert {p.name.removesuffix(".json.gz") for p in kept if p.parent.name == VERSION} == wanted
 
 
 async def test_everything_of_ours_is_passed_through_the_sandbox(client: Client) -> None:

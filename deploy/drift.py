@@ -1,0 +1,191 @@
+"""`make drift`: holds every open case of the engine against the record, and heals what differs (HEAL=1).
+
+Whichever of the two was restored from an older copy, the other one still knows what happened. A record that is
+behind is healed from the engine's histories; a case that is behind follows the record; a case that the engine has
+lost is started again from the record. Nothing is decided anew, so nobody is told twice.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from sqlalchemy import Engine, or_
+from sqlmodel import col, select
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.service import RPCError
+
+from activities.record import recalled
+from deploy import running
+from deploy.heal import NotHealed, heal
+from domain.case import Case
+from infra import database, temporal
+from infra.settings import Settings
+from infra.tables import CaseRow
+from infra.temporal import workflow_id
+from infra.timeline import digest, folded
+from workflows import messages
+
+ASK_SECONDS = 10
+OPEN = f"WorkflowType = '{messages.CASE_WORKFLOW}' AND ExecutionStatus = 'Running'"
+WELL = ("agrees", "catching up")
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one case stands in the engine and on record."""
+
+    case_id: str
+    tenant: str
+    state: str
+    engine: int | None
+    record: int | None
+    done: str = ""
+
+
+def judge(live: messages.Live | None, kept: Case | None) -> str:
+    """In a word, how a case of the engine and the same case on record stand to each other."""
+    if live is None:
+        return "does not answer"
+    if live.case is None or kept is None:
+        return "agrees" if live.case is kept else "behind" if kept is None else "ahead"
+    if live.unrecorded and kept.seq == live.case.seq - live.unrecorded:
+        return "catching up"
+    if live.case.seq != kept.seq:
+        return "behind" if kept.seq < live.case.seq else "ahead"
+    return "agrees" if digest(live.case) == digest(kept) else "differs"
+
+
+class Comparison:
+    """The engine, the record, and whether what differs is put right."""
+
+    def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
+        self.client, self.engine, self.settings = client, engine, settings
+        self.mend, self.over_gap = mend, over_gap
+
+    async def run(self) -> list[Finding]:
+        """Compare all open cases; mend if asked to."""
+        running = {w.id async for w in self.client.list_workflows(OPEN)}
+        on_record = self._on_record()
+        findings = []
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("Comparing cases", total=len(running) + len(on_record))
+            for name in sorted(running):
+                findings.append(await self._compare(name))
+                progress.advance(task)
+            for case_id, tenant in on_record:
+                if workflow_id(tenant, case_id) not in running:
+                    findings.append(await self._lost(case_id, tenant))
+                progress.advance(task)
+        return findings
+
+    def _on_record(self) -> list[tuple[str, str]]:
+        """The cases that must be running: all that are not sealed, as far as the record knows."""
+        with self.engine.connect() as connection:
+            alive = or_(col(CaseRow.wakes_at).is_not(None), col(CaseRow.status) == "open")
+            rows = connection.execute(select(CaseRow.id, CaseRow.tenant).where(alive))
+            return [(row.id, row.tenant) for row in rows]
+
+    async def _compare(self, name: str) -> Finding:
+        tenant, case_id = name.removeprefix("case-").rsplit("-", 1)
+        live = await self._live(name)
+        kept = self._kept(case_id)
+        seqs = (live.case.seq if live and live.case else None, kept.seq if kept else None)
+        found = Finding(case_id, tenant, judge(live, kept), *seqs)
+        return await self._mended(found, name) if self.mend else found
+
+    async def _live(self, name: str) -> messages.Live | None:
+        handle: Any = self.client.get_workflow_handle(name)
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                found: messages.Live = await handle.query(messages.LIVE, result_type=messages.Live)
+        except (RPCError, TimeoutError):
+            return None
+        return found
+
+    def _kept(self, case_id: str) -> Case | None:
+        with self.engine.connect() as connection:
+            return folded(connection, case_id)
+
+    async def _mended(self, found: Finding, name: str) -> Finding:
+        done = ""
+        if found.state == "behind":
+            try:
+                added = await heal(self.client, self.engine, name, found.tenant, found.case_id, self.over_gap)
+                done = f"{added} entries added to the record"
+            except NotHealed as fault:
+                done = str(fault)
+        elif found.state in ("ahead", "differs"):
+            await self.client.get_workflow_handle(name).signal(messages.FOLLOW_RECORD)
+            done = "the case follows the record"
+        return Finding(found.case_id, found.tenant, found.state, found.engine, found.record, done)
+
+    async def _lost(self, case_id: str, tenant: str) -> Finding:
+        kept = self._kept(case_id)
+        found = Finding(case_id, tenant, "not in the engine", None, kept.seq if kept else None)
+        if not self.mend or kept is None:
+            return found
+        with self.engine.connect() as connection:
+            known = recalled(connection, case_id)
+        life = messages.Life(
+            tenant=tenant,
+            case_id=case_id,
+            history_events=self.settings.history_events,
+            case=kept,
+            outcomes=known.outcomes,
+            wake_at=known.wake_at,
+            loop=messages.LOOP,
+        )
+        await self.client.start_workflow(
+            messages.CASE_WORKFLOW,
+            life,
+            id=workflow_id(tenant, case_id),
+            task_queue=self.settings.task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+        return Finding(case_id, tenant, found.state, None, kept.seq, "started again from the record")
+
+
+def show(findings: list[Finding]) -> int:
+    """The counts, and every case that is not well; 1 when there is one that nobody mended."""
+    counts = Counter(finding.state for finding in findings)
+    table = Table("state", "cases")
+    for state, number in counts.most_common():
+        table.add_row(state, str(number), style="" if state in WELL else "red")
+    console.print(table)
+    odd = [finding for finding in findings if finding.state not in WELL]
+    if not odd:
+        return 0
+    details = Table("case", "state", "engine at", "record at", "done")
+    for f in odd[:200]:
+        details.add_row(f.case_id, f.state, str(f.engine or "-"), str(f.record or "-"), f.done)
+    console.print(details)
+    return int(not all(finding.done for finding in odd))
+
+
+async def main(mend: bool, over_gap: bool) -> int:
+    settings = running.settings()
+    engine = database.blocking(settings.database)
+    client = await temporal.connect(settings)
+    try:
+        return show(await Comparison(client, engine, settings, mend, over_gap).run())
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--heal", action="store_true", help="put right what differs")
+    parser.add_argument("--over-gap", action="store_true", help="go on where entries are lost on both sides")
+    given = parser.parse_args()
+    code = asyncio.run(main(given.heal, given.over_gap))
+    sys.stderr.flush()
+    os._exit(code)  # the SDK can crash an interpreter that is shutting down (temporalio/sdk-python#300)

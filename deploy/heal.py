@@ -1,0 +1,124 @@
+"""Heals a record that lacks what its case has: the engine's histories are replayed, and what they show is written.
+
+A case's decisions stand in its workflow's history, which the engine keeps for its retention. Replaying decides
+nothing; it only brings the entries and outcomes to light again, and those that the record lacks are added.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Connection, Engine
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from activities.record import Message, add, snapshot, write
+from domain.case import Case
+from domain.command import Outcome
+from domain.event import Entry
+from domain.record import Page
+from infra.tables import SnapshotRow
+from infra.timeline import GAP, folded
+from workflows import witness
+from workflows.case import CaseWorkflow
+from workflows.messages import Life
+
+
+class NotHealed(Exception):
+    """The histories do not reach back to where the record ends; the message says what is missing."""
+
+
+async def histories(client: Client, workflow_id: str) -> AsyncIterator[WorkflowHistory]:
+    """The histories of a case's runs, the newest first, as far back as the engine has them."""
+    run_id: str | None = None
+    while True:
+        try:
+            history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+        except RPCError:
+            return
+        yield history
+        run_id = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+        if not run_id:
+            return
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the record lacks of a case, and the oldest history that was read for it."""
+
+    entries: list[Entry]
+    outcomes: list[Outcome]
+    oldest: WorkflowHistory
+
+
+async def missing(client: Client, workflow_id: str, after: int) -> Missing:
+    """What happened to a case behind entry `after`, read from its histories, oldest first."""
+    entries: dict[int, Entry] = {}
+    outcomes: dict[str, Outcome] = {}
+
+    def seen(_: str, what: Entry | Outcome) -> None:
+        if isinstance(what, Entry):
+            entries.setdefault(what.seq, what)
+        else:
+            outcomes.setdefault(what.command_id, what)
+
+    replayer = Replayer(
+        workflows=[CaseWorkflow],
+        data_converter=client.data_converter,
+        namespace=client.namespace,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    with witness.listening(seen):
+        async for history in histories(client, workflow_id):
+            result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+            if result.replay_failure is not None:
+                raise NotHealed("a history does not replay under this release; start the release it ran under")
+            oldest = history
+            if entries and min(entries) <= after + 1:
+                break
+    found = [entries[seq] for seq in sorted(entries) if seq > after]
+    return Missing(found, list(outcomes.values()), oldest)
+
+
+async def heal(
+    client: Client, engine: Engine, workflow_id: str, tenant: str, case_id: str, over_gap: bool = False
+) -> int:
+    """Add what the record lacks of a case; return the number of entries added. Raises `NotHealed`.
+
+    `over_gap` accepts that some are lost: the state that the oldest run began with is kept in their place.
+    """
+    with engine.begin() as connection:
+        before = folded(connection, case_id)
+    known = before.seq if before else 0
+    lacking = await missing(client, workflow_id, known)
+    entries = lacking.entries
+    began_with = None
+    if entries and entries[0].seq != known + 1:
+        lost = f"entries {known + 1} to {entries[0].seq - 1}"
+        if not over_gap:
+            raise NotHealed(f"{lost} are in no history that the engine still has; GAP=1 goes on without them")
+        before = began_with = await _began_with(client, lacking.oldest)
+    with engine.begin() as connection:
+        if began_with is not None:
+            add(connection, SnapshotRow, [snapshot(began_with, GAP, entries[0].at)])
+        _write(connection, Message(tenant=tenant, case_id=case_id, page=Page(), by="healed"), before, lacking)
+    return len(entries)
+
+
+async def _began_with(client: Client, history: WorkflowHistory) -> Case:
+    """The case as a run found it."""
+    given = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    [life] = await client.data_converter.decode(given, [Life])
+    return cast(Case, life.case)
+
+
+def _write(connection: Connection, message: Message, case: Case | None, lacking: Missing) -> None:
+    page, entries, outcomes = message.page, lacking.entries, lacking.outcomes
+    for entry in entries:
+        after = entry.apply(case)
+        page, case = page.told(case, entry, after), after
+    for outcome in outcomes:
+        page = page.answered(outcome)
+    if not page.empty:
+        write(connection, message.changed(page=page))

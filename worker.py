@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
+from activities.bulk_move import BulkMoving
 from activities.decide import Deciding
 from activities.record import Recording
 from activities.settle import Settling
@@ -19,6 +20,7 @@ from domain.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
 from infra.settings import Settings
 from workflows import preflight
+from workflows.bulk_move import BulkMoveWorkflow
 from workflows.case import CaseWorkflow
 
 log = structlog.get_logger()
@@ -33,13 +35,13 @@ async def worker(
     deciding = Deciding(rulebook, engine, timedelta(seconds=settings.jitter_seconds))
     writing = database.blocking(engine.url)
     recording = Recording(writing)
-    settling = Settling(deciding, recording)
+    settling, moving = Settling(deciding, recording), BulkMoving(writing, client)
     try:
         async with Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[CaseWorkflow],
-            activities=[settling.settle, deciding.decide, recording.record, recording.recall],
+            workflows=[CaseWorkflow, BulkMoveWorkflow],
+            activities=[settling.settle, deciding.decide, recording.record, recording.recall, moving.ask_next],
             deployment_config=deployment(settings),
         ) as running:
             yield running

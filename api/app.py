@@ -16,6 +16,7 @@ from api import (
     lists,
     merging,
     problems,
+    program_moves,
     programs,
     referrals,
     reports,
@@ -66,6 +67,7 @@ ROOMS = (
     staff,
     assignment,
     merging,
+    program_moves,
     supervision,
     reports,
     programs,
@@ -89,21 +91,7 @@ def build() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(application)
-    for room in (
-        cases,
-        commands,
-        referrals,
-        lists,
-        staff,
-        programs,
-        instruments,
-        clocks,
-        assignment,
-        merging,
-        supervision,
-        reports,
-        health,
-    ):
+    for room in ROOMS:
         application.include_router(room.router)
     return application
 

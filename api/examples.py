@@ -41,6 +41,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "acknowledge-escalation": {"escalation_id": "c9-missed", "note": "I call him today"},
     "pause-clock": {"clock_id": "c9", "until": "2030-06-30T17:00:00Z", "reason": "Away for a month"},
     "resume-clock": {"clock_id": "c9", "reason": "Back earlier"},
+    "move-to-program-version": {"version": 2, "reason": "The second version is in force from July"},
+    "undo-program-move": {"reason": "Moved before the signatures were in"},
     "reassign-case": {"owner": "cm-ben", "reason": "Anna is on leave"},
     "record-score": {
         "instrument": "phq-9",

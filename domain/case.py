@@ -23,6 +23,7 @@ from domain.parts import (
     Guided,
     Merge,
     Minutes,
+    Moved,
     Plan,
     SafetyPlan,
     Score,
@@ -247,6 +248,7 @@ class Case(Value):
     satisfaction: int | None = None
     graduated: tuple[Slug, ...] = ()
     merges: tuple[Merge, ...] = ()
+    moved: Moved | None = None
     laid_by: LaidBy | None = None
 
     @property

@@ -289,3 +289,24 @@ class Clock(Value):
                 return None
             wait = ladder.rungs[rung].after or ladder.acknowledged_for
         return NextStep(at=later(base, wait, working, self.tz), step=Step.CLIMB, rung=rung)
+
+
+class Terms(Value):
+    """What one promise asks for: the part of a clock that a programme decides."""
+
+    clock_id: Slug
+    policy: Line | None = None
+    budget: Budget
+    ladder: Slug
+    calendar: Slug
+    kept_by: KeptBy | None = None
+    parties: tuple[Party, ...]
+    statutory: bool = False
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Terms":
+        kept = {name: getattr(clock, name) for name in cls.model_fields if name != "clock_id"}
+        return cls(clock_id=clock.id, **kept)
+
+    def onto(self, clock: Clock) -> Clock:
+        return clock.changed(**{name: value for name, value in self if name != "clock_id"})

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from domain.clock import Terms
 from domain.policies import Signer, Subject, Tier
 from domain.values import Instant, Line, Opaque, Slug, Text, Value
 
@@ -232,3 +233,11 @@ class Stratified(Value):
     points: int
     tier: Tier
     factors: tuple[TierFactor, ...]
+
+
+class Moved(Value):
+    """Where a case was moved from, and the terms its promises had there."""
+
+    from_version: int
+    at: Instant
+    terms: tuple[Terms, ...] = ()

@@ -7,10 +7,11 @@ from domain.command import Envelope, Outcome
 from domain.record import Page
 from domain.values import Instant, Value
 
-CASE_WORKFLOW = "Case"
+CASE_WORKFLOW, BULK_MOVE_WORKFLOW = "Case", "BulkMove"
 SUBMIT = "submit"
 SUBMIT_LATER = "submit_later"
 FOLLOW_RECORD = "follow_record"
+STOP, PROGRESS = "stop", "progress"
 LIVE = "case"
 ANSWER = "answer"
 LOOP = 2

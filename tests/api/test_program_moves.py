@@ -1,0 +1,108 @@
+"""Moving running cases between versions of a programme over HTTP: preview, undo, and many at a bounded pace."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activities.record import Message, Recording
+from domain.record import Page
+from infra import database
+from infra.temporal import workflow_id
+from tests.office import Office
+from tests.story import plain_story
+from workflows.messages import CASE_WORKFLOW, LOOP, Life
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+async def under_version_one(office: Office) -> str:
+    """A case that was opened before the second version came, running on the engine and on record."""
+    case_id = uuid.uuid4().hex
+    story = plain_story(now=datetime.now(UTC) - timedelta(hours=1)).open(case_id=case_id)
+    story.do("record-consent", form="verbal")
+    page, before = Page(), None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        page, before = page.told(before, entry, after), after
+    writing = database.blocking(office.parts.engine.url)
+    await Recording(writing).record(Message(tenant="local", case_id=case_id, page=page))
+    writing.dispose()
+    life = Life(tenant="local", case_id=case_id, history_events=300, case=story.known, loop=LOOP)
+    await office.environment.client.start_workflow(
+        CASE_WORKFLOW, life, id=workflow_id("local", case_id), task_queue=office.parts.settings.task_queue
+    )
+    return case_id
+
+
+async def version(office: Office, case_id: str) -> int:
+    return int((await office.get("sup-1", f"/cases/{case_id}")).json()["case"]["program_version"])
+
+
+async def test_a_supervisor_sees_what_would_move_moves_the_case_and_takes_it_back(office: Office) -> None:
+    """The preview changes nothing; the deadlines after the undoing are those before the move."""
+    case_id = await under_version_one(office)
+    before = (await office.get("sup-1", f"/cases/{case_id}")).json()["case"]
+    shown = await office.get("sup-1", f"/cases/{case_id}/program-move/2")
+    assert shown.status_code == 200, shown.text
+    assert shown.json()["missing"] == []
+    assert (await office.get("sup-1", f"/cases/{case_id}")).json()["case"] == before
+    await office.do(case_id, "move-to-program-version", "sup-1", version=2, reason="In force")
+    assert await version(office, case_id) == 2
+    moved = {
+        c["id"]: c["due_at"] for c in (await office.get("sup-1", f"/cases/{case_id}")).json()["case"]["clocks"]
+    }
+    assert all(moved[clock["clock_id"]] == clock["would_be_due_at"] for clock in shown.json()["clocks"])
+    await office.do(case_id, "undo-program-move", "sup-1", reason="Too early")
+    after = (await office.get("sup-1", f"/cases/{case_id}")).json()["case"]
+    assert {**after, "seq": before["seq"]} == before
+    assert (await office.get("sup-1", f"/cases/{case_id}/program-move/7")).json()["code"] == "UnknownVersion"
+    assert (await office.get("cm-anna", f"/cases/{case_id}/program-move/2")).status_code == 403
+
+
+async def bulk(office: Office, **more: Any) -> Any:
+    body = {"program": "complex-care", "from_version": 1, "to_version": 2, "reason": "In force", **more}
+    answer = await office.post("dir-1", "/program-moves", body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+async def test_many_cases_move_at_their_pace_and_each_once(office: Office) -> None:
+    """All of them end under the new version; cases of other versions are not asked."""
+    ids = [await under_version_one(office) for _ in range(5)]
+    other = await office.open(owner="cm-anna")
+    begun = await bulk(office, per_minute=600)
+
+    async def done() -> bool:
+        found = (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()
+        return bool(found["status"] == "done" and found["remaining"] == 0)
+
+    await office.until(done, seconds=40)
+    assert [await version(office, case_id) for case_id in ids] == [2] * 5
+    timeline = (await office.get("dir-1", f"/cases/{ids[0]}/timeline")).json()["items"]
+    assert [e["kind"] for e in timeline].count("program-version-changed") == 1
+    assert "program-version-changed" not in str((await office.get("dir-1", f"/cases/{other}/timeline")).json())
+    assert (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()["asked"] == 5
+
+
+async def test_a_bulk_move_can_be_stopped(office: Office) -> None:
+    """One a minute: after the first it is stopped, and the others stay where they are."""
+    ids = [await under_version_one(office) for _ in range(3)]
+    begun = await bulk(office, per_minute=1)
+
+    async def first() -> bool:
+        return bool((await office.get("dir-1", f"/program-moves/{begun['id']}")).json()["asked"] == 1)
+
+    await office.until(first)
+    stopped = await office.post("dir-1", f"/program-moves/{begun['id']}/stop", {})
+    assert stopped.status_code == 200, stopped.text
+
+    async def over() -> bool:
+        found = (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()
+        return (found["status"], found["remaining"]) == ("stopped", 2)
+
+    await office.until(over)
+    assert sorted([await version(office, case_id) for case_id in ids]) == [1, 1, 2]
+    assert (await office.post("sup-1", "/program-moves", {})).status_code in (403, 422)
+    assert (await office.get("dir-1", "/program-moves/000000000000")).status_code == 404

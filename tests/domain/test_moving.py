@@ -1,0 +1,129 @@
+"""A running case moves to another version of its programme, and back, and nothing that was is rewritten."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.clock import Terms
+from domain.moving import preview_of
+from domain.program import Program
+from domain.rulebook import Rulebook
+from tests.story import SAM, Story, in_force
+
+
+def with_next_version(**changes: object) -> Rulebook:
+    """The rulebook in force and a third version of complex care with another cadence for high risk."""
+    said = in_force().program("complex-care", 2).model_dump()
+    said["tiers"]["high"]["contact"]["within"] = "3 calendar days"
+    third = Program.model_validate({**said, "version": 3, **changes})
+    return in_force().changed(programs=(*in_force().programs, third))
+
+
+def followed_under_two() -> Story:
+    story = Story(rulebook=in_force())
+    story.followed_up()
+    story.rulebook = with_next_version()
+    return story
+
+
+def contact_of(story: Story) -> object:
+    return next(c for c in story.known.running if c.kind == "contact")
+
+
+def test_a_move_gives_running_promises_the_new_terms_and_keeps_the_rest() -> None:
+    """The contact falls due earlier; every other deadline stays where it was."""
+    story = followed_under_two()
+    before = {c.id: c.due_at for c in story.known.running}
+    shown = list(preview_of(story.known, story.rulebook, 3, story.now))
+    assert [move.title for move in shown] == ["Contact the person"]
+    recorded = list(story.timeline)
+    story.do("move-to-program-version", actor=SAM, version=3, reason="In force")
+    after = {c.id: c.due_at for c in story.known.running}
+    assert {i for i in before if before[i] != after[i]} == {shown[0].clock_id}
+    assert after[shown[0].clock_id] == shown[0].would_be_due_at < before[shown[0].clock_id]
+    assert story.known.program_version == 3
+    assert story.timeline[: len(recorded)] == recorded
+
+
+def test_undoing_gives_every_promise_its_terms_back() -> None:
+    """Equal to what it was, but for the number of events."""
+    story = followed_under_two()
+    before = story.known
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.do("undo-program-move", actor=SAM, reason="too early")
+    assert story.known.changed(seq=before.seq) == before
+    assert story.refused("undo-program-move", actor=SAM, reason="again") == "NotMoved"
+
+
+def test_a_miss_that_only_the_new_terms_made_is_lifted_by_the_undoing() -> None:
+    """What the old terms do not miss either was never owed; the timeline still tells of it."""
+    story = followed_under_two()
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.wait(days=5)
+    assert any(c.missed_at for c in story.known.running if c.kind == "contact")
+    story.do("undo-program-move", actor=SAM, reason="x")
+    first = min((c for c in story.known.running if c.kind == "contact"), key=lambda c: c.anchor)
+    assert first.missed_at is None
+    assert first.climbs == ()
+    assert first.due_at > story.now
+    assert "clock-missed" in story.kinds
+
+
+def test_what_is_missed_stays_missed_under_new_terms() -> None:
+    """A longer time does not take back that nobody came."""
+    story = followed_under_two()
+    story.wait(days=10)
+    missed = {c.id: c.due_at for c in story.known.running if c.missed_at}
+    assert missed
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    assert {c.id: c.due_at for c in story.known.running if c.missed_at} == missed
+
+
+def test_the_first_versions_move_to_the_second() -> None:
+    """The first real moves, from screening to follow-up."""
+    for program in ("complex-care", "medicaid-tcm"):
+        plain = in_force().changed(programs=tuple(p for p in in_force().programs if p.version == 1))
+        for stage in ("opened", "assessed", "followed_up"):
+            story = Story(program, rulebook=plain)
+            story.open() if stage == "opened" else getattr(story, stage)()
+            story.rulebook = in_force()
+            story.do("move-to-program-version", actor=SAM, version=2, reason="x")
+            story.wait(days=400)
+            story.do("add-note", text="goes on")
+            story.do("undo-program-move", actor=SAM, reason="x")
+            story.wait(days=30)
+
+
+def test_a_version_that_does_not_know_what_the_case_holds_is_refused_by_name() -> None:
+    """An open task of a type that the version has dropped."""
+    story = Story(rulebook=in_force())
+    story.planned("education")
+    second = in_force().program("complex-care", 2)
+    without = {name: task for name, task in second.tasks.items() if name != "education"}
+    story.rulebook = with_next_version(tasks=without, templates={}, alerts={})
+    assert story.refused("move-to-program-version", actor=SAM, version=3, reason="x") == "CannotMove"
+    assert story.refused("move-to-program-version", actor=SAM, version=9, reason="x") == "UnknownVersion"
+    assert story.refused("move-to-program-version", actor=SAM, version=2, reason="x") == "AlreadyUnderIt"
+    assert story.refused("move-to-program-version", version=3, reason="x") == "NotPermitted"
+
+
+@given(days=st.integers(min_value=0, max_value=60))
+def test_there_and_back_at_any_time_changes_no_promise(days: int) -> None:
+    """Whatever is missed, paused or climbed by then."""
+    story = followed_under_two()
+    story.wait(days=days)
+    before = story.known
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.do("undo-program-move", actor=SAM, reason="x")
+    assert [Terms.of(c) for c in story.known.running] == [Terms.of(c) for c in before.running]
+    assert [c.due_at for c in story.known.running] == [c.due_at for c in before.running]
+
+
+@pytest.mark.parametrize("kept", ["agreed"])
+def test_a_time_that_a_person_agreed_is_not_the_programmes_to_change(kept: str) -> None:
+    """A task whose time was agreed keeps it under every version."""
+    story = followed_under_two()
+    due = story.now.replace(year=story.now.year + 1)
+    [task] = story.do("add-task", task="education", due_at=due.isoformat()).outcome.created
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    assert next(c.due_at for c in story.known.running if c.about == task) == due

@@ -83,6 +83,22 @@ def load(folder: Path = CATALOG) -> Rulebook:
     return rulebook
 
 
+def with_file(path: Path, folder: Path = CATALOG) -> tuple[Rulebook, Program]:
+    """The catalogue with one programme file more, or in another state, that is not published yet.
+
+    Raises `CatalogError`.
+    """
+    rulebook = load(folder)
+    bases = {base.stem: base for base in (folder / "bases").glob("*.yaml")}
+    program = _parse(path, Program, bases)
+    faults = [f"{path.name}: {fault}" for fault in _lost(program, rulebook)]
+    if faults:
+        raise CatalogError("\n".join(faults))
+    named = (program.program, program.version)
+    others = tuple(p for p in rulebook.programs if (p.program, p.version) != named)
+    return rulebook.changed(programs=(*others, program)), program
+
+
 def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
     """What a programme names and the catalogue does not have."""
     calendars = {calendar.name for calendar in rulebook.calendars}

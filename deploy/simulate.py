@@ -1,0 +1,241 @@
+"""`make simulate PROGRAM=file`: plays a programme against scenario cases, on the real engine with time skipped.
+
+It prints what would fall due, who would be told and when, if everybody did what the scenario says and then nobody
+did anything. Nothing is published and no running system is touched.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+
+from activities.record import add
+from deploy import moves
+from domain.case import Case
+from domain.command import Envelope, Outcome
+from domain.program import Program
+from domain.rulebook import Rulebook
+from domain.values import Actor, Role
+from infra import catalog, database, migrate, temporal
+from infra.encryption import load_keys
+from infra.loopback import temporal_binary
+from infra.settings import Settings
+from infra.tables import StaffRow
+from infra.timeline import states
+from worker import worker
+from workflows import messages
+
+ANNA = Actor(subject="case-manager", role=Role.CASE_MANAGER)
+PEOPLE = (
+    ("case-manager", Role.CASE_MANAGER, "supervisor"),
+    ("senior", Role.SENIOR, "supervisor"),
+    ("supervisor", Role.SUPERVISOR, "director"),
+    ("director", Role.DIRECTOR, None),
+)
+TIMES = {"clock-missed": "[red]missed[/]", "rung-climbed": "[yellow]told[/]", "clock-rescheduled": "moved"}
+AGE = timedelta(days=365 * 50)
+console = Console()
+
+
+class Stuck(Exception):
+    """A scenario could not be walked: the programme refused a step that it asks for."""
+
+
+@dataclass
+class Player:
+    """One scenario's case on the engine."""
+
+    environment: WorkflowEnvironment
+    engine: AsyncEngine
+    queue: str
+    rulebook: Rulebook
+    program: Program
+    case_id: str
+
+    @property
+    def handle(self) -> Any:
+        return self.environment.client.get_workflow_handle(f"case-simulation-{self.case_id}")
+
+    async def open(self) -> None:
+        """Open the case as a referral from primary care."""
+        born = (datetime.now(UTC) - self._age()).date()
+        patient = {"reference": "Patient/simulated", "birth_date": str(born)}
+        body: dict[str, Any] = {
+            "case_id": self.case_id,
+            "tenant": "simulation",
+            "program": self.program.program,
+            "referral": {"source": "primary-care", "reason": "Simulation", "patient": patient},
+            "owner": ANNA.subject,
+            "team": "north",
+        }
+        if self.program.target_groups:
+            body["target_group"] = next(iter(self.program.target_groups))
+        opening = self._envelope("open", body)
+        life = messages.Life(
+            tenant="simulation", case_id=self.case_id, history_events=1000, opening=opening, loop=messages.LOOP
+        )
+        await self.environment.client.start_workflow(
+            messages.CASE_WORKFLOW, life, id=f"case-simulation-{self.case_id}", task_queue=self.queue
+        )
+        await self._send(opening)
+
+    def _age(self) -> timedelta:
+        """An age that the programme takes."""
+        rules = self.program.eligibility
+        if rules.maximum_age is not None and rules.maximum_age < 50:
+            return timedelta(days=365 * rules.maximum_age - 180)
+        return AGE
+
+    async def walk(self, tier: str) -> None:
+        """Consent, assessment, plan, and every task done at once: to follow-up."""
+        rules = self.program.model_dump(mode="json")
+        tools = [tool.model_dump(mode="json") for tool in self.rulebook.instruments]
+        today = datetime.now(UTC).astimezone(self.program.zone).date()
+        await self.do("record-consent", form="verbal")
+        await self.do("complete-screening", accepted=True)
+        for kind, body in moves.assess(rules, tools, today, tier, ["simulated"]):
+            await self.do(kind, **body)
+        await self.do("agree-plan", **moves.plan(rules, today))
+        live = await self.handle.query(messages.LIVE, result_type=messages.Live)
+        for task in live.case.open_tasks:
+            await self.do("complete-task", task_id=task.id)
+
+    async def do(self, kind: str, **body: Any) -> None:
+        await self._send(self._envelope(kind, body))
+
+    def _envelope(self, kind: str, body: dict[str, Any]) -> Envelope:
+        return Envelope(command_id=uuid.uuid4().hex, kind=kind, body=body, actor=ANNA)
+
+    async def _send(self, envelope: Envelope) -> None:
+        outcome: Outcome = await self.handle.execute_update(
+            messages.SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
+        )
+        if outcome.status != "applied":
+            raise Stuck(f"{envelope.kind}: {outcome.error}: {outcome.detail}")
+
+    async def nobody_acts(self, days: int) -> None:
+        await self.environment.fast_forward(self.handle, timedelta(days=days))
+
+
+SCENARIOS: dict[str, Callable[[Player], Awaitable[None]]] = {
+    "referred, then nobody acts": lambda player: player.open(),
+    "followed up at high risk, then nobody acts": lambda player: _walked(player, "high"),
+    "followed up at low risk, then nobody acts": lambda player: _walked(player, "low"),
+}
+
+
+async def _walked(player: Player, tier: str) -> None:
+    await player.open()
+    await player.walk(tier)
+
+
+@asynccontextmanager
+async def stage(rulebook: Rulebook) -> AsyncIterator[tuple[WorkflowEnvironment, AsyncEngine, Settings]]:
+    """An engine whose time can be skipped, an empty record with four people, and a worker."""
+    switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+    with tempfile.TemporaryDirectory() as name:
+        settings = Settings(data_dir=Path(name), DATABASE_URL="", task_queue="simulation", jitter_seconds=0)
+        await migrate.upgrade(settings.database)
+        engine = database.connect(settings.database)
+        async with engine.begin() as connection:
+            rows = [_person(*person) for person in PEOPLE]
+            await connection.run_sync(lambda c: add(c, StaffRow, rows))
+        async with (
+            await WorkflowEnvironment.start_time_skipping_v2(
+                ts_config=TimeSkippingConfig(enabled=False),
+                dev_server_existing_path=temporal_binary(),
+                dev_server_log_level="error",
+                dev_server_extra_args=switch,
+                plugins=[temporal.plugin(load_keys("", settings.data_dir))],
+            ) as environment,
+            worker(environment.client, settings, rulebook, engine),
+        ):
+            yield environment, engine, settings
+        await engine.dispose()
+
+
+def _person(subject: str, role: Role, supervisor: str | None) -> dict[str, Any]:
+    who = {"tenant": "simulation", "subject": subject, "name": subject, "role": role, "team": "north"}
+    return {**who, "supervisor": supervisor, "active": True, "licences": []}
+
+
+async def play(path: Path, days: int) -> int:
+    """Play every scenario and print its table; 1 when the programme could not be walked."""
+    rulebook, program = catalog.with_file(path)
+    # new cases open under the latest version: the file played stands alone for its programme
+    alone = tuple(p for p in rulebook.programs if p.program != program.program or p is program)
+    rulebook = rulebook.changed(programs=alone)
+    stuck = 0
+    async with stage(rulebook) as (environment, engine, settings):
+        for title, act in SCENARIOS.items():
+            player = Player(environment, engine, settings.task_queue, rulebook, program, uuid.uuid4().hex)
+            with console.status(f"{title}: {days} days …"):
+                try:
+                    await act(player)
+                    await player.nobody_acts(days)
+                except Stuck as fault:
+                    console.print(f"[red]{title}:[/] {fault}")
+                    stuck = 1
+                    continue
+            await show(player, title)
+    return stuck
+
+
+async def show(player: Player, title: str) -> None:
+    """What happened by itself, in order, in the programme's own time."""
+    table = Table("day", "when", "what", "promise", "whom", title=f"{player.program.title}: {title}")
+    async with player.engine.connect() as connection:
+        steps = await connection.run_sync(lambda c: list(states(c, player.case_id)))
+    opened = steps[0][1].at
+    for before, entry, after in steps:
+        if entry.kind not in TIMES or entry.actor.role is not Role.SYSTEM:
+            continue
+        at = entry.at.astimezone(player.program.zone)
+        day = str((at.date() - opened.astimezone(player.program.zone).date()).days)
+        table.add_row(day, f"{at:%a %d %b %H:%M}", TIMES[entry.kind], *_about(entry.data, before or after))
+    for clock in sorted(steps[-1][2].running, key=lambda c: c.due_at):
+        if clock.missed_at is None:
+            at = clock.due_at.astimezone(player.program.zone)
+            table.add_row("", f"{at:%a %d %b %Y}", "will be due", clock.title, "")
+    console.print(table)
+
+
+def _about(data: dict[str, Any], case: Case) -> tuple[str, str]:
+    clock = case.clock(data["clock_id"])
+    climb = data.get("climb") or {}
+    whom = f"{climb['tell']}: {', '.join(climb['told']) or 'nobody found'}" if climb else ""
+    return (clock.title if clock else data["clock_id"]), whom
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program", type=Path, help="a programme file, such as catalog/programs/demo-1.yaml")
+    parser.add_argument("--days", type=int, default=30, help="how long nobody acts (30)")
+    given = parser.parse_args()
+    if not given.program.is_file():
+        parser.error(f"{given.program} is not a file: give PROGRAM=catalog/programs/name-version.yaml")
+    if not 1 <= given.days <= 400:
+        parser.error("give 1 to 400 days")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        code = asyncio.run(play(given.program, given.days))
+    except catalog.CatalogError as fault:
+        console.print(f"[red]{fault}[/]")
+        code = 2
+    sys.stdout.flush()
+    os._exit(code)  # the SDK can crash an interpreter that is shutting down (temporalio/sdk-python#300)

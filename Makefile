@@ -56,6 +56,10 @@ token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=n
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate
 
+chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT=)
+	@$(PY) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(FAULT),--fault "$(FAULT)")
+
 doctor: $(VENV)/installed  ## Say what is not well with the running system, and what to do
 	@$(PY) -m deploy.doctor
 

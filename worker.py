@@ -24,6 +24,7 @@ from workflows.bulk_move import BulkMoveWorkflow
 from workflows.case import CaseWorkflow
 
 log = structlog.get_logger()
+STICKY = timedelta(seconds=5)  # how long a case waits for the worker that knows it, before any other may take it
 
 
 @asynccontextmanager
@@ -43,6 +44,7 @@ async def worker(
             workflows=[CaseWorkflow, BulkMoveWorkflow],
             activities=[settling.settle, deciding.decide, recording.record, recording.recall, moving.ask_next],
             deployment_config=deployment(settings),
+            sticky_queue_schedule_to_start_timeout=STICKY,
         ) as running:
             yield running
     finally:

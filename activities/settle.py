@@ -13,7 +13,7 @@ from domain.command import Decision
 from domain.record import Page
 from domain.tick import Tick
 
-WRITE_SECONDS = 4
+WRITE_SECONDS = 2.5
 
 
 class Settled(Decision):

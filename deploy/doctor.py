@@ -81,7 +81,7 @@ async def _engine(client: Client | None, settings: Settings, now: datetime) -> l
             "failing",
             not names,
             f"{len(names)} cases fail at every step",
-            "their worker's log says why; roll the release back, or forward",
+            "their worker's log says why; roll the release back, then `make drift HEAL=1`",
             tuple(name.rsplit("-", 1)[1] for name in names),
         ),
     ]

@@ -2,13 +2,15 @@
 
 Whichever of the two was restored from an older copy, the other one still knows what happened. A record that is
 behind is healed from the engine's histories; a case that is behind follows the record; a case that the engine has
-lost is started again from the record. Nothing is decided anew, so nobody is told twice.
+lost is started again from the record, and one that fails at every step begins its run again. Nothing is decided
+anew, so nobody is told twice.
 """
 
 import argparse
 import asyncio
 import os
 import sys
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,9 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Engine, or_
 from sqlmodel import col, select
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError
@@ -26,7 +31,7 @@ from activities.record import recalled
 from deploy import running
 from deploy.heal import NotHealed, heal
 from domain.case import Case
-from infra import database, temporal
+from infra import database, temporal, watchdog
 from infra.settings import Settings
 from infra.tables import CaseRow
 from infra.temporal import workflow_id
@@ -70,10 +75,12 @@ class Comparison:
     def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
         self.client, self.engine, self.settings = client, engine, settings
         self.mend, self.over_gap = mend, over_gap
+        self.failing: set[str] = set()
 
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to."""
         running = {w.id async for w in self.client.list_workflows(OPEN)}
+        self.failing = set(await watchdog.failing_cases(self.client))
         on_record = self._on_record()
         findings = []
         with Progress(console=console, transient=True) as progress:
@@ -123,10 +130,33 @@ class Comparison:
                 done = f"{added} entries added to the record"
             except NotHealed as fault:
                 done = str(fault)
+        elif found.state == "does not answer" and name in self.failing:
+            done = await self._begin_run_again(name)
         elif found.state in ("ahead", "differs"):
             await self.client.get_workflow_handle(name).signal(messages.FOLLOW_RECORD)
             done = "the case follows the record"
         return Finding(found.case_id, found.tenant, found.state, found.engine, found.record, done)
+
+    async def _begin_run_again(self, name: str) -> str:
+        """Take a run back to its beginning: a release that should not have run has written what none can follow.
+
+        What had been decided since is on record, and the case follows it; what was queued is queued again.
+        """
+        handle = self.client.get_workflow_handle(name)
+        events = (await handle.fetch_history()).events
+        done = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        first = next((event.event_id for event in events if event.event_type == done), None)
+        if first is None:
+            return ""
+        request = ResetWorkflowExecutionRequest(
+            namespace=self.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=name),
+            workflow_task_finish_event_id=first,
+            reason="a run that no release can follow",
+            request_id=uuid.uuid4().hex,
+        )
+        await self.client.workflow_service.reset_workflow_execution(request)
+        return "begun again; the case follows the record"
 
     async def _lost(self, case_id: str, tenant: str) -> Finding:
         kept = self._kept(case_id)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from domain.values import Role
 from infra import migrate, tokens
 from infra.loopback import answers, free_port, temporal_binary
 from infra.settings import Settings
+from tests.chaos.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -85,7 +87,16 @@ class Plant:
         self.engine = self._part("engine", *self._engine_command())
         self.workers = [self._part(f"worker-{n}", sys.executable, "worker.py") for n in range(1, workers + 1)]
         uvicorn = (sys.executable, "-m", "uvicorn", "api.app:app", "--host", "127.0.0.1", "--no-access-log")
+        self.network = Proxy(self.engine_port)
         self.api = self._part("api", *uvicorn, "--port", str(self.api_port))
+        self.api.variables = {**self.variables, "TEMPORAL_ADDRESS": f"127.0.0.1:{self.network.port}"}
+        self.hurt = self.workers[0]
+        self.lock: sqlite3.Connection | None = None
+        self.own_disk = False
+        self.cases: list[str] = []
+        self.garbage: dict[str, int] = {}
+        self.stop_database: Callable[[], None] | None = None
+        self.start_database: Callable[[], None] | None = None
 
     @property
     def address(self) -> str:
@@ -105,6 +116,7 @@ class Plant:
     async def __aenter__(self) -> "Plant":
         await migrate.upgrade(self.settings.database)
         await self.start_engine()
+        await self.network.__aenter__()
         for part in (*self.workers, self.api):
             await part.start()
         await self.well()
@@ -114,6 +126,7 @@ class Plant:
         for part in (self.api, *self.workers, self.engine):
             part.thaw()
             await part.kill()
+        await self.network.__aexit__()
 
     async def start_engine(self) -> None:
         await self.engine.start()

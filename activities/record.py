@@ -1,16 +1,15 @@
 """Writes the record: timeline, derived rows and notices of one page, in one transaction, once."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel, col, select
+from sqlalchemy import Connection, Engine, delete
+from sqlmodel import col, select
 from temporalio import activity
 
+from activities.derived import rebuild_case
+from activities.rows import add, command_row, contact_row, lock_case, put, snapshot, timeline_row
 from domain.case import Case
 from domain.command import Outcome
 from domain.deadlines import wake_at
@@ -27,7 +26,7 @@ from infra.tables import (
     TaskRow,
     TimelineRow,
 )
-from infra.timeline import GAP, SEALED, chain, digest, folded, rows_of
+from infra.timeline import GAP, SEALED, chain, folded, rows_of
 
 MOST_RECALLED = 200
 
@@ -41,12 +40,16 @@ class RecordAhead(Exception):
 
 
 class Message(Value):
-    """A page and the case it belongs to, by ids only. `by` says which task of which run wrote it."""
+    """A page and the case it belongs to, by ids only. `by` says which task of which run wrote it.
+
+    `decided` says that history has the page's decisions already: it is caught up with.
+    """
 
     tenant: str
     case_id: str
     page: Page
     by: str = ""
+    decided: bool = False
 
 
 class Recall(Value):
@@ -118,32 +121,63 @@ def recalled(connection: Connection, case_id: str, command_ids: tuple[str, ...] 
 
 
 def write(connection: Connection, message: Message) -> None:
-    """Write a page within a transaction; see `Recording.record`."""
-    page, key = message.page, {"tenant": message.tenant, "case_id": message.case_id}
+    """Write a page within a transaction; see `Recording.record`.
+
+    What a lost task of the same run has left in the page's place gives way to a page whose decisions history
+    has: they may have been answered while the record was away, and the lost ones never were.
+    """
     lock_case(connection, message.case_id)
+    if not message.decided:
+        _write(connection, message)
+        return
+    try:
+        with connection.begin_nested():
+            _write(connection, message)
+    except RecordAhead:
+        if not _of_lost_task(connection, message):
+            raise
+        _drop_tail(connection, message)
+        _write(connection, message)
+        rebuild_case(connection, message.case_id)
+
+
+def _write(connection: Connection, message: Message) -> None:
+    page, key = message.page, {"tenant": message.tenant, "case_id": message.case_id}
     last = _append(connection, key, page.entries)
-    _answer(connection, [_command(key, o) for o in page.outcomes])
+    _answer(connection, [command_row(key, o) for o in page.outcomes])
     add(connection, ContactRow, [contact_row(key, e) for e in page.entries if e.kind == "contact-logged"])
     add(connection, OutboxRow, ({**key, **dict(n), "read_at": None} for n in page.notices))
     if page.case is None or page.case.seq < last:
         return
-    put(connection, CaseRow, [{**dict(page.case), "recorded_at": datetime.now(UTC), "written_by": message.by}])
+    written = {"recorded_at": datetime.now(UTC), "written_by": message.by}
+    put(connection, CaseRow, [{**dict(page.case), **written}])
     put(connection, TaskRow, ({**key, **dict(t)} for t in page.tasks))
     put(connection, ClockRow, ({**key, **dict(c)} for c in page.clocks))
     if page.sealed is not None:
         add(connection, SnapshotRow, [snapshot(page.sealed, SEALED, page.case.updated_at)])
 
 
-def lock_case(connection: Connection, case_id: str) -> None:
-    """One writer a case at a time; SQLite has one in any case."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(case_id))))
+def earlier_task(written_by: str, by: str) -> bool:
+    """Whether the first of two tasks was tried before the second one of the same run."""
+    (run, _, length), (of_run, _, of_length) = written_by.rpartition("/"), by.rpartition("/")
+    return run == of_run and int(length or 0) <= int(of_length or 0)
 
 
-def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
-    """The row that keeps a case as it was at its last event."""
-    kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
-    return {**kept, "state": case.model_dump(mode="json"), "digest": digest(case)}
+def _of_lost_task(connection: Connection, message: Message) -> bool:
+    last = select(CaseRow.written_by).where(col(CaseRow.id) == message.case_id)
+    return earlier_task(connection.execute(last).scalar() or "", message.by)
+
+
+def _drop_tail(connection: Connection, message: Message) -> None:
+    """Take back what was written and never answered: entries from the page's first on, and their outcomes."""
+    page, mine = message.page, col(TimelineRow.case_id) == message.case_id
+    known = {outcome.command_id for outcome in page.outcomes}
+    if page.entries:
+        tail = rows_of(connection, message.case_id, page.entries[0].seq - 1)
+        known |= {row.command_id for row in tail}
+        connection.execute(delete(TimelineRow).where(mine, col(TimelineRow.seq) >= page.entries[0].seq))
+    of_case = col(CommandRow.case_id) == message.case_id
+    connection.execute(delete(CommandRow).where(of_case, col(CommandRow.command_id).in_(known)))
 
 
 def _measure(page: Page) -> None:
@@ -222,66 +256,3 @@ def _outcomes(connection: Connection, case_id: str, command_ids: tuple[str, ...]
     rows = [*connection.execute(newest).scalars(), *connection.execute(asked).scalars()]
     found = {outcome.command_id: outcome for outcome in map(Outcome.model_validate, rows)}
     return tuple(sorted(found.values(), key=lambda outcome: (outcome.at, outcome.command_id)))
-
-
-def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
-    """The row of an entry that follows the entry with the hash `previous`."""
-    return {
-        **key,
-        "seq": entry.seq,
-        "at": entry.at,
-        "kind": entry.kind,
-        "actor": entry.actor.subject,
-        "actor_role": entry.actor.role,
-        "command_id": entry.command_id,
-        "data": entry.data,
-        "previous": previous,
-        "hash": chain(previous, key["case_id"], entry),
-    }
-
-
-def _command(key: dict[str, str], outcome: Outcome) -> dict[str, Any]:
-    said = outcome.model_dump(mode="json")
-    named = {name: getattr(outcome, name) for name in ("command_id", "kind", "fingerprint", "status", "at")}
-    return {**key, **named, "outcome": said}
-
-
-def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:
-    """The row of a logged contact."""
-    contact: Any = entry.data["contact"]
-    kept = {name: contact[name] for name in ("mode", "party", "reached", "sensitivity")}
-    occurred_at = datetime.fromisoformat(contact["occurred_at"])
-    return {**key, "seq": entry.seq, **kept, "occurred_at": occurred_at, "logged_by": entry.actor.subject}
-
-
-def add(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
-    """Insert the rows that are not there yet."""
-    if found := list(rows):
-        connection.execute(_adding(connection.dialect.name, model), found)
-
-
-def put(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
-    """Insert or replace rows by primary key."""
-    if found := list(rows):
-        connection.execute(_putting(connection.dialect.name, model), found)
-
-
-@cache
-def _adding(dialect: str, model: type[SQLModel]) -> Any:
-    return _insert(dialect, model).on_conflict_do_nothing()
-
-
-@cache
-def _putting(dialect: str, model: type[SQLModel]) -> Any:
-    statement, table = _insert(dialect, model), table_of(model)
-    keys = [column.name for column in table.primary_key]
-    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
-
-
-def _insert(dialect: str, model: type[SQLModel]) -> Any:
-    return (sqlite if dialect == "sqlite" else postgresql).insert(table_of(model))
-
-
-def table_of(model: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[str(model.__tablename__)]

@@ -16,7 +16,7 @@ from api.scope import visible
 from api.system import PrincipalDep, System, SystemDep
 from domain.caseload import load
 from domain.values import Opaque, Slug
-from infra.tables import CaseRow, ClockRow, TaskRow
+from infra.tables import CaseRow, ClockRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 OPEN_STATES = ("running", "missed")
@@ -76,16 +76,15 @@ async def worklist(
     queue: Annotated[Slug | None, Query(description="The unclaimed tasks of a group instead")] = None,
 ) -> Page[WorkItem]:
     """What is to be done, by deadline: tasks, contacts, stages; or what waits in a group's queue."""
-    query = (
-        select(ClockRow)
-        .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .where(visible(who), ClockRow.tenant == who.tenant, col(ClockRow.state).in_(OPEN_STATES))
+    query = select(ClockRow).where(
+        ClockRow.tenant == who.tenant,
+        col(ClockRow.state).in_(OPEN_STATES),
+        col(ClockRow.case_id).in_(select(CaseRow.id).where(visible(who))),
     )
     if queue is None:
         query = query.where(ClockRow.owner == (owner or who.sub))
     else:
-        of_clock = (col(TaskRow.case_id) == col(ClockRow.case_id)) & (col(TaskRow.id) == col(ClockRow.about))
-        query = query.join(TaskRow, of_clock).where(TaskRow.queue == queue, col(TaskRow.assignee).is_(None))
+        query = query.where(ClockRow.queue == queue)
     rows, following = await _by_deadline(parts, query, page)
     now = datetime.now(UTC)
     items = [WorkItem.model_validate(row) for row in rows]
@@ -103,18 +102,17 @@ async def escalations(
     team: Slug | None = None,
 ) -> Page[Escalation]:
     """The missed promises that are still owed, the longest overdue first."""
-    query = (
-        select(ClockRow)
-        .join(CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .where(visible(who), ClockRow.tenant == who.tenant, ClockRow.state == "missed")
+    theirs = select(CaseRow.id).where(visible(who), CaseRow.overdue > 0)
+    if team is not None:
+        theirs = theirs.where(CaseRow.team == team)
+    query = select(ClockRow).where(
+        ClockRow.tenant == who.tenant, ClockRow.state == "missed", col(ClockRow.case_id).in_(theirs)
     )
     if acknowledged is not None:
         by = col(ClockRow.acknowledged_by)
         query = query.where(by.is_not(None) if acknowledged else by.is_(None))
     if owner is not None:
         query = query.where(ClockRow.owner == owner)
-    if team is not None:
-        query = query.where(CaseRow.team == team)
     rows, following = await _by_deadline(parts, query, page)
     now = datetime.now(UTC)
     return Page(items=[_escalation(row, now) for row in rows], next=following)
@@ -132,7 +130,7 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
             func.sum(col(CaseRow.overdue)),
             func.sum(col(CaseRow.escalated)),
         )
-        .where(visible(who), col(CaseRow.status) == "open")
+        .where(visible(who), func.lower(CaseRow.status) == "open")  # by their ids, not by all that are open
         .group_by(col(CaseRow.owner))
         .order_by(col(CaseRow.owner))
     )

@@ -34,7 +34,7 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
-TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
+TASK_TIMEOUT = timedelta(seconds=8)  # a killed worker's cases are taken over after this
 RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}

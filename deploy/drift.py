@@ -31,7 +31,7 @@ from activities.record import recalled
 from deploy import running
 from deploy.heal import NotHealed, heal
 from domain.case import Case
-from infra import database, temporal, watchdog
+from infra import database, temporal
 from infra.settings import Settings
 from infra.tables import CaseRow
 from infra.temporal import workflow_id
@@ -75,12 +75,10 @@ class Comparison:
     def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
         self.client, self.engine, self.settings = client, engine, settings
         self.mend, self.over_gap = mend, over_gap
-        self.failing: set[str] = set()
 
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to."""
         running = {w.id async for w in self.client.list_workflows(OPEN)}
-        self.failing = set(await watchdog.failing_cases(self.client))
         on_record = self._on_record()
         findings = []
         with Progress(console=console, transient=True) as progress:
@@ -130,7 +128,7 @@ class Comparison:
                 done = f"{added} entries added to the record"
             except NotHealed as fault:
                 done = str(fault)
-        elif found.state == "does not answer" and name in self.failing:
+        elif found.state == "does not answer":
             done = await self._begin_run_again(name)
         elif found.state in ("ahead", "differs"):
             await self.client.get_workflow_handle(name).signal(messages.FOLLOW_RECORD)
@@ -140,13 +138,15 @@ class Comparison:
     async def _begin_run_again(self, name: str) -> str:
         """Take a run back to its beginning: a release that should not have run has written what none can follow.
 
-        What had been decided since is on record, and the case follows it; what was queued is queued again.
+        What had been decided since is on record, and the case follows it; what was queued is queued again. A case
+        whose last task did not fail only waits for a worker, and is left alone.
         """
         handle = self.client.get_workflow_handle(name)
         events = (await handle.fetch_history()).events
-        done = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-        first = next((event.event_id for event in events if event.event_type == done), None)
-        if first is None:
+        done, failed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+        tasks = [event for event in events if event.event_type in (done, failed)]
+        first = next((event.event_id for event in tasks if event.event_type == done), None)
+        if first is None or tasks[-1].event_type == done:
             return ""
         request = ResetWorkflowExecutionRequest(
             namespace=self.client.namespace,

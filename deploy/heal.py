@@ -13,7 +13,8 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from activities.record import Message, add, snapshot, write
+from activities.record import Message, write
+from activities.rows import add, snapshot
 from domain.case import Case
 from domain.command import Outcome
 from domain.event import Entry

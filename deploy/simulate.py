@@ -24,7 +24,7 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
-from activities.record import add
+from activities.rows import add
 from deploy import moves
 from domain.case import Case
 from domain.command import Envelope, Outcome

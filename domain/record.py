@@ -74,6 +74,7 @@ class ClockLine(Value):
     acknowledged_by: str | None
     settled_at: Instant | None
     late_by: int | None
+    queue: str | None = None
 
 
 class NoticeLine(Notice):
@@ -215,7 +216,14 @@ def _clock_line(clock: Clock, entry: Entry, case: Case) -> ClockLine:
         acknowledged_by=clock.acknowledged.by if clock.acknowledged else None,
         settled_at=entry.at if clock.settled else None,
         late_by=getattr(kept, "late_by", None),
+        queue=_queue(clock, case),
     )
+
+
+def _queue(clock: Clock, case: Case) -> str | None:
+    """The group whose work a promise is, while nobody has claimed its task."""
+    task = case.task(clock.about) if clock.about else None
+    return task.queue if task is not None and task.assignee is None else None
 
 
 def _state(clock: Clock, kept: bool) -> Literal["running", "paused", "missed", "kept", "cancelled"]:

@@ -41,10 +41,11 @@ class CaseRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_cases_opened", "tenant", "opened_at", "id"),
         Index("ix_cases_due", "tenant", "next_due_at", "id"),
-        Index("ix_cases_owner", "tenant", "owner", "opened_at"),
-        Index("ix_cases_team", "tenant", "team", "opened_at"),
+        Index("ix_cases_owner", "tenant", "owner", "id"),
+        Index("ix_cases_team", "tenant", "team", "id"),
         Index("ix_cases_status", "tenant", "status", "owner"),
         Index("ix_cases_overdue", "tenant", "overdue", "escalated"),
+        Index("ix_cases_quarantined", "tenant", "quarantined"),
         Index("ix_cases_wakes", "wakes_at"),
     )
 
@@ -98,7 +99,7 @@ class TimelineRow(SQLModel, table=True):
 class TaskRow(SQLModel, table=True):
     __tablename__ = "tasks"
     __table_args__ = (
-        Index("ix_tasks_assignee", "tenant", "assignee", "status"),
+        Index("ix_tasks_assignee", "tenant", "assignee", "status", "case_id"),
         Index("ix_tasks_queue", "tenant", "queue", "assignee"),
     )
 
@@ -122,6 +123,7 @@ class ClockRow(SQLModel, table=True):
         Index("ix_clocks_owner", "tenant", "owner", "state", "due_at"),
         Index("ix_clocks_due", "tenant", "state", "due_at", "case_id", "id"),
         Index("ix_clocks_policy", "tenant", "policy", "due_at"),
+        Index("ix_clocks_queue", "tenant", "queue", "state", "due_at", "case_id", "id"),
     )
 
     case_id: str = Field(primary_key=True)
@@ -140,6 +142,7 @@ class ClockRow(SQLModel, table=True):
     acknowledged_by: str | None = None
     settled_at: datetime | None = instant(nullable=True)
     late_by: int | None = None
+    queue: str | None = None
 
 
 class ContactRow(SQLModel, table=True):

@@ -194,6 +194,8 @@ class CaseWorkflow:
             self.ledger.on_record()
         elif answers:
             self.ledger.answered(decision.outcome)
+        if isinstance(decision, Settled) and written == "no":
+            self.ledger.catch_up_if_behind()  # it is away: the commands behind this one need not wait for it
 
     async def _tick(self) -> None:
         self.ticks += 1

@@ -8,7 +8,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.record import Message, Recall, Recalled, RecordAhead, Recording
+    from activities.record import Message, Recall, Recalled, RecordAhead, Recording, earlier_task
     from domain.case import Case
     from domain.command import Outcome
     from domain.event import Entry
@@ -99,7 +99,7 @@ class Ledger:
             try:
                 await workflow.execute_activity_method(
                     Recording.record,
-                    self._message(page),
+                    self._message(page, decided=True),
                     start_to_close_timeout=timedelta(seconds=30),
                     retry_policy=NEVER_GIVE_UP,
                 )
@@ -122,8 +122,9 @@ class Ledger:
         self.page, self.ahead = Page(), False
         return recalled
 
-    def _message(self, page: Page) -> Message:
-        return Message(tenant=self.life.tenant, case_id=self.life.case_id, page=page, by=this_task())
+    def _message(self, page: Page, decided: bool = False) -> Message:
+        mine = {"tenant": self.life.tenant, "case_id": self.life.case_id}
+        return Message(**mine, page=page, by=this_task(), decided=decided)
 
 
 def this_task() -> str:
@@ -136,9 +137,7 @@ def lost_task(written_by: str) -> bool:
     """Whether an earlier try of this run's own task wrote this. What comes from later than now does not: the
     engine was set back.
     """
-    run_id, _, length = written_by.rpartition("/")
-    info = workflow.info()
-    return run_id == info.run_id and int(length) <= info.get_current_history_length()
+    return earlier_task(written_by, this_task())
 
 
 def _says_ahead(fault: FailureError) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
-from activities.record import Message, RecordGap, Recording
+from activities.record import Message, RecordAhead, RecordGap, Recording
 from domain.record import Page
 from infra import database
 from infra.tables import CaseRow, ClockRow, OutboxRow, TaskRow, TimelineRow
@@ -101,6 +101,35 @@ async def test_a_gap_is_refused_and_nothing_of_the_page_is_written(
         await write(recording, cut[5])
     assert len(await rows(engine, TimelineRow)) == 1
     assert await rows(engine, TaskRow) == []
+
+
+async def test_what_a_lost_task_left_gives_way_to_what_was_decided_and_answered_since(
+    engine: AsyncEngine, recording: Recording, story: Story
+) -> None:
+    """The record was away when the task was tried again: its second decision was answered, its first one never."""
+    cut = pages(story)
+    for number, page in enumerate(cut, 1):
+        message = Message(tenant="local", case_id="case-1", page=page, by=f"run/{number}")
+        await recording.record(message)
+    other = Story().planned("education")
+    other.wait(days=20)
+    other.do("add-note", text="decided the second time")
+    first = next(n for n, (a, b) in enumerate(zip(story.timeline, other.timeline, strict=False)) if a != b)
+    page, before = Page(), None
+    for number, entry in enumerate(other.timeline):
+        after = entry.apply(before)
+        page, before = (page.told(before, entry, after) if number >= first else page), after
+    decided = Message(tenant="local", case_id="case-1", page=page, by="run/90", decided=True)
+    for not_ours in (decided.changed(by="another-run/90"), decided.changed(decided=False)):
+        with pytest.raises(RecordAhead):
+            await recording.record(not_ours)
+    await recording.record(decided)
+    kinds = [
+        row["kind"] for row in sorted(await rows(engine, TimelineRow), key=lambda row: str(row["seq"]).zfill(4))
+    ]
+    assert kinds == [entry.kind for entry in other.timeline]
+    assert await broken_at(engine) is None
+    assert {row["status"] for row in await rows(engine, TaskRow)} == {str(t.status) for t in other.known.tasks}
 
 
 async def test_any_change_to_the_timeline_breaks_its_chain(

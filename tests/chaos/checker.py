@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from activities.record import table_of
+from activities.rows import table_of
 from deploy.drift import WELL, Comparison
 from deploy.rebuild import rebuild
 from infra.tables import CaseRow, CommandRow, OutboxRow, TimelineRow

@@ -13,9 +13,10 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.record import table_of
+from activities.derived import DERIVED, digest
+from activities.rows import table_of
 from deploy.drift import Comparison, Finding
-from deploy.rebuild import DERIVED, digest, rebuild
+from deploy.rebuild import rebuild
 from domain.case import Case
 from infra import database
 from infra.settings import Settings

@@ -1,0 +1,91 @@
+"""The rows of the record, made of what happened, and how they are inserted on either database."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, func
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel, select
+
+from domain.case import Case
+from domain.command import Outcome
+from domain.event import Entry
+from infra.timeline import chain, digest
+
+
+def lock_case(connection: Connection, case_id: str) -> None:
+    """One writer a case at a time; SQLite has one in any case."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(case_id))))
+
+
+def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
+    """The row that keeps a case as it was at its last event."""
+    kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
+    return {**kept, "state": case.model_dump(mode="json"), "digest": digest(case)}
+
+
+def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
+    """The row of an entry that follows the entry with the hash `previous`."""
+    return {
+        **key,
+        "seq": entry.seq,
+        "at": entry.at,
+        "kind": entry.kind,
+        "actor": entry.actor.subject,
+        "actor_role": entry.actor.role,
+        "command_id": entry.command_id,
+        "data": entry.data,
+        "previous": previous,
+        "hash": chain(previous, key["case_id"], entry),
+    }
+
+
+def command_row(key: dict[str, str], outcome: Outcome) -> dict[str, Any]:
+    """The row of an outcome."""
+    said = outcome.model_dump(mode="json")
+    named = {name: getattr(outcome, name) for name in ("command_id", "kind", "fingerprint", "status", "at")}
+    return {**key, **named, "outcome": said}
+
+
+def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:
+    """The row of a logged contact."""
+    contact: Any = entry.data["contact"]
+    kept = {name: contact[name] for name in ("mode", "party", "reached", "sensitivity")}
+    occurred_at = datetime.fromisoformat(contact["occurred_at"])
+    return {**key, "seq": entry.seq, **kept, "occurred_at": occurred_at, "logged_by": entry.actor.subject}
+
+
+def add(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+    """Insert the rows that are not there yet."""
+    if found := list(rows):
+        connection.execute(_adding(connection.dialect.name, model), found)
+
+
+def put(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+    """Insert or replace rows by primary key."""
+    if found := list(rows):
+        connection.execute(_putting(connection.dialect.name, model), found)
+
+
+@cache
+def _adding(dialect: str, model: type[SQLModel]) -> Any:
+    return _insert(dialect, model).on_conflict_do_nothing()
+
+
+@cache
+def _putting(dialect: str, model: type[SQLModel]) -> Any:
+    statement, table = _insert(dialect, model), table_of(model)
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _insert(dialect: str, model: type[SQLModel]) -> Any:
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table_of(model))
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[str(model.__tablename__)]

@@ -1,0 +1,248 @@
+"""The lists that people look at, over a hundred thousand cases and a million tasks, on both databases.
+
+Asked over the API's own routes, in process. Every statement that they send is then explained: a plan that reads a
+whole table is a fault, however fast it was.
+"""
+
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, text
+from sqlmodel import SQLModel
+from temporalio.runtime import Runtime
+
+from activities.rows import table_of
+from api.system import System
+from benchmarks.report import Report
+from infra import database, migrate, temporal
+from infra.settings import Settings
+from infra.tables import CaseRow, ClockRow, TaskRow
+from infra.tokens import Verifier
+from tests import postgres
+from tests.office import Office
+from tests.story import in_force
+
+NOW = datetime.now(UTC)
+BATCH, CASES_EACH, TASKS_EACH, TEAM_OF = 5000, 20, 10, 25
+LIMIT_MS, ASKED = 50.0, 25
+BIG = ("cases", "tasks", "clocks")
+LISTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("cm-anna", "/worklist", {}),
+    ("cm-anna", "/worklist", {"queue": "intake"}),
+    ("cm-anna", "/cases", {}),
+    ("sup-1", "/worklist", {"owner": "cm-anna"}),
+    ("sup-1", "/escalations", {"acknowledged": False}),
+    ("sup-1", "/cases", {"overdue": True, "sort": "next_due_at"}),
+    ("sup-1", "/cases", {"quarantined": True}),
+    ("sup-1", "/caseload", {}),
+    ("dir-1", "/escalations", {}),
+    ("dir-1", "/cases", {"status": "open"}),
+)
+
+
+def population(cases: int) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]]:
+    """Cases of five thousand people in two hundred teams at the full size; Anna is one of them."""
+    chance = random.Random(1)
+    owners = max(2, cases // CASES_EACH)
+    for number in range(cases):
+        owner = number % owners
+        who = "cm-anna" if owner == 0 else f"cm-{owner}"
+        team = "north" if owner < TEAM_OF else f"team-{owner // TEAM_OF}"
+        case_id = uuid.UUID(int=chance.getrandbits(128)).hex
+        missed = chance.random() < 0.05
+        yield _case(case_id, who, team, number, missed), *_work(case_id, who, chance, missed)
+
+
+def _case(case_id: str, who: str, team: str, number: int, missed: bool) -> dict[str, Any]:
+    at = NOW - timedelta(minutes=number)
+    return {
+        "id": case_id,
+        "tenant": "local",
+        "program": "complex-care",
+        "program_version": 2,
+        "seq": 40,
+        "stage": "follow-up",
+        "status": "open" if number % 5 else "closed",
+        "owner": who,
+        "team": team,
+        "tier": "high",
+        "weight": 1.0,
+        "in_crisis": False,
+        "opened_at": at,
+        "opened_by": "ehr-1",
+        "updated_at": at,
+        "recorded_at": at,
+        "patient_reference": f"Patient/{number}",
+        "next_due_at": NOW + timedelta(minutes=number % 10_000),
+        "wakes_at": NOW + timedelta(minutes=number % 10_000),
+        "written_by": "",
+        "open_tasks": 3,
+        "overdue": int(missed),
+        "escalated": int(missed),
+        "quarantined": int(number % 1000 == 0),
+    }
+
+
+def _work(
+    case_id: str, who: str, chance: random.Random, missed: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    tasks, clocks = [], []
+    for n in range(TASKS_EACH):
+        is_open, queued = n < 3, chance.random() < 0.01
+        state = ("missed" if missed and n == 0 else "running") if is_open else "kept"
+        due = NOW + timedelta(minutes=chance.randrange(-5000, 20_000))
+        tasks.append(
+            {
+                "case_id": case_id,
+                "id": f"t{n}",
+                "tenant": "local",
+                "type": "education",
+                "title": "Educate",
+                "category": "education",
+                "status": "ready" if is_open else "completed",
+                "assignee": None if queued else who,
+                "queue": "intake" if queued else None,
+                "clock_id": f"c{n}",
+            }
+        )
+        clocks.append(
+            {
+                "case_id": case_id,
+                "id": f"c{n}",
+                "tenant": "local",
+                "kind": "task",
+                "title": "Educate",
+                "about": f"t{n}",
+                "policy": "tasks.education.clock",
+                "owner": who,
+                "state": state,
+                "due_at": due,
+                "missed_at": due if state == "missed" else None,
+                "told": "owner" if state == "missed" else None,
+                "settled_at": None if is_open else due,
+                "late_by": None if is_open else 0,
+                "queue": "intake" if queued else None,
+            }
+        )
+    return tasks, clocks
+
+
+def fill(engine: Engine, cases: int) -> None:
+    batches: dict[type[SQLModel], list[dict[str, Any]]] = {CaseRow: [], TaskRow: [], ClockRow: []}
+
+    def flush(connection: Connection) -> None:
+        for model, rows in batches.items():
+            if rows:
+                connection.execute(table_of(model).insert(), rows)
+                rows.clear()
+
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET statement_timeout = 0"))
+        for case, tasks, clocks in population(cases):
+            batches[CaseRow].append(case)
+            batches[TaskRow] += tasks
+            batches[ClockRow] += clocks
+            if len(batches[TaskRow]) >= BATCH:
+                flush(connection)
+        flush(connection)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+
+
+@asynccontextmanager
+async def office_over(url: str, folder: Path) -> AsyncIterator[Office]:
+    """The API over this database; its engine is not there, and no list needs it."""
+    settings = Settings(data_dir=folder, DATABASE_URL=url, TEMPORAL_ADDRESS="127.0.0.1:1")
+    parts = System(
+        settings=settings,
+        rulebook=in_force(),
+        engine=database.connect(settings.database),
+        client=await temporal.connect(settings, lazy=True),
+        verifier=Verifier(settings),
+        runtime=Runtime.default(),
+    )
+    async with Office(parts, None) as office:  # type: ignore[arg-type]
+        yield office
+    await parts.close()
+
+
+async def pages(office: Office, person: str, path: str, wanted: dict[str, Any]) -> list[float]:
+    """Milliseconds of each page, from the first to the last, or for so many pages."""
+    times: list[float] = []
+    cursor = None
+    for _ in range(ASKED):
+        more = {**wanted, **({"cursor": cursor} if cursor else {})}
+        began = time.perf_counter()
+        answer = await office.get(person, path, **more)
+        times.append((time.perf_counter() - began) * 1000)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        cursor = found.get("next") if isinstance(found, dict) else None
+    return times
+
+
+def scans(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    """The steps of a plan that read a big table from one end to the other."""
+    if connection.dialect.name == "sqlite":
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        return [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and _big(step)]
+    plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
+    return [step.strip() for step in plan if "Seq Scan" in step and _big(step)]
+
+
+def _big(step: str) -> bool:
+    return any(f" {name}" in step for name in BIG)
+
+
+async def ask_all(report: Report, url: str, name: str, cases: int) -> None:
+    """Every list on one database: its p95, its last page against its first, its plans."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with office_over(url, Path(folder)) as office:
+            said: dict[str, Any] = {}
+            event.listen(
+                office.parts.engine.sync_engine,
+                "before_cursor_execute",
+                lambda c, cursor, statement, parameters, context, many: said.__setitem__(statement, parameters),
+            )
+            for person, path, wanted in LISTS:
+                title = f"{name}, {cases:,} cases: {person} {path} {' '.join(wanted)}".strip()
+                await pages(office, person, path, wanted)  # warm
+                times = await pages(office, person, path, wanted)
+                worst = sorted(times)[int(len(times) * 0.95)]
+                ratio = report.ratio(f"{title}: p95 ms", LIMIT_MS, "at most")
+                ratio.note(worst, 1.0)
+                report.figures[f"{title}: p50 ms"] = statistics.median(times)
+            with database.blocking(office.parts.engine.url).connect() as connection:
+                found = [s for q, p in said.items() if q.startswith("SELECT") for s in scans(connection, q, p)]
+            ratio = report.ratio(f"{name}: statements whose plan reads a whole table", 0, "at most")
+            ratio.note(len(found), 1.0)
+            for step in found:
+                report.figures[f"{name}: {step}"] = 1
+
+
+async def both(report: Report, cases: int) -> None:
+    """SQLite and PostgreSQL."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite+aiosqlite:///{folder}/record.db"
+        await migrate.upgrade(url)
+        engine = database.blocking(url)
+        fill(engine, cases)
+        engine.dispose()
+        await ask_all(report, url, "SQLite", cases)
+    with postgres.server() as address:
+        plain = postgres.create(address, "lists")
+        url = plain.replace("postgresql://", "postgresql+psycopg://")
+        await migrate.upgrade(url)
+        engine = database.blocking(url)
+        fill(engine, cases)
+        engine.dispose()
+        await ask_all(report, plain, "PostgreSQL", cases)

@@ -34,7 +34,7 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
-TASK_TIMEOUT = timedelta(seconds=8)  # a killed worker's cases are taken over after this
+TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
 RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
@@ -102,7 +102,9 @@ async def submit(
             return answer(case_id, outcome, response)
     if wish.key:
         await _reserve(parts, who.tenant, case_id, envelope)
-    await _signal(parts, who.tenant, case_id, envelope)
+    settled = await _signal(parts, who.tenant, case_id, envelope)
+    if settled is not None:
+        return answer(case_id, settled, response)
     return queued(case_id, envelope.command_id, response)
 
 
@@ -187,8 +189,8 @@ async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) 
             )
     except WorkflowUpdateFailedError as fault:
         outcome = _refusal(fault, envelope)
-    except UNKNOWN as fault:
-        raise _gone(fault) or Unknown from None
+    except UNKNOWN:  # also "not found": a run that is closing aborts its updates, and may have applied them
+        raise Unknown from None
     return _same_request(outcome, envelope)
 
 
@@ -223,13 +225,20 @@ def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
     }
 
 
-async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
+async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome | None:
+    """Queue a command. Returns its outcome where the case ended with it. Raises `Refusal`."""
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
             await handle.signal(messages.SUBMIT_LATER, envelope)
     except UNKNOWN as fault:
-        raise _gone(fault) or unknown(case_id, envelope.command_id) from None
+        if (sealed := _gone(fault)) is None:
+            raise unknown(case_id, envelope.command_id) from None
+        known = await recorded(parts, tenant, case_id, envelope)
+        if known is None:
+            raise sealed from None
+        return known
+    return None
 
 
 async def _start(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> None:

@@ -98,6 +98,7 @@ class Run:
     async def check(self, workload: Workload) -> None:
         """Heal everything, wait until all is quiet, and hold the three views against one another."""
         await self.plant.well()
+        await workload.last_words()
         engine = database.blocking(self.plant.settings.database)
         client = await temporal.connect(self.plant.settings)
         comparison = Comparison(client, engine, self.plant.settings, mend=False, over_gap=False)

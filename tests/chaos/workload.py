@@ -166,6 +166,15 @@ class Workload:
                     return asyncio.get_running_loop().time() - began
                 await asyncio.sleep(0.05)
 
+    async def last_words(self) -> None:
+        """One last note to every case: what a lost task left on record is known to its case from then on."""
+        for case_id in self.plant.cases:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                operation, key = self._begin(case_id, "add-note")
+                while operation.became != "acknowledged":
+                    await self._send(operation, key, {"text": "the last one"}, {})
+                    await asyncio.sleep(0.05)
+
     async def ask(self, operation: Operation) -> str:
         """What `GET /cases/…/commands/…` says of an operation: its status, or `never` for one nobody knows."""
         path = f"/cases/{operation.case_id}/commands/{operation.command_id}"

@@ -56,9 +56,9 @@ token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=n
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate
 
-chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT=)
+chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT= HERD=)
 	@$(PY) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(FAULT),--fault "$(FAULT)")
+		$(if $(FAULT),--fault "$(FAULT)") $(if $(HERD),--herd $(HERD))
 
 doctor: $(VENV)/installed  ## Say what is not well with the running system, and what to do
 	@$(PY) -m deploy.doctor
@@ -69,8 +69,11 @@ drift: $(VENV)/installed  ## Hold the engine's cases against the record (HEAL=1 
 rebuild: $(VENV)/installed  ## Fold the timeline into every derived table again
 	@$(PY) -m deploy.rebuild
 
-bench: $(VENV)/installed  ## A big case against a new one: the ratio of their answers
-	@$(PY) -m benchmarks.case_size
+bench: $(VENV)/installed  ## What it costs, as ratios of the engine's own floor (about five minutes)
+	@$(PY) -m benchmarks.run
+
+bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of (about an hour)
+	@$(PY) -m benchmarks.run --full
 
 histories: $(VENV)/installed  ## Record workflow histories for new paths under tests/histories
 	@$(PY) -m tests.record_histories

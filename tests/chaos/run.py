@@ -25,6 +25,7 @@ from deploy.drift import Comparison
 from infra import database, temporal
 from tests.chaos.checker import Checker, unknowns, views
 from tests.chaos.faults import FAULTS, Fault, mount, named, unmount
+from tests.chaos.herd import Stampede, stampede
 from tests.chaos.ops import OperationLog
 from tests.chaos.parts import Plant, until
 from tests.chaos.workload import Workload
@@ -179,15 +180,29 @@ def show(findings: Findings) -> int:
     return int(bool(findings.faults))
 
 
+def show_herd(found: Stampede) -> int:
+    console.print(
+        f"{found.climbed} of {found.size} climbed, the last {found.last_after:.1f} s after the deadline; "
+        f"{found.asked} commands meanwhile, p95 {found.p95:.2f} s"
+    )
+    for fault in found.faults:
+        console.print(f"[red]{fault}[/]")
+    return int(bool(found.faults))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="gives the same run again; else by chance")
     parser.add_argument("--minutes", type=float, default=2.0, help="how long faults come and go (2)")
     parser.add_argument("--fault", action="append", default=[], choices=[fault.name for fault in FAULTS])
+    parser.add_argument("--herd", type=int, default=0, help="instead: so many promises due in one second")
     given = parser.parse_args()
     chosen_seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     console.print(f"seed {chosen_seed}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    code = show(asyncio.run(chaos(chosen_seed, given.minutes, given.fault, own_disk=True)))
+    if given.herd:
+        code = show_herd(asyncio.run(stampede(given.herd)))
+    else:
+        code = show(asyncio.run(chaos(chosen_seed, given.minutes, given.fault, own_disk=True)))
     sys.stderr.flush()
     os._exit(code)  # the SDK can crash an interpreter that is shutting down (temporalio/sdk-python#300)

@@ -1,9 +1,6 @@
 """What goes wrong around a case: a bug in a rule, a database that is away, a worker that is killed."""
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,60 +148,6 @@ async def test_a_new_run_carries_what_the_database_does_not_have(desk: Opener, e
 
     await anna.until(there, seconds=40)
     assert (await anna.handle.describe()).run_id != anna.first_run
-
-
-async def test_a_worker_killed_again_and_again_loses_nothing_and_does_nothing_twice(
-    environment_address: str, engine: AsyncEngine, settings: Settings, tmp_path: Path, keys: str
-) -> None:
-    """kill -9 while commands arrive; callers repeat under the same id until they are answered."""
-    from temporalio.client import Client
-
-    from infra import temporal
-    from infra.encryption import load_keys
-
-    plugin = temporal.plugin(load_keys(keys, tmp_path))
-    client = await Client.connect(environment_address, plugins=[plugin])
-    anna = Desk(WorkflowEnvironment.from_client(client), settings, engine)
-    variables = {
-        **os.environ,
-        "TEMPORAL_ADDRESS": environment_address,
-        "CASELOOM_TASK_QUEUE": settings.task_queue,
-        "CASELOOM_DATA_DIR": str(tmp_path),
-        "CASELOOM_ENCRYPTION_KEYS": keys,
-        "DATABASE_URL": engine.url.render_as_string(hide_password=False),
-    }
-
-    async def start() -> asyncio.subprocess.Process:
-        quiet = asyncio.subprocess.DEVNULL
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "worker.py", cwd=ROOT, env=variables, stdout=quiet, stderr=quiet
-        )
-
-    running = await start()
-    try:
-        await anna.open()
-        sent = 0
-        for _ in range(2):
-            notes = [anna.envelope("add-note", text=f"note {sent + n}") for n in range(10)]
-            sent += 10
-            answers = [asyncio.create_task(anna.update(note)) for note in notes]
-            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-            running.send_signal(signal.SIGKILL)
-            await running.wait()
-            running = await start()
-            assert {a.status for a in await asyncio.gather(*answers)} == {"applied"}
-
-        async def all_recorded() -> bool:
-            return len(await anna.timeline()) == sent + 2
-
-        await anna.until(all_recorded, seconds=40)
-        rows = await anna.timeline()
-        texts = [row.data["text"] for row in rows if row.kind == "note-added"]
-        assert sorted(texts) == sorted(f"note {n}" for n in range(sent))
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
 
 
 async def test_a_tick_that_has_failed_for_days_is_still_tried_again(

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, delete
 from sqlmodel import SQLModel, col
 
 from activities.rows import add, contact_row, lock_case, put, table_of
+from domain.case import Case
 from domain.event import Entry
 from domain.record import Page
 from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, TaskRow
-from infra.timeline import states
+from infra.timeline import beginning, states
 
 DERIVED: tuple[type[SQLModel], ...] = (CaseRow, TaskRow, ClockRow, ContactRow, OutboxRow)
 NOT_DERIVED = {"recorded_at", "written_by", "read_at"}  # when, by which task, and what its reader has done
@@ -40,23 +41,31 @@ def rebuild_case(connection: Connection, case_id: str) -> dict[str, bool]:
 def _made(
     connection: Connection, case_id: str, before: dict[type[SQLModel], list[dict[str, Any]]]
 ) -> Iterator[list[dict[str, Any]]]:
-    """The derived rows of a case as its timeline makes them, with what is not derived kept."""
-    page, entries = _page(connection, case_id)
+    """The derived rows of a case as its timeline makes them, with what is not derived kept.
+
+    Where entries are lost, so are the contacts and notices among them, but for those whose rows are still there.
+    """
+    begun = beginning(connection, case_id)
+    page, entries = _page(connection, case_id, begun)
     assert page.case is not None
     key = {"tenant": page.case.tenant, "case_id": case_id}
     known = before[CaseRow][0] if before[CaseRow] else {"recorded_at": page.case.updated_at, "written_by": ""}
     yield [{**known, **dict(page.case)}]
     yield [{**key, **dict(task)} for task in page.tasks]
     yield [{**key, **dict(clock)} for clock in page.clocks]
-    yield [contact_row(key, entry) for entry in entries if entry.kind == "contact-logged"]
-    read = {(row["key"], row["recipient"]): row["read_at"] for row in before[OutboxRow]}
-    notices = {(n.key, n.recipient): n for n in reversed(page.notices)}
-    yield [{**key, **dict(n), "read_at": read.get(name)} for name, n in notices.items()]
+    lost = begun.seq if begun else 0
+    older = [row for row in before[ContactRow] if row["seq"] <= lost]
+    yield [*older, *(contact_row(key, entry) for entry in entries if entry.kind == "contact-logged")]
+    told = {(row["key"], row["recipient"]): row for row in before[OutboxRow]}
+    notices = {(n.key, n.recipient): {**key, **dict(n), "read_at": None} for n in reversed(page.notices)}
+    for name, row in notices.items():
+        row["read_at"] = told[name]["read_at"] if name in told else None
+    yield list(({**told, **notices} if begun else notices).values())
 
 
-def _page(connection: Connection, case_id: str) -> tuple[Page, list[Entry]]:
+def _page(connection: Connection, case_id: str, begun: Case | None) -> tuple[Page, list[Entry]]:
     """The whole timeline as one page, its entries beside it."""
-    page, entries = Page(), list[Entry]()
+    page, entries = Page.of(begun, begun.opened_at) if begun else Page(), list[Entry]()
     for before, entry, after in states(connection, case_id):
         page = page.told(before, entry, after).changed(entries=())
         entries.append(entry)

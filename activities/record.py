@@ -4,7 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete
+import structlog
+from sqlalchemy import Connection, Engine, delete, update
 from sqlmodel import col, select
 from temporalio import activity
 
@@ -26,8 +27,9 @@ from infra.tables import (
     TaskRow,
     TimelineRow,
 )
-from infra.timeline import GAP, SEALED, chain, folded, rows_of
+from infra.timeline import GAP, SEALED, chain, entry_of, folded, rows_of
 
+log = structlog.get_logger()
 MOST_RECALLED = 200
 
 
@@ -57,23 +59,19 @@ class Recall(Value):
 
     case_id: str
     command_ids: tuple[str, ...] = ()
+    since: int = 0
 
 
 class Recalled(Value):
-    """The case as the record has it: its state, its newest outcomes, whose its newest entries are, and which
-    task of which run wrote last.
+    """The case as the record has it: its state, its newest outcomes, its entries since the one asked for (the
+    newest of them, where they are many), and which task of which run wrote last.
     """
 
     case: Case | None
     wake_at: Instant | None
     outcomes: tuple[Outcome, ...]
-    authors: tuple[str, ...]
+    entries: tuple[Entry, ...] = ()
     written_by: str = ""
-
-    def since(self, seq: int) -> tuple[str, ...]:
-        """Whose the entries are behind this number: ids of commands and ticks."""
-        behind = self.case.seq - seq if self.case else 0
-        return self.authors[-behind:] if behind > 0 else ()
 
 
 class Recording:
@@ -103,19 +101,19 @@ class Recording:
 
     def _recall(self, wanted: Recall) -> Recalled:
         with self._engine.begin() as connection:
-            return recalled(connection, wanted.case_id, wanted.command_ids)
+            return recalled(connection, wanted.case_id, wanted.command_ids, wanted.since)
 
 
-def recalled(connection: Connection, case_id: str, command_ids: tuple[str, ...] = ()) -> Recalled:
+def recalled(connection: Connection, case_id: str, command_ids: tuple[str, ...] = (), since: int = 0) -> Recalled:
     """What the record knows of a case, with the outcomes of these commands in any case."""
     case = folded(connection, case_id)
     last = select(CaseRow.written_by).where(col(CaseRow.id) == case_id)
-    newest = rows_of(connection, case_id, case.seq - MOST_RECALLED if case else 0)
+    newest = rows_of(connection, case_id, max(since, case.seq - MOST_RECALLED) if case else 0)
     return Recalled(
         case=case,
         wake_at=wake_at(case) if case else None,
         outcomes=_outcomes(connection, case_id, command_ids),
-        authors=tuple(row.command_id for row in newest),
+        entries=tuple(entry_of(row) for row in newest),
         written_by=connection.execute(last).scalar() or "",
     )
 
@@ -134,7 +132,7 @@ def write(connection: Connection, message: Message) -> None:
         with connection.begin_nested():
             _write(connection, message)
     except RecordAhead:
-        if not _of_lost_task(connection, message):
+        if not _of_lost_task(connection, message) or _answered_before(connection, message):
             raise
         _drop_tail(connection, message)
         _write(connection, message)
@@ -147,7 +145,11 @@ def _write(connection: Connection, message: Message) -> None:
     _answer(connection, [command_row(key, o) for o in page.outcomes])
     add(connection, ContactRow, [contact_row(key, e) for e in page.entries if e.kind == "contact-logged"])
     add(connection, OutboxRow, ({**key, **dict(n), "read_at": None} for n in page.notices))
-    if page.case is None or page.case.seq < last:
+    if page.case is None:
+        mine = update(CaseRow).where(col(CaseRow.id) == message.case_id)
+        connection.execute(mine.values(written_by=message.by))
+        return
+    if page.case.seq < last:
         return
     written = {"recorded_at": datetime.now(UTC), "written_by": message.by}
     put(connection, CaseRow, [{**dict(page.case), **written}])
@@ -168,6 +170,16 @@ def _of_lost_task(connection: Connection, message: Message) -> bool:
     return earlier_task(connection.execute(last).scalar() or "", message.by)
 
 
+def _answered_before(connection: Connection, message: Message) -> bool:
+    """Whether a command of the page was applied before the page begins: it was repeated, and must not be twice."""
+    page = message.page
+    wanted = [outcome.command_id for outcome in page.outcomes]
+    mine = (col(CommandRow.case_id) == message.case_id, col(CommandRow.command_id).in_(wanted))
+    known = connection.execute(select(CommandRow.outcome).where(*mine)).scalars()
+    begins = page.entries[0].seq if page.entries else None
+    return any(o["status"] == "applied" and (begins is None or o["seq"] < begins) for o in known)
+
+
 def _drop_tail(connection: Connection, message: Message) -> None:
     """Take back what was written and never answered: entries from the page's first on, and their outcomes."""
     page, mine = message.page, col(TimelineRow.case_id) == message.case_id
@@ -176,6 +188,7 @@ def _drop_tail(connection: Connection, message: Message) -> None:
         tail = rows_of(connection, message.case_id, page.entries[0].seq - 1)
         known |= {row.command_id for row in tail}
         connection.execute(delete(TimelineRow).where(mine, col(TimelineRow.seq) >= page.entries[0].seq))
+    log.error("lost_task_taken_back", case_id=message.case_id, commands=len(known))
     of_case = col(CommandRow.case_id) == message.case_id
     connection.execute(delete(CommandRow).where(of_case, col(CommandRow.command_id).in_(known)))
 

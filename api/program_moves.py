@@ -83,6 +83,8 @@ async def begin_bulk_move(
 ) -> BulkMoveView:
     """Move the open cases of a version at a bounded pace. Each decides for itself and may refuse."""
     require_role(who, Role.DIRECTOR)
+    if new.from_version == new.to_version:
+        raise Refusal(422, "SameVersion", "give two different versions")
     for version in (new.from_version, new.to_version):
         version_of(parts.rulebook, new.program, version)
     move = BulkMove(id=uuid.uuid4().hex[:12], tenant=who.tenant, actor=who.actor, **new.model_dump())
@@ -91,7 +93,8 @@ async def begin_bulk_move(
             messages.BULK_MOVE_WORKFLOW, move, id=_name(who.tenant, move.id), task_queue=parts.settings.task_queue
         )
     except (RPCError, RuntimeError):
-        raise Refusal(503, "EngineUnavailable", "nothing was begun; try again", {"Retry-After": "5"}) from None
+        detail = "it may or may not have begun: look at `remaining` of the version before you try again"
+        raise Refusal(503, "OutcomeUnknown", detail, {"Retry-After": "5"}) from None
     return await _view(parts, move)
 
 

@@ -8,6 +8,7 @@ anew, so nobody is told twice.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 import uuid
@@ -25,9 +26,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from activities.record import recalled
+from activities.record import RecordAhead, RecordGap, recalled
 from deploy import running
 from deploy.heal import NotHealed, heal
 from domain.case import Case
@@ -105,7 +107,12 @@ class Comparison:
         kept = self._kept(case_id)
         seqs = (live.case.seq if live and live.case else None, kept.seq if kept else None)
         found = Finding(case_id, tenant, judge(live, kept), *seqs)
-        return await self._mended(found, name) if self.mend else found
+        if not self.mend or found.state in WELL:
+            return found
+        try:
+            return await self._mended(found, name)
+        except (RPCError, RecordAhead, RecordGap) as fault:
+            return Finding(case_id, tenant, found.state, *seqs, f"not mended: {type(fault).__name__}")
 
     async def _live(self, name: str) -> messages.Live | None:
         handle: Any = self.client.get_workflow_handle(name)
@@ -174,13 +181,14 @@ class Comparison:
             wake_at=known.wake_at,
             loop=messages.LOOP,
         )
-        await self.client.start_workflow(
-            messages.CASE_WORKFLOW,
-            life,
-            id=workflow_id(tenant, case_id),
-            task_queue=self.settings.task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        )
+        with contextlib.suppress(WorkflowAlreadyStartedError):  # it was opened while we looked
+            await self.client.start_workflow(
+                messages.CASE_WORKFLOW,
+                life,
+                id=workflow_id(tenant, case_id),
+                task_queue=self.settings.task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            )
         return Finding(case_id, tenant, found.state, None, kept.seq, "started again from the record")
 
 

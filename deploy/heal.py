@@ -6,14 +6,15 @@ nothing; it only brings the entries and outcomes to light again, and those that 
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
 
 from sqlalchemy import Connection, Engine
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from activities.record import Message, write
+from activities.derived import rebuild_case
+from activities.record import Message, RecordAhead, RecordGap, write
 from activities.rows import add, snapshot
 from domain.case import Case
 from domain.command import Outcome
@@ -54,32 +55,48 @@ class Missing:
 
 
 async def missing(client: Client, workflow_id: str, after: int) -> Missing:
-    """What happened to a case behind entry `after`, read from its histories, oldest first."""
+    """What happened to a case from entry `after` on, read from its histories, oldest first."""
     entries: dict[int, Entry] = {}
     outcomes: dict[str, Outcome] = {}
-
-    def seen(_: str, what: Entry | Outcome) -> None:
-        if isinstance(what, Entry):
-            entries.setdefault(what.seq, what)
-        else:
-            outcomes.setdefault(what.command_id, what)
-
+    seen = _Seen()
     replayer = Replayer(
         workflows=[CaseWorkflow],
         data_converter=client.data_converter,
         namespace=client.namespace,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    with witness.listening(seen):
+    oldest: WorkflowHistory | None = None
+    with witness.listening(seen.note):
         async for history in histories(client, workflow_id):
+            seen.entries, seen.outcomes = {}, {}
             result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
             if result.replay_failure is not None:
                 raise NotHealed("a history does not replay under this release; start the release it ran under")
+            entries = {**seen.entries, **entries}
+            outcomes = {**seen.outcomes, **outcomes}
             oldest = history
-            if entries and min(entries) <= after + 1:
+            if entries and min(entries) <= after:
                 break
-    found = [entries[seq] for seq in sorted(entries) if seq > after]
+    if oldest is None:
+        raise NotHealed("the engine has no history of this case")
+    found = [entries[seq] for seq in sorted(entries) if seq >= after]
+    if any(later.seq != earlier.seq + 1 for earlier, later in pairwise(found)):
+        raise NotHealed("its histories have a hole; they were cut short")
     return Missing(found, list(outcomes.values()), oldest)
+
+
+class _Seen:
+    """What one history brings to light; what a case followed the record to replaces what it had decided."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.outcomes: dict[str, Outcome] = {}
+
+    def note(self, _: str, what: Entry | Outcome) -> None:
+        if isinstance(what, Entry):
+            self.entries[what.seq] = what
+        else:
+            self.outcomes[what.command_id] = what
 
 
 async def heal(
@@ -95,7 +112,7 @@ async def heal(
     lacking = await missing(client, workflow_id, known)
     entries = lacking.entries
     began_with = None
-    if entries and entries[0].seq != known + 1:
+    if entries and entries[0].seq > known + 1:
         lost = f"entries {known + 1} to {entries[0].seq - 1}"
         if not over_gap:
             raise NotHealed(f"{lost} are in no history that the engine still has; GAP=1 goes on without them")
@@ -104,22 +121,33 @@ async def heal(
         if began_with is not None:
             add(connection, SnapshotRow, [snapshot(began_with, GAP, entries[0].at)])
         _write(connection, Message(tenant=tenant, case_id=case_id, page=Page(), by="healed"), before, lacking)
-    return len(entries)
+        if began_with is not None:
+            rebuild_case(connection, case_id)
+    return sum(entry.seq > known for entry in entries)
 
 
 async def _began_with(client: Client, history: WorkflowHistory) -> Case:
     """The case as a run found it."""
     given = history.events[0].workflow_execution_started_event_attributes.input.payloads
     [life] = await client.data_converter.decode(given, [Life])
-    return cast(Case, life.case)
+    if life.case is None:
+        raise NotHealed("its oldest history begins with the opening, and its entries are lost all the same")
+    case: Case = life.case
+    return case
 
 
 def _write(connection: Connection, message: Message, case: Case | None, lacking: Missing) -> None:
     page, entries, outcomes = message.page, lacking.entries, lacking.outcomes
     for entry in entries:
+        if case is not None and entry.seq <= case.seq:
+            page = page.changed(entries=(*page.entries, entry))  # only to be compared with what is there
+            continue
         after = entry.apply(case)
         page, case = page.told(case, entry, after), after
     for outcome in outcomes:
         page = page.answered(outcome)
     if not page.empty:
-        write(connection, message.changed(page=page))
+        try:
+            write(connection, message.changed(page=page))
+        except (RecordAhead, RecordGap):
+            raise NotHealed("the record has something else than its histories; look at its timeline") from None

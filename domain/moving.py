@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.case import Case
-from domain.clock import Clock, Terms
+from domain.clock import Climb, Clock, Ladder, Terms
 from domain.command import LEADS, Command, Draft
 from domain.event import Event
 from domain.parts import Moved
@@ -42,10 +42,14 @@ class NewTerms(Value):
     due_at: Instant
     next_at: Instant | None = None
     lifted: bool = False
+    climbs: tuple[Climb, ...] | None = None
 
     def onto(self, clock: Clock) -> Clock:
         changed = self.terms.onto(clock).changed(due_at=self.due_at, next_at=self.next_at)
-        return changed.changed(missed_at=None, climbs=(), acknowledged=None) if self.lifted else changed
+        if self.climbs is not None:
+            changed = changed.changed(climbs=self.climbs)
+        # another round: who is told of a later miss is told anew
+        return lifted(changed) if self.lifted else changed
 
 
 class ProgramVersionChanged(Event):
@@ -118,33 +122,49 @@ def under(clock: Clock, old: Program, new: Program) -> Terms:
     )
 
 
-def worked_out(clock: Clock, terms: Terms, program: Program, rulebook: Rulebook) -> NewTerms:
+def lifted(clock: Clock) -> Clock:
+    """As if it had not been missed."""
+    return clock.changed(missed_at=None, climbs=(), acknowledged=None, round=clock.round + 1)
+
+
+def renumbered(clock: Clock, old: Ladder, new: Ladder) -> tuple[Climb, ...] | None:
+    """Who was told of a miss, by the rungs of another ladder, so that nobody is skipped; None for the same."""
+    if old.rungs == new.rungs:
+        return None
+    after = {rung.tell: n for n, rung in reversed(list(enumerate(new.rungs))) if rung.after is not None}
+    told = [climb for climb in clock.climbs if climb.rung >= old.first_after and climb.tell in after]
+    return tuple(climb.changed(rung=after[climb.tell]) for climb in told)
+
+
+def worked_out(clock: Clock, terms: Terms, old: Program, program: Program, rulebook: Rulebook) -> NewTerms:
     """A promise under its terms, with its deadline and its next step; a miss is a miss."""
     working = rulebook.calendar(terms.calendar)
-    moved = terms.onto(clock)
+    climbs = renumbered(clock, old.ladders[clock.ladder], program.ladders[terms.ladder])
+    moved = terms.onto(clock if climbs is None else clock.changed(climbs=climbs))
     if clock.missed_at is None and clock.pause is None:
         moved = moved.changed(due_at=moved.derived_due(working))
     step = moved.next_step(program.ladders[terms.ladder], working)
     next_at = clock.next_at if clock.pause is not None else step.at if step else None
-    return NewTerms(terms=terms, due_at=moved.due_at, next_at=next_at)
+    return NewTerms(terms=terms, due_at=moved.due_at, next_at=next_at, climbs=climbs)
 
 
-def given_back(clock: Clock, moved: Moved, terms: Terms, program: Program, rulebook: Rulebook) -> NewTerms:
+def given_back(
+    clock: Clock, moved: Moved, terms: Terms, here: Program, program: Program, rulebook: Rulebook
+) -> NewTerms:
     """A promise under the terms it had; a miss since the move is lifted where these were not used up by then."""
     if clock.missed_at is None or clock.missed_at < moved.at:
-        return worked_out(clock, terms, program, rulebook)
+        return worked_out(clock, terms, here, program, rulebook)
     due = terms.onto(clock).derived_due(rulebook.calendar(terms.calendar))
     if due <= clock.missed_at:
-        return worked_out(clock, terms, program, rulebook)
-    unmissed = clock.changed(missed_at=None, climbs=(), acknowledged=None)
-    return worked_out(unmissed, terms, program, rulebook).changed(lifted=True)
+        return worked_out(clock, terms, here, program, rulebook)
+    return worked_out(lifted(clock), terms, here, program, rulebook).changed(lifted=True, climbs=None)
 
 
 def moves(case: Case, rulebook: Rulebook, version: int) -> list[NewTerms]:
     """What a move to this version makes of the running promises."""
     old = rulebook.program(case.program, case.program_version)
     new = version_of(rulebook, case.program, version)
-    return [worked_out(clock, under(clock, old, new), new, rulebook) for clock in case.running]
+    return [worked_out(clock, under(clock, old, new), old, new, rulebook) for clock in case.running]
 
 
 def preview_of(case: Case, rulebook: Rulebook, version: int, now: datetime) -> Iterator[ClockMove]:
@@ -213,7 +233,7 @@ class UndoProgramMove(Command):
                 to_version=old.version,
                 reason=self.reason,
                 undone=True,
-                clocks=tuple(given_back(c, moved, terms[c.id], old, rulebook) for c in case.running),
+                clocks=tuple(given_back(c, moved, terms[c.id], here, old, rulebook) for c in case.running),
             )
         )
 

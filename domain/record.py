@@ -101,6 +101,13 @@ class Page(Value):
     size: int = 0
     sealed: Case | None = None
 
+    @classmethod
+    def of(cls, case: Case, at: datetime) -> Self:
+        """What the lists show of a case of which nothing earlier is known."""
+        tasks = tuple(_task_line(task) for task in case.tasks)
+        clocks = tuple(_clock_line(clock, None, case) for clock in case.clocks)
+        return cls(case=case_line(case, at), tasks=tasks, clocks=clocks)
+
     @property
     def full(self) -> bool:
         """Whether a case must wait for the database before it takes more: all of this is carried along."""
@@ -199,8 +206,8 @@ def _task_line(task: Task) -> TaskLine:
     return TaskLine(**{name: getattr(task, name) for name in TaskLine.model_fields})
 
 
-def _clock_line(clock: Clock, entry: Entry, case: Case) -> ClockLine:
-    kept = entry.event if clock.settled and entry.kind == "clock-kept" else None
+def _clock_line(clock: Clock, entry: Entry | None, case: Case) -> ClockLine:
+    kept = entry.event if entry and clock.settled and entry.kind == "clock-kept" else None
     return ClockLine(
         id=clock.id,
         kind=clock.kind,
@@ -214,7 +221,7 @@ def _clock_line(clock: Clock, entry: Entry, case: Case) -> ClockLine:
         missed_at=clock.missed_at,
         told=clock.climbs[-1].tell if clock.climbs else None,
         acknowledged_by=clock.acknowledged.by if clock.acknowledged else None,
-        settled_at=entry.at if clock.settled else None,
+        settled_at=entry.at if entry and clock.settled else None,
         late_by=getattr(kept, "late_by", None),
         queue=_queue(clock, case),
     )

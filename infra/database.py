@@ -8,7 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 LOCK_SECONDS = 2.0
-PATIENCE = {"connect_timeout": 3, "options": "-c statement_timeout=5000 -c lock_timeout=5000"}
+PATIENCE = {  # a host that is gone says nothing: without these a thread would wait for many minutes
+    "connect_timeout": 3,
+    "options": "-c statement_timeout=5000 -c lock_timeout=5000",
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
 ON_SQLITE = {"timeout": LOCK_SECONDS, "isolation_level": None}
 
 

@@ -5,8 +5,7 @@ So there are no locks, and the commands of a case are strictly ordered. What mus
 this loop and the events' `apply`; everything else is decided in activities and remembered by history.
 """
 
-import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,14 +21,17 @@ with workflow.unsafe.imports_passed_through():
     import structlog
 
     from activities.decide import STAFF_UNREADABLE, Deciding, Question, hold
+    from activities.record import Recalled
     from activities.settle import Settled, Settling
     from domain.command import Decision, Envelope, Outcome
     from domain.decide import failed
     from domain.event import Entry, Event
     from domain.quarantine import CaseRestored, CommandQuarantined, MessageUnreadable
+    from domain.record import Page
     from domain.values import SYSTEM
     from workflows import messages
-    from workflows.ledger import FAIL_FAST, Ledger, lost_task, this_task
+    from workflows.alarm import Alarm
+    from workflows.ledger import FAIL_FAST, Ledger
     from workflows.messages import Answer, Life, Live
     from workflows.preflight import refusal
     from workflows.witness import tell
@@ -39,8 +41,8 @@ log = structlog.get_logger()
 OUTCOMES_KEPT = 200
 MOST_A_TURN = 20
 HEARTBEAT = timedelta(days=30)
-SHORTEST_SLEEP = timedelta(seconds=1)
 DECIDE_TRIES = 3
+SET_ASIDE = ("message-unreadable", "command-quarantined", "case-restored")
 
 
 @workflow.defn(name=messages.CASE_WORKFLOW)
@@ -61,9 +63,7 @@ class CaseWorkflow:
         self.tick_faults = life.tick_faults
         self.decided_at = workflow.now()
         self.ticks = 0
-        self.rang = False
-        self.alarm: asyncio.Task[None] | None = None
-        self.alarm_at: datetime | None = None
+        self.alarm = Alarm()
 
     @workflow.run
     async def run(self, life: Life) -> None:
@@ -98,7 +98,8 @@ class CaseWorkflow:
     @workflow.signal(name=messages.FOLLOW_RECORD)
     def follow_record(self) -> None:
         """An operator found that the record has more than this run: read it before anything else is decided."""
-        self.ledger.ahead = True
+        if self.ledger.page.empty:  # else catching up finds it out, and nothing that waits for it is lost
+            self.ledger.ahead = True
 
     @workflow.signal(dynamic=True)
     def signalled(self, name: str, args: Sequence[RawValue]) -> None:
@@ -180,20 +181,20 @@ class CaseWorkflow:
         decision = await self._decide(envelope)
         if decision.outcome.status == "failed":
             self._quarantine(envelope, decision.outcome)
-        self._take_in(decision, answers=True)
+        self._take_in(decision, envelope)
         self.wake_at, self.rings_at = decision.wake_at, decision.rings_at or decision.wake_at
         return decision.outcome
 
-    def _take_in(self, decision: Decision, answers: bool = False) -> None:
+    def _take_in(self, decision: Decision, answers: Envelope | None = None) -> None:
         """Fold what happened; keep on the page what the record does not have."""
         written = decision.written if isinstance(decision, Settled) else "no"
         self.ledger.ahead = self.ledger.ahead or written == "ahead"
         for entry in decision.entries:
-            self._happen(entry, on_record=written == "yes")
+            self._happen(entry, written)
         if written == "yes":
             self.ledger.on_record()
-        elif answers:
-            self.ledger.answered(decision.outcome)
+        elif answers is not None:
+            self.ledger.answered(answers, decision.outcome)
         if isinstance(decision, Settled) and written == "no":
             self.ledger.catch_up_if_behind()  # it is away: the commands behind this one need not wait for it
 
@@ -230,7 +231,7 @@ class CaseWorkflow:
             tenant=self.life.tenant,
             case_id=self.life.case_id,
             page=self.ledger.writes_now,
-            by=this_task(),
+            by=self.ledger.this_task(),
         )
 
     async def _ask(self, question: Question) -> Decision:
@@ -240,10 +241,11 @@ class CaseWorkflow:
             return await workflow.execute_local_activity_method(Deciding.decide, question, **limits)
         return await workflow.execute_local_activity_method(Settling.settle, question, **limits)
 
-    def _happen(self, entry: Entry, on_record: bool = False) -> None:
+    def _happen(self, entry: Entry, written: str = "no") -> None:
         before, self.case = self.case, entry.apply(self.case)
-        tell(self.life.case_id, entry)
-        if not on_record:
+        if written != "ahead":
+            tell(self.life.case_id, entry)
+        if written != "yes":
             self.ledger.told(before, entry, self.case)
         if entry.kind == "clock-missed":
             counter = workflow.metric_meter().create_counter("caseloom_clocks_missed", "Promises not kept")
@@ -298,20 +300,38 @@ class CaseWorkflow:
     async def _follow_record(self) -> None:
         """Go on from the case as the record has it: what is on record was answered, or may have been read.
 
-        What this run has decided since is dropped; commands that the record does not know are decided again.
+        What this run has decided since is dropped. Commands that the record does not know are decided again, those
+        first that were answered while it was away; what was set aside meanwhile is set aside again.
         """
-        waiting = tuple(envelope.command_id for envelope in self.inbox)
-        mine = {*waiting, self._tick_id(), *(entry.command_id for entry in self.ledger.page.entries)}
-        agreed = self.ledger.agreed(self.case)
-        recalled = await self.ledger.recall(waiting)
-        others = len(set(recalled.since(agreed)) - mine)
-        for outcome in recalled.outcomes:
+        page, kept, agreed = self.ledger.page, self.ledger.kept, self.ledger.agreed(self.case)
+        again = {**kept, **{envelope.command_id: envelope for envelope in self.inbox}}
+        recalled = await self.ledger.recall(tuple(again), agreed)
+        for entry in recalled.entries:
+            tell(self.life.case_id, entry)
+        known = {outcome.command_id for outcome in recalled.outcomes}
+        for outcome in sorted(recalled.outcomes, key=lambda o: o.command_id in again):
             self._remember(outcome)
+        for command_id in set(kept) - known:
+            self.outcomes.pop(command_id, None)
+        self.inbox = deque(envelope for command_id, envelope in again.items() if command_id not in known)
         self.case, self.wake_at, self.rings_at = recalled.case, recalled.wake_at, recalled.wake_at
-        self.inbox = deque(e for e in self.inbox if e.command_id not in self.outcomes)
-        log.warning("record_followed", case_id=self.life.case_id, others=others)
-        if others and not lost_task(recalled.written_by):
-            self._write_down(CaseRestored(others=others), "restored")
+        self._say_again(page, recalled)
+        others = {entry.command_id for entry in recalled.entries} - set(again)
+        others = {name for name in others if not name.startswith(("tick-", "unreadable-", "restored"))}
+        log.warning("record_followed", case_id=self.life.case_id, others=len(others))
+        if others and not self.ledger.lost_task(recalled.written_by):
+            self._write_down(CaseRestored(others=len(others)), "restored")
+
+    def _say_again(self, page: Page, recalled: Recalled) -> None:
+        """What the dropped page had set aside and the record has not."""
+        there = Counter((entry.kind, entry.command_id) for entry in recalled.entries)
+        for entry in page.entries:
+            if entry.kind not in SET_ASIDE:
+                continue
+            if there[entry.kind, entry.command_id] > 0:
+                there[entry.kind, entry.command_id] -= 1
+            else:
+                self._write_down(entry.event, entry.command_id)
 
     # -- time ---------------------------------------------------------------------------------------------
 
@@ -326,29 +346,16 @@ class CaseWorkflow:
             await workflow.wait_condition(lambda: not self.ledger.page.full or self.ledger.ahead)
         if self._something_came():
             return
-        self._set_alarm()
-        await workflow.wait_condition(lambda: self._something_came() or self.rang or self._done())
-        self.rang = False
+        self.alarm.set(self._rings())
+        await workflow.wait_condition(lambda: self._something_came() or self.alarm.rang or self._done())
+        self.alarm.rang = False
 
     def _something_came(self) -> bool:
         return bool(self.inbox or self.unreadable) or self.ledger.ahead
 
-    def _set_alarm(self) -> None:
-        """One timer. One that rings too early is harmless and cheaper than two events for each command.
-
-        It rings when the decision said, which may be a little after the case is due: see `deadlines.rings_at`.
-        """
-        wakes = max(self._wakes(), min(self.rings_at or self._wakes(), self.decided_at + HEARTBEAT))
-        if self.alarm is not None and not self.alarm.done():
-            if self.alarm_at is not None and self.alarm_at <= wakes:
-                return
-            self.alarm.cancel()
-        self.alarm_at = wakes
-        self.alarm = asyncio.create_task(self._ring(max(wakes - workflow.now(), SHORTEST_SLEEP)))
-
-    async def _ring(self, after: timedelta) -> None:
-        await workflow.sleep(after)
-        self.rang = True
+    def _rings(self) -> datetime:
+        """When it is woken for that, which may be a little later: see `deadlines.rings_at`."""
+        return max(self._wakes(), min(self.rings_at or self._wakes(), self.decided_at + HEARTBEAT))
 
     # -- runs ---------------------------------------------------------------------------------------------
 
@@ -385,6 +392,8 @@ class CaseWorkflow:
             rings_at=self.rings_at,
             tick_faults=self.tick_faults,
             loop=messages.LOOP,
+            before=self.life.before + workflow.info().get_current_history_length(),
+            kept=tuple(self.ledger.kept.values()),
         )
         versioned = workflow.info().get_current_deployment_version() is not None
         upgrade = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE if versioned else None

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.record import Message, Recall, Recalled, RecordAhead, Recording, earlier_task
     from domain.case import Case
-    from domain.command import Outcome
+    from domain.command import Envelope, Outcome
     from domain.event import Entry
     from domain.record import Page
     from workflows.messages import Life
@@ -26,6 +26,7 @@ class Ledger:
 
     def __init__(self, life: Life) -> None:
         self.life, self.page, self.ahead = life, life.page, False
+        self.kept = {envelope.command_id: envelope for envelope in life.kept}
         self._catching_up: asyncio.Task[None] | None = None
 
     @property
@@ -36,12 +37,30 @@ class Ledger:
     def told(self, before: Case | None, entry: Entry, after: Case) -> None:
         self.page = self.page.told(before, entry, after)
 
-    def answered(self, outcome: Outcome) -> None:
+    def answered(self, envelope: Envelope, outcome: Outcome) -> None:
+        """Keep a command with its outcome until the record has it: it may have to be decided again."""
         self.page = self.page.answered(outcome)
+        self.kept[envelope.command_id] = envelope
 
     def on_record(self) -> None:
         """All of it is written."""
-        self.page = Page()
+        self.page, self.kept = Page(), {}
+
+    def _written(self, page: Page) -> None:
+        self.page = self.page.without(page)
+        for outcome in page.outcomes:
+            self.kept.pop(outcome.command_id, None)
+
+    def this_task(self) -> str:
+        """Which task of which case is at work: its first run, and how much history it has had in all."""
+        info = workflow.info()
+        return f"{info.first_execution_run_id}/{self.life.before + info.get_current_history_length()}"
+
+    def lost_task(self, written_by: str) -> bool:
+        """Whether an earlier try of this case's own task wrote this. What comes from later than now does not:
+        the engine was set back.
+        """
+        return earlier_task(written_by, self.this_task())
 
     def agreed(self, case: Case | None) -> int:
         """The number of the last entry that the record had as this run knows it."""
@@ -64,7 +83,7 @@ class Ledger:
             self.ahead = _says_ahead(fault)
             self.catch_up_if_behind()
         else:
-            self.page = self.page.without(page)
+            self._written(page)
 
     async def _write(self, page: Page) -> None:
         """Try once, in this process. Runs that began under the first release go on as they began."""
@@ -108,36 +127,23 @@ class Ledger:
                     raise
                 self.ahead = True
             else:
-                self.page = self.page.without(page)
+                self._written(page)
         self._catching_up = None
 
-    async def recall(self, command_ids: tuple[str, ...]) -> Recalled:
+    async def recall(self, command_ids: tuple[str, ...], since: int) -> Recalled:
         """The case as the record has it; the page is dropped, for the record knows better."""
         recalled = await workflow.execute_activity_method(
             Recording.recall,
-            Recall(case_id=self.life.case_id, command_ids=command_ids),
+            Recall(case_id=self.life.case_id, command_ids=command_ids, since=since),
             start_to_close_timeout=timedelta(seconds=30),
             retry_policy=NEVER_GIVE_UP,
         )
-        self.page, self.ahead = Page(), False
+        self.page, self.kept, self.ahead = Page(), {}, False
         return recalled
 
     def _message(self, page: Page, decided: bool = False) -> Message:
         mine = {"tenant": self.life.tenant, "case_id": self.life.case_id}
-        return Message(**mine, page=page, by=this_task(), decided=decided)
-
-
-def this_task() -> str:
-    """Which task of which run is at work: the run and how much history it has."""
-    info = workflow.info()
-    return f"{info.run_id}/{info.get_current_history_length()}"
-
-
-def lost_task(written_by: str) -> bool:
-    """Whether an earlier try of this run's own task wrote this. What comes from later than now does not: the
-    engine was set back.
-    """
-    return earlier_task(written_by, this_task())
+        return Message(**mine, page=page, by=self.this_task(), decided=decided)
 
 
 def _says_ahead(fault: FailureError) -> bool:

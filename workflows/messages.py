@@ -23,6 +23,7 @@ class Life(Value):
 
     `history_events` is the length at which a run continues as new. `loop` says which loop the run began with:
     the first release recorded by a normal activity, and its runs go on like that until they continue as new.
+    `before` is how much history the earlier runs had, `kept` the commands whose outcomes are not on record.
     """
 
     tenant: str
@@ -37,6 +38,8 @@ class Life(Value):
     rings_at: Instant | None = None
     tick_faults: int = 0
     loop: int = 1
+    before: int = 0
+    kept: tuple[Envelope, ...] = ()
 
 
 class Live(Value):

@@ -16,7 +16,7 @@ from infra.timeline import chain, entry_of
 from tests.chaos.ops import Operation, OperationLog
 from tests.chaos.workload import HAPPENED, Workload
 
-OVERDUE_RUNG = timedelta(minutes=3)
+OVERDUE_RUNG = timedelta(seconds=90)
 
 
 class Checker:
@@ -28,7 +28,8 @@ class Checker:
             rows = connection.execute(table_of(TimelineRow).select().order_by("case_id", "seq")).all()
             known = connection.execute(select(CommandRow.command_id, CommandRow.outcome))
             self.outcomes: dict[str, Any] = {row.command_id: row.outcome for row in known}
-            self.notices = connection.execute(table_of(OutboxRow).select()).all()
+            told = connection.execute(table_of(OutboxRow).select()).all()
+            self.notices = {(row.case_id, row.key, row.recipient) for row in told}
         self.timelines: dict[str, list[Any]] = defaultdict(list)
         for row in rows:
             self.timelines[row.case_id].append(row)
@@ -90,6 +91,16 @@ class Checker:
             if row.at < datetime.fromisoformat(planned):
                 yield f"case {case_id}: {' '.join(key)} happened early"
             seen.add(key)
+            if row.kind == "rung-climbed":
+                yield from self._told(case_id, row.data)
+
+    def _told(self, case_id: str, data: dict[str, Any]) -> Iterator[str]:
+        """Whoever a rung told has a notice of it."""
+        climb = data["climb"]
+        key = f"{data['clock_id']}-{climb['round']}-{climb['rung']}"
+        for person in climb["told"]:
+            if (case_id, key, person) not in self.notices:
+                yield f"case {case_id}: {person} was told by rung {key} and has no notice"
 
     def asleep(self) -> list[str]:
         """Cases that should have climbed by now and have not."""

@@ -30,7 +30,7 @@ from tests.chaos.ops import OperationLog
 from tests.chaos.parts import Plant, until
 from tests.chaos.workload import Workload
 
-PEOPLE, CASES = 10, 24
+PEOPLE, CASES, DEMO_CASES = 10, 24, 6  # the demo programme's promises fall due in seconds: its ladders climb
 QUIET_SECONDS = 60.0
 console = Console(stderr=True)
 
@@ -115,6 +115,7 @@ class Run:
         self.findings.faults += [*checker.faults(), *checker.asleep()]
         self.findings.faults += await unknowns(workload, self.log, checker.applied)
         self.findings.faults += await self._garbage(client, checker)
+        self.findings.faults += workload.contradictions
         self.findings.operations = self.log.count()
         engine.dispose()
 
@@ -143,7 +144,8 @@ async def chaos(seed: int, minutes: float, names: list[str], own_disk: bool, wor
     try:
         async with plant, Workload(plant, log, run.chance) as workload:
             await workload.hire()
-            await workload.open_cases(CASES)
+            await workload.open_cases(CASES - DEMO_CASES)
+            await workload.open_cases(DEMO_CASES, "demo")
             await run.go(workload, chosen, time.monotonic() + minutes * 60)
             await run.check(workload)
     finally:

@@ -42,6 +42,7 @@ class Workload:
         self.headers = plant.sign_in("cm-anna", Role.CASE_MANAGER, "north")
         self.tasks: dict[str, list[str]] = {}
         self.stopping = False
+        self.contradictions: list[str] = []
         self.numbered = 0
         self.last_acknowledged = 0.0
 
@@ -138,6 +139,8 @@ class Workload:
         """What the answer promises. Once it is known, it must not change; the checker looks at the first."""
         status = answer.status_code
         if operation.became in ("acknowledged", "refused"):
+            if operation.became == "acknowledged" and 400 <= status < 500:
+                self.contradictions.append(f"operation {operation.number}: first acknowledged, then {status}")
             return
         if status == 200:
             self.log.end(operation, "acknowledged", status)

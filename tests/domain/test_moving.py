@@ -127,3 +127,35 @@ def test_a_time_that_a_person_agreed_is_not_the_programmes_to_change(kept: str) 
     [task] = story.do("add-task", task="education", due_at=due.isoformat()).outcome.created
     story.do("move-to-program-version", actor=SAM, version=3, reason="x")
     assert next(c.due_at for c in story.known.running if c.about == task) == due
+
+
+def test_a_ladder_without_reminders_tells_the_owner_of_the_miss_all_the_same() -> None:
+    """Who was reminded under the old ladder was not told of a miss; nobody of the new one is skipped."""
+    story = followed_under_two()
+    contact = next(c for c in story.known.running if c.kind == "contact")
+    while not next(c for c in story.known.running if c.id == contact.id).climbs:
+        story.wait(hours=6)
+    said = in_force().program("complex-care", 2).model_dump()
+    said["tiers"]["high"]["contact"]["ladder"] = "crisis"
+    third = Program.model_validate({**said, "version": 3})
+    story.rulebook = in_force().changed(programs=(*in_force().programs, third))
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.wait(days=4)
+    climbs = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed"]
+    of_miss = [c["tell"] for c in climbs if c["at"] > contact.due_at.isoformat()]
+    assert of_miss[:4] == ["owner", "senior", "supervisor", "director"]
+    assert len({c["at"] for c in climbs[-4:]}) == 4
+
+
+def test_a_miss_after_an_undone_one_is_told_anew() -> None:
+    """Its notices have keys of their own."""
+    story = followed_under_two()
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.wait(days=5)
+    story.do("undo-program-move", actor=SAM, reason="x")
+    told = {n.key for entry in story.timeline for n in entry.event.notices(story.known) if n.subject != "reminder"}
+    mark = len(story.timeline)
+    story.wait(days=10)
+    later = {n.key for entry in story.timeline[mark:] for n in entry.event.notices(story.known)}
+    assert later
+    assert not told & later

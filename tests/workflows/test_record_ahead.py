@@ -110,3 +110,16 @@ async def test_a_case_set_back_is_not_escalated_again(
     await anna.until(followed)
     missed = [row for row in await anna.timeline() if row.kind == "clock-missed" and row.at < promised]
     assert missed == []
+
+
+async def test_a_command_repeated_after_two_hundred_others_is_answered_as_the_first_time(desk: Opener) -> None:
+    """Its outcome has left the case; the record knows it, and the case goes on behind it."""
+    anna = desk(history_events=200)
+    await anna.open()
+    first = anna.envelope("add-note", text="the first")
+    outcome = await anna.update(first)
+    for n in range(210):
+        await anna.do("add-note", text=f"{n}")
+    assert await anna.update(first) == outcome
+    await anna.do("add-note", text="and on")
+    assert sum(row.data.get("text") == "the first" for row in await anna.timeline()) == 1

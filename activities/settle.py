@@ -14,12 +14,17 @@ from domain.record import Page
 from domain.tick import Tick
 
 WRITE_SECONDS = 2.5
+Written = Literal["yes", "no", "later", "ahead"]
 
 
 class Settled(Decision):
-    """A decision, and whether the record has it: `ahead` where the record has something else in its place."""
+    """A decision, and whether the record has it.
 
-    written: Literal["yes", "no", "ahead"]
+    `no` where it did not answer, `later` where the case has something to add first, `ahead` where the record has
+    something else in its place.
+    """
+
+    written: Written
 
 
 class Settling:
@@ -36,8 +41,10 @@ class Settling:
         written = await self._write(question, decision)
         return Settled(**dict(decision), written=written)
 
-    async def _write(self, question: Question, decision: Decision) -> Literal["yes", "no", "ahead"]:
-        if question.page is None or decision.outcome.status == "failed":
+    async def _write(self, question: Question, decision: Decision) -> Written:
+        if decision.outcome.status == "failed":
+            return "later"
+        if question.page is None:
             return "no"
         page = page_of(question, decision)
         if page.empty:

@@ -50,7 +50,7 @@ async def stampede(size: int) -> Stampede:
 
 async def _watch(stage: Stage, size: int) -> Stampede:
     found = Stampede(size)
-    due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=max(20, size / 7))
+    due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=max(12, size / 7))
     others = [await begin(stage, young()) for _ in range(PEOPLE)]
     ids = {await begin(stage, due_case(due_at)) for _ in range(size)}
     if datetime.now(UTC) > due_at:

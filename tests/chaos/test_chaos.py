@@ -6,11 +6,9 @@ from tests.chaos.herd import stampede
 from tests.chaos.run import chaos
 
 SMALL = [
-    "worker killed",
     "worker killed between commit and answer",
     "engine killed",
     "API killed before its answer",
-    "record locked",
     "network cut between API and engine",
     "garbage sent to cases",
 ]
@@ -21,13 +19,13 @@ async def test_kills_cuts_locks_and_garbage_lose_nothing_and_do_nothing_twice() 
     """The operation log, the timelines and the cases themselves agree; after every fault a command is answered."""
     findings = await chaos(seed=2026, minutes=0, names=SMALL, own_disk=False)
     assert findings.faults == []
-    assert findings.operations["acknowledged"] > 50
+    assert findings.operations["acknowledged"] > 30
     assert {name for name, _ in findings.rounds} == set(SMALL)
 
 
 @pytest.mark.timeout(300)
 async def test_promises_due_in_one_second_each_climb_once_and_never_early() -> None:
-    """Sixty cases: every one has its miss and its first rung, and people go on working meanwhile."""
-    found = await stampede(60)
+    """Forty cases: every one has its miss and its first rung, and people go on working meanwhile."""
+    found = await stampede(40)
     assert found.faults == []
-    assert found.climbed == 60
+    assert found.climbed == 40

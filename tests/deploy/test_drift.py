@@ -168,9 +168,7 @@ async def test_a_case_that_the_engine_lost_is_started_again_from_the_record(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_sealed_case_lives_on_after_the_engine_forgot_it(
-    desk: Opener, record: Engine, environment: WorkflowEnvironment
-) -> None:
+async def test_a_sealed_case_is_whole_without_the_engine(desk: Opener, record: Engine) -> None:
     """Its snapshot is on record before its workflow completes, and is what its timeline makes."""
     anna = desk()
     await anna.walk()
@@ -182,7 +180,6 @@ async def test_a_sealed_case_lives_on_after_the_engine_forgot_it(
             return connection.execute(select(SnapshotRow.seq)).first() is not None
 
     await anna.until(kept)
-    await forget(environment, anna.id)
     with record.connect() as connection:
         row = connection.execute(table_of(SnapshotRow).select()).one()
         case = folded(connection, anna.case_id)

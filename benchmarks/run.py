@@ -22,7 +22,7 @@ console = Console(stderr=True)
 
 async def bench(full: bool) -> int:
     report = Report()
-    times, repeats = (60, 5) if full else (30, 3)
+    times, repeats = (60, 5) if full else (20, 3)
     async with stage(CASELOOM_JITTER_SECONDS="0") as found:
         with console.status("") as status:
             status.update("commands against the floor …")
@@ -36,14 +36,14 @@ async def bench(full: bool) -> int:
             await growth.big_case(found, report, times, repeats)
             status.update("events, bytes, memory, cold starts …")
             await cost.of_commands(found, report, times)
-            await cost.of_memory(found, report, 200 if full else 60)
-            await cost.of_cold_starts(found, report, 60 if full else 20)
+            await cost.of_memory(found, report, 200 if full else 30)
+            await cost.of_cold_starts(found, report, 60 if full else 8)
             status.update("a herd …")
-            await floor.herd(found, report, 1000 if full else 150, 3 if full else 1)
+            await floor.herd(found, report, 1000 if full else 80, 3 if full else 1)
             status.update("many open cases …")
-            await growth.many_cases(found, report, (100, 1000, 20_000) if full else (100, 400), times)
+            await growth.many_cases(found, report, (100, 1000, 20_000) if full else (40, 160), times)
     with console.status("lists …"):
-        await lists.both(report, 100_000 if full else 10_000)
+        await lists.both(report, 100_000 if full else 5_000)
     return report.show("full" if full else "short")
 
 

@@ -141,7 +141,9 @@ def test_a_ladder_without_reminders_tells_the_owner_of_the_miss_all_the_same() -
     story.rulebook = in_force().changed(programs=(*in_force().programs, third))
     story.do("move-to-program-version", actor=SAM, version=3, reason="x")
     story.wait(days=4)
-    climbs = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed"]
+    climbs: list[dict[str, str]] = [
+        e.model_dump(mode="json")["data"]["climb"] for e in story.timeline if e.kind == "rung-climbed"
+    ]
     of_miss = [c["tell"] for c in climbs if c["at"] > contact.due_at.isoformat()]
     assert of_miss[:4] == ["owner", "senior", "supervisor", "director"]
     assert len({c["at"] for c in climbs[-4:]}) == 4

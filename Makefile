@@ -56,9 +56,9 @@ token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=n
 migrate: $(VENV)/installed  ## Bring the database to this release
 	@$(PY) -m infra.migrate
 
-chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT= HERD=)
+chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT= POSTGRES=1 HERD=)
 	@$(PY) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(FAULT),--fault "$(FAULT)") $(if $(HERD),--herd $(HERD))
+		$(if $(FAULT),--fault "$(FAULT)") $(if $(POSTGRES),--postgres) $(if $(HERD),--herd $(HERD))
 
 doctor: $(VENV)/installed  ## Say what is not well with the running system, and what to do
 	@$(PY) -m deploy.doctor

@@ -13,7 +13,7 @@ from domain.case import Case
 from domain.event import Entry
 from domain.record import Page
 from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, TaskRow
-from infra.timeline import beginning, states
+from infra.timeline import beginning, entry_of, rows_of
 
 DERIVED: tuple[type[SQLModel], ...] = (CaseRow, TaskRow, ClockRow, ContactRow, OutboxRow)
 NOT_DERIVED = {"recorded_at", "written_by", "read_at"}  # when, by which task, and what its reader has done
@@ -65,11 +65,9 @@ def _made(
 
 def _page(connection: Connection, case_id: str, begun: Case | None) -> tuple[Page, list[Entry]]:
     """The whole timeline as one page, its entries beside it."""
-    page, entries = Page.of(begun, begun.opened_at) if begun else Page(), list[Entry]()
-    for before, entry, after in states(connection, case_id):
-        page = page.told(before, entry, after).changed(entries=())
-        entries.append(entry)
-    return page, entries
+    page = Page.of(begun, begun.opened_at) if begun else Page()
+    entries = [entry_of(row) for row in rows_of(connection, case_id, begun.seq if begun else 0)]
+    return page.followed(begun, entries)[0], entries
 
 
 def _rows(connection: Connection, model: type[SQLModel], case_id: str) -> list[dict[str, Any]]:

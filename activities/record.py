@@ -100,7 +100,7 @@ class Recording:
             write(connection, message)
 
     def _recall(self, wanted: Recall) -> Recalled:
-        with self._engine.begin() as connection:
+        with self._engine.execution_options(caseloom_reading=True).connect() as connection:
             return recalled(connection, wanted.case_id, wanted.command_ids, wanted.since)
 
 

@@ -8,7 +8,6 @@ from temporalio import activity
 
 from activities.decide import Deciding, Question, taken_up
 from activities.record import Message, RecordAhead, RecordGap, Recording
-from domain.case import Case
 from domain.command import Decision
 from domain.record import Page
 from domain.tick import Tick
@@ -62,8 +61,5 @@ class Settling:
 
 def page_of(question: Question, decision: Decision) -> Page:
     """What the record is told: what it did not have before, and what this message brought about."""
-    page, case = question.page or Page(), question.case
-    for entry in decision.entries:
-        after: Case = entry.apply(case)
-        page, case = page.told(case, entry, after), after
+    page, _ = (question.page or Page()).followed(question.case, decision.entries)
     return page if decision.outcome.kind == Tick.kind else page.answered(decision.outcome)

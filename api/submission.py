@@ -7,7 +7,6 @@ is safe (docs/decisions/0002).
 import asyncio
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -34,7 +33,6 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
-TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
 RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
@@ -219,7 +217,7 @@ def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
     return {
         "id": workflow_id(tenant, life.case_id),
         "task_queue": parts.settings.task_queue,
-        "task_timeout": TASK_TIMEOUT,
+        "task_timeout": messages.TASK_TIMEOUT,
         "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
         "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
     }

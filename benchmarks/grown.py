@@ -40,10 +40,7 @@ def due_case(due_at: datetime) -> Story:
 
 async def begin(stage: Stage, story: Story) -> str:
     """Write the story into the record and begin its case; return its id."""
-    case_id, page, before = story.known.id, Page(), None
-    for entry in story.timeline:
-        after = entry.apply(before)
-        page, before = page.told(before, entry, after), after
+    case_id, (page, _) = story.known.id, Page().followed(None, story.timeline)
     await stage.recording.record(Message(tenant="local", case_id=case_id, page=page))
     life = Life(
         tenant="local",

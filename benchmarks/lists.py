@@ -238,9 +238,9 @@ async def both(report: Report, cases: int) -> None:
         fill(engine, cases)
         engine.dispose()
         await ask_all(report, url, "SQLite", cases)
-    with postgres.server() as address:
-        plain = postgres.create(address, "lists")
-        url = plain.replace("postgresql://", "postgresql+psycopg://")
+    with postgres.server() as found:
+        plain = postgres.create(found.address, "lists")
+        url = postgres.by_psycopg(plain)
         await migrate.upgrade(url)
         engine = database.blocking(url)
         fill(engine, cases)

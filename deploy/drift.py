@@ -13,7 +13,7 @@ import os
 import sys
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -86,11 +86,11 @@ class Comparison:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Comparing cases", total=len(running) + len(on_record))
             for name in sorted(running):
-                findings.append(await self._compare(name))
+                findings.append(await self.compare(name))
                 progress.advance(task)
             for case_id, tenant in on_record:
                 if workflow_id(tenant, case_id) not in running:
-                    findings.append(await self._lost(case_id, tenant))
+                    findings.append(await self.lost(case_id, tenant))
                 progress.advance(task)
         return findings
 
@@ -101,18 +101,23 @@ class Comparison:
             rows = connection.execute(select(CaseRow.id, CaseRow.tenant).where(alive))
             return [(row.id, row.tenant) for row in rows]
 
-    async def _compare(self, name: str) -> Finding:
-        tenant, case_id = name.removeprefix("case-").rsplit("-", 1)
-        live = await self._live(name)
-        kept = self._kept(case_id)
-        seqs = (live.case.seq if live and live.case else None, kept.seq if kept else None)
-        found = Finding(case_id, tenant, judge(live, kept), *seqs)
+    async def compare(self, name: str) -> Finding:
+        """One running case against the record. What differs is looked at twice: a case at work moves on."""
+        found = await self._look(name)
+        if found.engine is not None and found.state not in WELL:
+            found = await self._look(name)
         if not self.mend or found.state in WELL:
             return found
         try:
             return await self._mended(found, name)
         except (RPCError, RecordAhead, RecordGap) as fault:
-            return Finding(case_id, tenant, found.state, *seqs, f"not mended: {type(fault).__name__}")
+            return replace(found, done=f"not mended: {type(fault).__name__}")
+
+    async def _look(self, name: str) -> Finding:
+        tenant, case_id = name.removeprefix("case-").rsplit("-", 1)
+        live, kept = await self._live(name), self._kept(case_id)
+        seqs = (live.case.seq if live and live.case else None, kept.seq if kept else None)
+        return Finding(case_id, tenant, judge(live, kept), *seqs)
 
     async def _live(self, name: str) -> messages.Live | None:
         handle: Any = self.client.get_workflow_handle(name)
@@ -140,7 +145,7 @@ class Comparison:
         elif found.state in ("ahead", "differs"):
             await self.client.get_workflow_handle(name).signal(messages.FOLLOW_RECORD)
             done = "the case follows the record"
-        return Finding(found.case_id, found.tenant, found.state, found.engine, found.record, done)
+        return replace(found, done=done)
 
     async def _begin_run_again(self, name: str) -> str:
         """Take a run back to its beginning: a release that should not have run has written what none can follow.
@@ -165,7 +170,8 @@ class Comparison:
         await self.client.workflow_service.reset_workflow_execution(request)
         return "begun again; the case follows the record"
 
-    async def _lost(self, case_id: str, tenant: str) -> Finding:
+    async def lost(self, case_id: str, tenant: str) -> Finding:
+        """A case that the record has and the engine does not run."""
         kept = self._kept(case_id)
         found = Finding(case_id, tenant, "not in the engine", None, kept.seq if kept else None)
         if not self.mend or kept is None:
@@ -187,9 +193,10 @@ class Comparison:
                 life,
                 id=workflow_id(tenant, case_id),
                 task_queue=self.settings.task_queue,
+                task_timeout=messages.TASK_TIMEOUT,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             )
-        return Finding(case_id, tenant, found.state, None, kept.seq, "started again from the record")
+        return replace(found, done="started again from the record")
 
 
 def show(findings: list[Finding]) -> int:

@@ -137,14 +137,10 @@ async def _began_with(client: Client, history: WorkflowHistory) -> Case:
 
 
 def _write(connection: Connection, message: Message, case: Case | None, lacking: Missing) -> None:
-    page, entries, outcomes = message.page, lacking.entries, lacking.outcomes
-    for entry in entries:
-        if case is not None and entry.seq <= case.seq:
-            page = page.changed(entries=(*page.entries, entry))  # only to be compared with what is there
-            continue
-        after = entry.apply(case)
-        page, case = page.told(case, entry, after), after
-    for outcome in outcomes:
+    known = case.seq if case else 0
+    there = tuple(entry for entry in lacking.entries if entry.seq <= known)  # only to be compared with the record
+    page, _ = message.page.changed(entries=there).followed(case, lacking.entries[len(there) :])
+    for outcome in lacking.outcomes:
         page = page.answered(outcome)
     if not page.empty:
         try:

@@ -4,6 +4,7 @@ A page grows while events happen and is written in one transaction. Everything b
 from the entries and could be made again from them.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, Self
 
@@ -130,6 +131,15 @@ class Page(Value):
             size=self.size + _weight(entry),
             sealed=after if after.sealed else None,
         )
+
+    def followed(self, case: Case | None, entries: Iterable[Entry]) -> tuple[Self, Case | None]:
+        """This page with what these entries did to a case, and the case after them."""
+        page, told = self, list(self.entries)
+        for entry in entries:
+            after = entry.apply(case)
+            page, case = page.changed(entries=()).told(case, entry, after), after
+            told.append(entry)
+        return page.changed(entries=tuple(told)), case
 
     def answered(self, outcome: Outcome) -> Self:
         """This page with the outcome of a command."""

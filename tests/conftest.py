@@ -50,8 +50,8 @@ def postgres_server() -> Iterator[str]:
     if given.startswith("postgresql"):
         yield given
         return
-    with postgres.server() as address:
-        yield address
+    with postgres.server() as found:
+        yield found.address
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -82,17 +82,13 @@ def _migrate(url: str) -> None:
     subprocess.run([sys.executable, "-m", "infra.migrate"], check=True, env=environment, cwd=ROOT)
 
 
-def _by_psycopg(address: str) -> str:
-    return address.replace("postgresql://", "postgresql+psycopg://")
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
     """An empty, migrated database."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'record.db'}"
     if backend == "postgres":
         server, template = (request.getfixturevalue(n) for n in ("postgres_server", "migrated_postgres"))
-        url = _by_psycopg(postgres.create(server, f"t{uuid.uuid4().hex}", template))
+        url = postgres.by_psycopg(postgres.create(server, f"t{uuid.uuid4().hex}", template))
     else:
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.db")
     found = database.connect(url)

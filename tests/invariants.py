@@ -139,10 +139,7 @@ def ids_are_given_once(story: Story) -> None:
 
 def the_record_can_be_told(story: Story) -> None:
     """Whatever happened, the page for the database can be made, and says what the case says."""
-    page, before = Page(), None
-    for entry in story.timeline:
-        after = entry.apply(before)
-        page, before = page.told(before, entry, after), after
+    page, _ = Page().followed(None, story.timeline)
     assert page.case is not None
     assert page.case.open_tasks == len(story.known.open_tasks)
     states = {c.id for c in page.clocks if c.state in ("running", "paused", "missed")}

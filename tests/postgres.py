@@ -15,18 +15,41 @@ from pathlib import Path
 import psycopg
 
 
+class Server:
+    """A server on a Unix socket of its own. `address` names its maintenance database."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._binaries = folder, _binaries()
+        self.address = f"postgresql://caseloom@/postgres?host={folder}"
+
+    def set_up(self) -> None:
+        _run(self._binaries / "initdb", "-D", self._data, "-U", "caseloom", "-A", "trust", "--no-sync")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; after a kill it recovers first."""
+        options = f"-c listen_addresses='' -k {self._folder} -c fsync=off"
+        log = self._folder / "log"
+        _run(self._binaries / "pg_ctl", "-D", self._data, "-w", "-l", log, "-o", options, "start")
+
+    def kill(self) -> None:
+        """Stop it as a crash would: connections break, nothing is finished."""
+        _run(self._binaries / "pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a server on a Unix socket; give the address of its maintenance database."""
+def server() -> Iterator[Server]:
+    """Start a server; it is gone afterwards, with all it holds."""
     folder = Path(tempfile.mkdtemp(prefix="caseloom-pg-"))
-    binaries = _binaries()
-    data = folder / "data"
+    found = Server(folder)
     try:
-        _run(binaries / "initdb", "-D", data, "-U", "caseloom", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-        _run(binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-        yield f"postgresql://caseloom@/postgres?host={folder}"
-        _run(binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+        found.set_up()
+        found.start()
+        yield found
+        found.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -54,3 +77,8 @@ def _run(*command: object) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{words[-1]} failed: {done.stderr or done.stdout}")
+
+
+def by_psycopg(address: str) -> str:
+    """The address as SQLAlchemy takes it."""
+    return address.replace("postgresql://", "postgresql+psycopg://")

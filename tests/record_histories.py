@@ -117,10 +117,9 @@ async def set_back(desk: Desk) -> None:
     for n in range(2):
         note = desk.envelope("add-note", text=f"{n}")
         decision = decide(note, case, Moment(case.opened_at + timedelta(seconds=1), in_force()))
-        for entry in decision.entries:
-            after = entry.apply(case)
-            page, case = page.told(case, entry, after), after
-        page = page.answered(decision.outcome)
+        page, after = page.followed(case, decision.entries)
+        assert after is not None
+        page, case = page.answered(decision.outcome), after
     message = Message(tenant="local", case_id=desk.case_id, page=page, by="another-run/9")
     await Recording(writing).record(message)
     writing.dispose()

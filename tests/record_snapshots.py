@@ -55,12 +55,8 @@ STORIES: dict[str, Callable[[], Story]] = {
 
 def life(story: Story) -> Life:
     """The story as a run leaves it in the middle of an outage: a page unrecorded, a command waiting."""
-    page, before = Page(), None
-    for number, entry in enumerate(story.timeline):
-        after = entry.apply(before)
-        if number >= len(story.timeline) - LEFT_UNRECORDED:
-            page = page.told(before, entry, after)
-        before = after
+    _, before = Page().followed(None, story.timeline[:-LEFT_UNRECORDED])
+    page, _ = Page().followed(before, story.timeline[-LEFT_UNRECORDED:])
     done = Outcome(
         command_id="k1", kind="open", fingerprint="f", status="applied", at=story.now, seq=story.known.seq
     )

@@ -304,8 +304,8 @@ class CaseWorkflow:
         first that were answered while it was away; what was set aside meanwhile is set aside again.
         """
         page, kept, agreed = self.ledger.page, self.ledger.kept, self.ledger.agreed(self.case)
-        again = {**kept, **{envelope.command_id: envelope for envelope in self.inbox}}
-        recalled = await self.ledger.recall(tuple(again), agreed)
+        recalled = await self.ledger.recall((*kept, *(e.command_id for e in self.inbox)), agreed)
+        again = {**kept, **{envelope.command_id: envelope for envelope in self.inbox}}  # some came meanwhile
         for entry in recalled.entries:
             tell(self.life.case_id, entry)
         known = {outcome.command_id for outcome in recalled.outcomes}
@@ -326,8 +326,8 @@ class CaseWorkflow:
         """What the dropped page had set aside and the record has not."""
         there = Counter((entry.kind, entry.command_id) for entry in recalled.entries)
         for entry in page.entries:
-            if entry.kind not in SET_ASIDE:
-                continue
+            if entry.kind not in SET_ASIDE or self._fingerprint(entry.command_id):
+                continue  # what is decided again is set aside again if need be
             if there[entry.kind, entry.command_id] > 0:
                 there[entry.kind, entry.command_id] -= 1
             else:
@@ -378,8 +378,8 @@ class CaseWorkflow:
         if not overdue:
             if self.inbox or self.unreadable or self._done():
                 return
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            if self.inbox or self.unreadable:
+            await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._something_came())
+            if self._something_came():
                 return
         self.ledger.leave_off()
         left = self.life.changed(

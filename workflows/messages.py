@@ -1,5 +1,6 @@
 """What others may know of a case's workflow: the names of its messages and what they carry."""
 
+from datetime import timedelta
 from typing import Literal
 
 from domain.case import Case
@@ -15,6 +16,7 @@ STOP, PROGRESS = "stop", "progress"
 LIVE = "case"
 ANSWER = "answer"
 LOOP = 2
+TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
 REFUSED, KEY_REUSED, RECORD_BEHIND = "Refused", "KeyReused", "RecordBehind"
 
 

@@ -18,11 +18,10 @@ from tests.story import Story
 
 def pages(story: Story) -> list[Page]:
     """One page for each event."""
-    found, before = [], None
+    found, case = list[Page](), None
     for entry in story.timeline:
-        after = entry.apply(before)
-        found.append(Page().told(before, entry, after))
-        before = after
+        page, case = Page().followed(case, [entry])
+        found.append(page)
     return found
 
 
@@ -65,10 +64,7 @@ async def test_written_event_by_event_twice_or_all_at_once_the_rows_are_the_same
         await write(recording, page)
         await write(recording, page)
     first = {model: await rows(engine, model) for model in (CaseRow, TaskRow, ClockRow, OutboxRow, TimelineRow)}
-    whole, before = Page(), None
-    for entry in story.timeline:
-        after = entry.apply(before)
-        whole, before = whole.told(before, entry, after), after
+    whole, _ = Page().followed(None, story.timeline)
     async with engine.begin() as connection:
         for model in first:
             await connection.execute(delete(model))
@@ -115,10 +111,8 @@ async def test_what_a_lost_task_left_gives_way_to_what_was_decided_and_answered_
     other.wait(days=20)
     other.do("add-note", text="decided the second time")
     first = next(n for n, (a, b) in enumerate(zip(story.timeline, other.timeline, strict=False)) if a != b)
-    page, before = Page(), None
-    for number, entry in enumerate(other.timeline):
-        after = entry.apply(before)
-        page, before = (page.told(before, entry, after) if number >= first else page), after
+    _, before = Page().followed(None, other.timeline[:first])
+    page, _ = Page().followed(before, other.timeline[first:])
     decided = Message(tenant="local", case_id="case-1", page=page, by="run/90", decided=True)
     for not_ours in (decided.changed(by="another-run/90"), decided.changed(decided=False)):
         with pytest.raises(RecordAhead):

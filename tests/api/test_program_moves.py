@@ -22,10 +22,7 @@ async def under_version_one(office: Office) -> str:
     case_id = uuid.uuid4().hex
     story = plain_story(now=datetime.now(UTC) - timedelta(hours=1)).open(case_id=case_id)
     story.do("record-consent", form="verbal")
-    page, before = Page(), None
-    for entry in story.timeline:
-        after = entry.apply(before)
-        page, before = page.told(before, entry, after), after
+    page, _ = Page().followed(None, story.timeline)
     writing = database.blocking(office.parts.engine.url)
     await Recording(writing).record(Message(tenant="local", case_id=case_id, page=page))
     writing.dispose()

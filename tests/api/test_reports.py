@@ -21,11 +21,7 @@ FIRST, LAST = "2026-03-01", "2027-06-01"
 
 def told(story: Story) -> Page:
     """All that the record is told of a story."""
-    page, before = Page(), None
-    for entry in story.timeline:
-        after = entry.apply(before)
-        page, before = page.told(before, entry, after), after
-    return page
+    return Page().followed(None, story.timeline)[0]
 
 
 def followed() -> Story:

@@ -22,8 +22,8 @@ OVERDUE_RUNG = timedelta(seconds=90)
 class Checker:
     """What must hold after every run, however it went."""
 
-    def __init__(self, engine: Engine, log: OperationLog, cases: list[str]) -> None:
-        self.engine, self.log, self.cases = engine, log, set(cases)
+    def __init__(self, engine: Engine, log: OperationLog) -> None:
+        self.engine, self.log = engine, log
         with engine.connect() as connection:
             rows = connection.execute(table_of(TimelineRow).select().order_by("case_id", "seq")).all()
             known = connection.execute(select(CommandRow.command_id, CommandRow.outcome))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import libfaketime
+import psycopg
 from temporalio.client import Client
 
 from infra.temporal import workflow_id
@@ -96,20 +97,38 @@ async def start_api(plant: Plant, chance: random.Random) -> None:
 
 
 async def lock_record(plant: Plant, chance: random.Random) -> None:
-    """Another process holds the record: SQLite's write lock, or every process of PostgreSQL stands still."""
-    if plant.stop_database is not None:
-        plant.stop_database()
+    """Another process holds the record: SQLite's write lock, or PostgreSQL's cases and timeline."""
+    if plant.postgres is not None:
+        plant.lock = await asyncio.to_thread(_lock_tables, plant.settings.database.replace("+psycopg", ""))
         return
     plant.lock = sqlite3.connect(plant.folder / "caseloom.db", isolation_level=None, timeout=30)
     plant.lock.execute("BEGIN IMMEDIATE")
 
 
+def _lock_tables(address: str) -> psycopg.Connection:
+    holder = psycopg.connect(address)
+    holder.execute("LOCK TABLE cases, timeline IN ACCESS EXCLUSIVE MODE")
+    return holder
+
+
 async def unlock_record(plant: Plant, chance: random.Random) -> None:
-    if plant.start_database is not None:
-        plant.start_database()
-    elif plant.lock is not None:
+    if plant.lock is not None:
         plant.lock.rollback()
         plant.lock.close()
+
+
+async def kill_record(plant: Plant, chance: random.Random) -> None:
+    if plant.postgres is not None:
+        await asyncio.to_thread(plant.postgres.kill)
+
+
+async def start_record(plant: Plant, chance: random.Random) -> None:
+    if plant.postgres is not None:
+        await asyncio.to_thread(plant.postgres.start)
+
+
+def server_of_its_own(plant: Plant) -> str:
+    return "" if plant.postgres is not None else "SQLite has no server to kill: POSTGRES=1"
 
 
 async def cut_network(plant: Plant, chance: random.Random) -> None:
@@ -202,6 +221,7 @@ FAULTS = (
     Fault("engine frozen", freeze_engine, thaw_engine, lasts=(2, 6)),
     Fault("API killed before its answer", kill_api, start_api, kills=1),
     Fault("record locked", lock_record, unlock_record, lasts=(5, 15)),
+    Fault("record killed", kill_record, start_record, lasts=(2, 8), kills=1, needs=server_of_its_own),
     Fault("network cut between API and engine", cut_network, mend_network, lasts=(1, 5)),
     Fault("workers away", stop_workers, start_workers, lasts=(3, 8)),
     Fault("disk full", fill_disk, free_disk, lasts=(2, 5), alive_within=20, needs=disk_of_its_own),

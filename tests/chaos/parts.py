@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx2
+import psycopg
 
 from domain.values import Role
 from infra import migrate, tokens
 from infra.loopback import answers, free_port, temporal_binary
 from infra.settings import Settings
+from tests import postgres
 from tests.chaos.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -91,12 +93,11 @@ class Plant:
         self.api = self._part("api", *uvicorn, "--port", str(self.api_port))
         self.api.variables = {**self.variables, "TEMPORAL_ADDRESS": f"127.0.0.1:{self.network.port}"}
         self.hurt = self.workers[0]
-        self.lock: sqlite3.Connection | None = None
+        self.lock: sqlite3.Connection | psycopg.Connection | None = None
         self.own_disk = False
         self.cases: list[str] = []
         self.garbage: dict[str, int] = {}
-        self.stop_database: Callable[[], None] | None = None
-        self.start_database: Callable[[], None] | None = None
+        self.postgres: postgres.Server | None = None
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ log, logs of the parts, both databases) stays in the folder it names when someth
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -23,6 +24,7 @@ from temporalio.client import Client
 
 from deploy.drift import Comparison
 from infra import database, temporal
+from tests import postgres
 from tests.chaos.checker import Checker, unknowns, views
 from tests.chaos.faults import FAULTS, Fault, mount, named, unmount
 from tests.chaos.herd import Stampede, stampede
@@ -99,7 +101,9 @@ class Run:
     async def check(self, workload: Workload) -> None:
         """Heal everything, wait until all is quiet, and hold the three views against one another."""
         await self.plant.well()
-        await workload.last_words()
+        self.findings.faults += [
+            f"case {case_id} does not answer any more" for case_id in await workload.last_words()
+        ]
         engine = database.blocking(self.plant.settings.database)
         client = await temporal.connect(self.plant.settings)
         comparison = Comparison(client, engine, self.plant.settings, mend=False, over_gap=False)
@@ -111,7 +115,7 @@ class Run:
             await until(quiet, "the cases and the record do not agree", QUIET_SECONDS)
         except Exception as fault:
             self.findings.faults += [str(fault), *await views(comparison)]
-        checker = Checker(engine, self.log, self.plant.cases)
+        checker = Checker(engine, self.log)
         self.findings.faults += [*checker.faults(), *checker.asleep()]
         self.findings.faults += await unknowns(workload, self.log, checker.applied)
         self.findings.faults += await self._garbage(client, checker)
@@ -130,7 +134,9 @@ class Run:
         return faults
 
 
-async def chaos(seed: int, minutes: float, names: list[str], own_disk: bool, workers: int = 2) -> Findings:
+async def chaos(
+    seed: int, minutes: float, names: list[str], own_disk: bool, on_postgres: postgres.Server | None = None
+) -> Findings:
     """A whole run in a folder of its own; the folder stays when something did not hold."""
     scratch = Path(tempfile.mkdtemp(prefix="caseloom-chaos-"))
     folder = scratch / "plant"  # the operation log is not on the disk that gets full
@@ -138,8 +144,9 @@ async def chaos(seed: int, minutes: float, names: list[str], own_disk: bool, wor
     mounted = own_disk and mount(folder, 512)
     chosen = [named(name) for name in names] or list(FAULTS)
     log = OperationLog(scratch / "ops.jsonl")
-    plant = Plant(folder, workers=workers, CASELOOM_HISTORY_EVENTS="100")
-    plant.own_disk = mounted
+    url = postgres.by_psycopg(postgres.create(on_postgres.address, f"chaos{seed}")) if on_postgres else ""
+    plant = Plant(folder, url, workers=2, CASELOOM_HISTORY_EVENTS="100")
+    plant.own_disk, plant.postgres = mounted, on_postgres
     run = Run(plant, seed, log)
     try:
         async with plant, Workload(plant, log, run.chance) as workload:
@@ -197,6 +204,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=None, help="gives the same run again; else by chance")
     parser.add_argument("--minutes", type=float, default=2.0, help="how long faults come and go (2)")
     parser.add_argument("--fault", action="append", default=[], choices=[fault.name for fault in FAULTS])
+    parser.add_argument("--postgres", action="store_true", help="the record on PostgreSQL, which can be killed")
     parser.add_argument("--herd", type=int, default=0, help="instead: so many promises due in one second")
     given = parser.parse_args()
     chosen_seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
@@ -205,6 +213,7 @@ if __name__ == "__main__":
     if given.herd:
         code = show_herd(asyncio.run(stampede(given.herd)))
     else:
-        code = show(asyncio.run(chaos(chosen_seed, given.minutes, given.fault, own_disk=True)))
+        with postgres.server() if given.postgres else contextlib.nullcontext() as server:
+            code = show(asyncio.run(chaos(chosen_seed, given.minutes, given.fault, True, server)))
     sys.stderr.flush()
     os._exit(code)  # the SDK can crash an interpreter that is shutting down (temporalio/sdk-python#300)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,7 +43,6 @@ class Workload:
         self.stopping = False
         self.contradictions: list[str] = []
         self.numbered = 0
-        self.last_acknowledged = 0.0
 
     async def __aenter__(self) -> "Workload":
         self.http = httpx2.AsyncClient(base_url=self.plant.address, timeout=PATIENCE)
@@ -144,7 +142,6 @@ class Workload:
             return
         if status == 200:
             self.log.end(operation, "acknowledged", status)
-            self.last_acknowledged = operation.done or 0.0
             if operation.kind == "add-task":
                 self.tasks[operation.case_id] += answer.json()["created"][:1]
         elif status == 202:
@@ -169,14 +166,22 @@ class Workload:
                     return asyncio.get_running_loop().time() - began
                 await asyncio.sleep(0.05)
 
-    async def last_words(self) -> None:
-        """One last note to every case: what a lost task left on record is known to its case from then on."""
+    async def last_words(self) -> list[str]:
+        """One last note to every case: what a lost task left on record is known to its case from then on.
+
+        Returns the cases that did not answer.
+        """
+        silent = []
         for case_id in self.plant.cases:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                operation, key = self._begin(case_id, "add-note")
-                while operation.became != "acknowledged":
-                    await self._send(operation, key, {"text": "the last one"}, {})
-                    await asyncio.sleep(0.05)
+            operation, key = self._begin(case_id, "add-note")
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    while operation.became != "acknowledged":
+                        await self._send(operation, key, {"text": "the last one"}, {})
+                        await asyncio.sleep(0.05)
+            except TimeoutError:
+                silent.append(case_id)
+        return silent
 
     async def ask(self, operation: Operation) -> str:
         """What `GET /cases/…/commands/…` says of an operation: its status, or `never` for one nobody knows."""
@@ -185,6 +190,3 @@ class Workload:
         if answer.status_code == 404:
             return "never"
         return str(answer.json().get("status"))
-
-
-Condition = Callable[[], Awaitable[bool]]

@@ -23,6 +23,7 @@ from infra.settings import Settings
 from infra.tables import CaseRow, CommandRow, SnapshotRow, TaskRow, TimelineRow
 from infra.timeline import digest as digest_of
 from infra.timeline import folded
+from tests.chaos.parts import until
 from tests.desk import Desk
 
 Opener = Callable[..., Desk]
@@ -41,8 +42,8 @@ def compare(environment: WorkflowEnvironment, record: Engine, settings: Settings
         """How this case stands; the server has cases of other tests as well."""
         comparison = Comparison(environment.client, record, settings, mend, over_gap)
         if desk.id in {w.id async for w in environment.client.list_workflows(f"WorkflowId = '{desk.id}'")}:
-            return await comparison._compare(desk.id)
-        return await comparison._lost(desk.case_id, "local")
+            return await comparison.compare(desk.id)
+        return await comparison.lost(desk.case_id, "local")
 
     return found
 
@@ -197,7 +198,6 @@ async def forget(environment: WorkflowEnvironment, workflow_id: str, run_id: str
         workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
     )
     await client.workflow_service.delete_workflow_execution(request)
-    watching = Desk.__new__(Desk)
 
     async def gone() -> bool:
         try:
@@ -207,4 +207,4 @@ async def forget(environment: WorkflowEnvironment, workflow_id: str, run_id: str
             return bool(run_id) or not [w async for w in client.list_workflows(listed)]
         return False
 
-    await watching.until(gone, seconds=60)
+    await until(gone, "the workflow is not gone")

@@ -1,5 +1,6 @@
 """When the record has something else than a case has just decided, the case follows the record."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -16,9 +17,15 @@ from domain.record import Page
 from infra import database
 from tests.desk import Desk
 from tests.story import in_force
+from workflows import messages
 
 Opener = Callable[..., Desk]
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """One of them is enough, but where a table must be locked against readers too."""
+    return str(request.param)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -34,16 +41,16 @@ async def write_ahead(
     """Put decisions on record that the running case does not know, as a lost workflow task leaves them; or,
     with another `by`, as they stand there when the engine was set back.
     """
-    case, page = await desk.case(), Page()
-    now = case.opened_at + later
+    begun, page = await desk.case(), Page()
+    case: Case | None = begun
+    now = begun.opened_at + later
     by = by or f"{desk.first_run}/{(await desk.handle.describe()).history_length}"
     for envelope in envelopes:
         decision = decide(envelope, case, Moment(now, in_force()))
-        for entry in decision.entries:
-            after = entry.apply(case)
-            page, case = page.told(case, entry, after), after
+        page, case = page.followed(case, decision.entries)
         page = page.answered(decision.outcome)
     await recording.record(Message(tenant="local", case_id=desk.case_id, page=page, by=by))
+    assert case is not None
     return case
 
 
@@ -123,3 +130,32 @@ async def test_a_command_repeated_after_two_hundred_others_is_answered_as_the_fi
     assert await anna.update(first) == outcome
     await anna.do("add-note", text="and on")
     assert sum(row.data.get("text") == "the first" for row in await anna.timeline()) == 1
+
+
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
+async def test_what_comes_while_the_case_reads_the_record_is_answered_as_well(
+    desk: Opener, recording: Recording
+) -> None:
+    """The record is slow: commands and unreadable messages that come meanwhile wait, and are not lost."""
+    anna = desk(history_events=60)
+    await anna.open()
+    await write_ahead(anna, recording, anna.envelope("add-note", text="on record"), by=f"{anna.first_run}/1000")
+    note, queued = anna.envelope("add-note", text="meanwhile"), anna.envelope("add-note", text="queued meanwhile")
+    async with anna.engine.begin() as holder:
+        await holder.exec_driver_sql("LOCK TABLE timeline IN ACCESS EXCLUSIVE MODE")
+        await anna.handle.signal(messages.FOLLOW_RECORD)
+
+        async def reading() -> bool:
+            pending = (await anna.handle.describe()).raw_description.pending_activities
+            return any(activity.activity_type.name == "recall" for activity in pending)
+
+        await anna.until(reading)
+        answered = asyncio.create_task(anna.update(note))
+        await anna.handle.signal(messages.SUBMIT_LATER, queued)
+        await anna.handle.signal("no_such_signal")
+    assert (await answered).status == "applied"
+    await anna.do("add-note", text="and on")
+    rows = await anna.timeline()
+    texts = [row.data["text"] for row in rows if row.kind == "note-added"]
+    assert sorted(texts) == ["and on", "meanwhile", "on record", "queued meanwhile"]
+    assert sum(row.kind == "message-unreadable" for row in rows) == 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, delete, update
+from sqlalchemy import Connection, Engine, bindparam, delete, update
 from sqlmodel import col, select
 from temporalio import activity
 
@@ -31,6 +31,15 @@ from infra.timeline import GAP, SEALED, chain, entry_of, folded, rows_of
 
 log = structlog.get_logger()
 MOST_RECALLED = 200
+_NEWEST = (  # these two are asked at every command: building them takes longer than their answers
+    select(TimelineRow.seq, TimelineRow.hash)
+    .where(col(TimelineRow.case_id) == bindparam("case_id"))
+    .order_by(col(TimelineRow.seq).desc())
+    .limit(1)
+)
+_KNOWN = select(CommandRow.outcome).where(
+    col(CommandRow.case_id) == bindparam("case_id"), col(CommandRow.command_id) == bindparam("command_id")
+)
 
 
 class RecordGap(Exception):
@@ -205,9 +214,7 @@ def _measure(page: Page) -> None:
 
 def _append(connection: Connection, key: dict[str, str], entries: tuple[Entry, ...]) -> int:
     """Add to the timeline what it does not have yet; return the number of its last entry."""
-    where = col(TimelineRow.case_id) == key["case_id"]
-    query = select(TimelineRow.seq, TimelineRow.hash).where(where).order_by(col(TimelineRow.seq).desc())
-    newest = connection.execute(query.limit(1)).first()
+    newest = connection.execute(_NEWEST, {"case_id": key["case_id"]}).first()
     last, previous = (newest[0], newest[1]) if newest else (0, "")
     if not entries:
         return last
@@ -249,15 +256,15 @@ def _same(connection: Connection, case_id: str, entries: tuple[Entry, ...]) -> N
 
 def _answer(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Keep the outcomes. Raises `RecordAhead` where the record knows another outcome of the same command."""
-    if not rows:
-        return
-    wanted = [row["command_id"] for row in rows]
-    mine = (col(CommandRow.case_id) == rows[0]["case_id"], col(CommandRow.command_id).in_(wanted))
-    found = connection.execute(select(CommandRow.command_id, CommandRow.outcome).where(*mine))
-    known = {row.command_id: row.outcome for row in found}
-    if any(known.get(row["command_id"], row["outcome"]) != row["outcome"] for row in rows):
-        raise RecordAhead
-    add(connection, CommandRow, (row for row in rows if row["command_id"] not in known))
+    unknown = []
+    for row in rows:
+        wanted = {"case_id": row["case_id"], "command_id": row["command_id"]}
+        known = connection.execute(_KNOWN, wanted).scalar()
+        if known is None:
+            unknown.append(row)
+        elif known != row["outcome"]:
+            raise RecordAhead
+    add(connection, CommandRow, unknown)
 
 
 def _outcomes(connection: Connection, case_id: str, command_ids: tuple[str, ...]) -> tuple[Outcome, ...]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, JsonValue
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -14,11 +13,10 @@ from api.examples import EXAMPLES
 from api.headers import WishDep
 from api.problems import ADVICE, BODY_LIMIT, Refusal, not_found, responses
 from api.scope import require_case
-from api.submission import CommandResult, submit
+from api.submission import CommandResult, enveloped, recorded, send
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
-from infra.tables import CommandRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -47,10 +45,11 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
         wish: WishDep,
         response: Response,
     ) -> CommandResult:
-        await require_case(parts, who, case_id)
-        require_role(who, *command.roles)
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
-        result = await submit(parts, who, case_id, command.kind, said, wish, response)
+        envelope = enveloped(who, case_id, command.kind, said, wish)
+        known = await require_case(parts, who, case_id, envelope.command_id)
+        require_role(who, *command.roles)
+        result = await send(parts, who, case_id, envelope, known, wish, response)
         return result.model_copy(update={"advice": command.advice})
 
     example = EXAMPLES[command.kind]
@@ -88,7 +87,7 @@ async def read_command(
 ) -> CommandAnswer:
     """What became of a command, from the record or from the case itself."""
     await _require_command_scope(parts, who, case_id, command_id)
-    outcome = await _recorded(parts, who.tenant, case_id, command_id)
+    outcome = await recorded(parts, who.tenant, case_id, command_id)
     if outcome is None:
         if await _opening_waits(parts, who.tenant, case_id):
             response.status_code = 202
@@ -108,7 +107,7 @@ async def _require_command_scope(parts: System, who: Principal, case_id: str, co
     try:
         await require_case(parts, who, case_id)
     except Refusal:
-        outcome = await _recorded(parts, who.tenant, case_id, command_id)
+        outcome = await recorded(parts, who.tenant, case_id, command_id)
         refused_opening = outcome is not None and outcome.kind == "open" and outcome.status == "refused"
         if not refused_opening and not await _opening_waits(parts, who.tenant, case_id):
             raise not_found() from None
@@ -122,15 +121,6 @@ async def _opening_waits(parts: System, tenant: str, case_id: str) -> bool:
     except (RPCError, TimeoutError, RuntimeError):
         return False
     return found.status is WorkflowExecutionStatus.RUNNING and found.history_length <= UNTOUCHED
-
-
-async def _recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
-    try:
-        async with parts.session() as session:
-            row = await session.get(CommandRow, (case_id, command_id))
-    except (SQLAlchemyError, OSError):
-        return None
-    return Outcome.model_validate(row.outcome) if row is not None and row.tenant == tenant else None
 
 
 async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> messages.Answer:

@@ -8,7 +8,7 @@ from api.problems import Refusal
 from api.submission import Wish
 
 
-def wish(
+async def wish(
     idempotency_key: Annotated[
         str | None,
         Header(

@@ -32,7 +32,7 @@ class Paging(BaseModel):
     after: list[str] | None
 
 
-def paging(
+async def paging(
     limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Paging:

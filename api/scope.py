@@ -3,18 +3,19 @@
 import asyncio
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, and_, false, true, union
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, exists, false, true, union
 from sqlalchemy import select as select_columns
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import aliased
-from sqlmodel import col, select
+from sqlmodel import col
 from temporalio.service import RPCError
 
 from api.problems import not_found
 from api.system import Principal, System
 from domain.case import Case
+from domain.command import Outcome
 from domain.values import Role
-from infra.tables import CaseRow, TaskRow
+from infra.tables import CaseRow, CommandRow, TaskRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -60,33 +61,61 @@ def _within_reach(who: Principal) -> CompoundSelect[Any]:
 
 def may_see(who: Principal, case: Case) -> bool:
     """The same rule for a case that was asked live."""
-    if case.tenant != who.tenant:
-        return False
-    if who.role in (Role.DIRECTOR, Role.AUDITOR):
-        return True
-    if who.role is Role.INTEGRATOR:
-        return case.opened_by == who.sub
-    mine = case.owner == who.sub or any(task.assignee == who.sub for task in case.open_tasks)
-    return mine or case.team in who.teams
+    assigned = any(task.assignee == who.sub for task in case.open_tasks)
+    return case.tenant == who.tenant and _may_see(who, case.owner, case.team, case.opened_by, assigned)
 
 
-async def require_case(parts: System, who: Principal, case_id: str) -> None:
+def _may_see(who: Principal, owner: str | None, team: str | None, opened_by: str, assigned: bool) -> bool:
+    match who.role:
+        case Role.DIRECTOR | Role.AUDITOR:
+            return True
+        case Role.INTEGRATOR:
+            return opened_by == who.sub
+        case Role.CASE_MANAGER | Role.SENIOR | Role.SUPERVISOR:
+            return owner == who.sub or assigned or team in who.teams
+        case _:
+            return False
+
+
+async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Outcome | None:
     """Raises 404 unless there is such a case and this person may see it.
 
-    The record is asked first; a case that it does not have yet, or a record that does not answer, is asked
-    of the case itself.
+    Returns the outcome of the command with this id, where the record has one: one look for both. The record is
+    asked first; a case that it does not have yet, or a record that does not answer, is asked of the case itself.
     """
+    wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
     try:
         async with asyncio.timeout(RECORD_SECONDS):
-            seen = select(visible(who)).where(col(CaseRow.id) == case_id, CaseRow.tenant == who.tenant)
-            known = await parts.look_up(seen)
+            known = await parts.look_up(_LOOK, wanted)
     except (SQLAlchemyError, OSError):
         known = None
-    if known is not None and known[0]:
-        return
+    if known is not None and _may_see(who, known.owner, known.team, known.opened_by, known.assigned):
+        return Outcome.model_validate(known.outcome) if known.outcome else None
     live = None if known else await live_case(parts, who.tenant, case_id)
     if live is None or live.case is None or not may_see(who, live.case):
         raise not_found()
+    return None
+
+
+def _look() -> Select[Any]:
+    """What tells whether one case may be seen, and what became of one command of it."""
+    mine = and_(col(TaskRow.case_id) == col(CaseRow.id), col(TaskRow.assignee) == bindparam("sub"))
+    same = col(CommandRow.case_id) == col(CaseRow.id)
+    command = and_(same, col(CommandRow.command_id) == bindparam("command_id"))
+    return (
+        select_columns(
+            col(CaseRow.owner),
+            col(CaseRow.team),
+            col(CaseRow.opened_by),
+            exists().where(mine, *(col(TaskRow.status) != closed for closed in CLOSED)).label("assigned"),
+            col(CommandRow.outcome),
+        )
+        .outerjoin_from(CaseRow, CommandRow, command)
+        .where(col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant"))
+    )
+
+
+_LOOK = _look()  # built once: building a statement takes longer than its answer
 
 
 async def live_case(parts: System, tenant: str, case_id: str) -> messages.Live | None:

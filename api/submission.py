@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy import bindparam
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import (
     WithStartWorkflowOperation,
@@ -35,6 +37,9 @@ NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
 RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
+_OUTCOME = select(col(CommandRow.outcome)).where(
+    *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
+)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 
 
@@ -80,17 +85,35 @@ async def submit(
     response: Response,
 ) -> CommandResult:
     """Send a command to a case and say what became of it. Raises `Refusal`."""
-    envelope = Envelope(
+    envelope = enveloped(who, case_id, kind, body, wish)
+    known = await recorded(parts, who.tenant, case_id, envelope.command_id) if wish.key else None
+    return await send(parts, who, case_id, envelope, known, wish, response)
+
+
+def enveloped(who: Principal, case_id: str, kind: str, body: dict[str, JsonValue], wish: Wish) -> Envelope:
+    """The command as it travels."""
+    return Envelope(
         command_id=command_id(who, case_id, wish.key),
         kind=kind,
         body=body,
         actor=who.actor,
         expected_seq=wish.expected_seq,
     )
-    structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=kind)
-    known = await recorded(parts, who.tenant, case_id, envelope) if wish.key else None
+
+
+async def send(
+    parts: System,
+    who: Principal,
+    case_id: str,
+    envelope: Envelope,
+    known: Outcome | None,
+    wish: Wish,
+    response: Response,
+) -> CommandResult:
+    """Send a command of which the record has this outcome, or none yet. Raises `Refusal`."""
+    structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
     if known is not None:
-        return answer(case_id, known, response)
+        return answer(case_id, same_request(known, envelope), response)
     if not wish.later:
         try:
             outcome = await _update(parts, who.tenant, case_id, envelope)
@@ -128,16 +151,15 @@ async def open_case(
     return queued(case_id, envelope.command_id, response)
 
 
-async def recorded(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome | None:
-    """The outcome that the record has under this id, however old. Raises 422 when it was another request."""
+async def recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
+    """The outcome that the record has under this id, however old; None also where it does not answer."""
     try:
-        async with asyncio.timeout(RECORD_SECONDS), parts.session() as session:
-            row = await session.get(CommandRow, (case_id, envelope.command_id))
+        async with asyncio.timeout(RECORD_SECONDS):
+            wanted = {"case_id": case_id, "command_id": command_id, "tenant": tenant}
+            row = await parts.look_up(_OUTCOME, wanted)
     except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
         return None
-    if row is None or row.tenant != tenant:
-        return None
-    return _same_request(Outcome.model_validate(row.outcome), envelope)
+    return Outcome.model_validate(row.outcome) if row is not None else None
 
 
 def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
@@ -189,7 +211,7 @@ async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) 
         outcome = _refusal(fault, envelope)
     except UNKNOWN:  # also "not found": a run that is closing aborts its updates, and may have applied them
         raise Unknown from None
-    return _same_request(outcome, envelope)
+    return same_request(outcome, envelope)
 
 
 async def _start_and_update(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> Outcome:
@@ -209,7 +231,7 @@ async def _start_and_update(parts: System, tenant: str, life: messages.Life, env
         raise Unknown from None
     except UNKNOWN:
         raise Unknown from None
-    return _same_request(outcome, envelope)
+    return same_request(outcome, envelope)
 
 
 def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
@@ -232,10 +254,10 @@ async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) 
     except UNKNOWN as fault:
         if (sealed := _gone(fault)) is None:
             raise unknown(case_id, envelope.command_id) from None
-        known = await recorded(parts, tenant, case_id, envelope)
+        known = await recorded(parts, tenant, case_id, envelope.command_id)
         if known is None:
             raise sealed from None
-        return known
+        return same_request(known, envelope)
     return None
 
 
@@ -282,7 +304,7 @@ async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope)
         raise _key_reused(envelope.command_id)
 
 
-def _same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
+def same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
     """The engine and the record answer by id alone: see that it was asked the same thing."""
     if outcome.fingerprint != envelope.fingerprint:
         raise _key_reused(envelope.command_id)

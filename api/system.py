@@ -48,13 +48,13 @@ class System:
         self.looking.dispose()
         await self.engine.dispose()
 
-    async def look_up(self, query: Executable) -> Any:
+    async def look_up(self, query: Executable, values: dict[str, Any]) -> Any:
         """The first row of a query, or None, in one go on a thread of its own."""
-        return await asyncio.to_thread(self._first, query)
+        return await asyncio.to_thread(self._first, query, values)
 
-    def _first(self, query: Executable) -> Any:
+    def _first(self, query: Executable, values: dict[str, Any]) -> Any:
         with self.looking.connect() as connection:
-            return connection.execute(query).first()
+            return connection.execute(query, values).first()
 
     def connection(self) -> AsyncConnection:
         """A connection for queries that give columns, not rows of a table."""
@@ -74,7 +74,7 @@ class Principal(BaseModel):
         return Actor(subject=self.sub, role=self.role)
 
 
-def system(request: Request) -> System:
+async def system(request: Request) -> System:
     found: System = request.app.state.system
     return found
 

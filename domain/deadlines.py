@@ -268,17 +268,14 @@ def rings_at(case: Case, spread: timedelta) -> datetime | None:
     So a thousand promises of one morning do not stand in the way of the people at work. What a statute sets is
     not delayed at all, and nothing by more than a quarter of its own time: a promise of seconds stays one.
     """
-    times = [c.next_at + _share(case, c, spread) for c in case.running if c.next_at is not None]
+    part = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:4], "big") / 2**32
+    times = [c.next_at + _share(c, spread) * part for c in case.running if c.next_at is not None]
     ending = wake_at(case.changed(clocks=())) if case.closed else None
     return min((*times, ending) if ending else times, default=None)
 
 
-def _share(case: Case, clock: Clock, spread: timedelta) -> timedelta:
-    if clock.statutory:
-        return timedelta(0)
-    most = min(spread, (clock.due_at - clock.anchor) / 4)
-    part = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:4], "big") / 2**32
-    return most * part
+def _share(clock: Clock, spread: timedelta) -> timedelta:
+    return timedelta(0) if clock.statutory else min(spread, (clock.due_at - clock.anchor) / 4)
 
 
 def next_at_of(draft: Draft, clock: Clock) -> datetime | None:

@@ -54,7 +54,15 @@ class Report:
 
     def show(self, name: str) -> int:
         """Print the table, write the JSON and the plot; 1 when a limit was not kept."""
-        table = Table("what", "median", "from", "to", "limit", "", title="Ratios within this run")
+        table = Table(
+            "what",
+            "median",
+            "from",
+            "to",
+            "limit",
+            "",
+            title="Against the limits",
+        )
         for ratio in self.ratios:
             mark = "[green]kept[/]" if ratio.kept else "[red]not kept[/]"
             spread = (f"{value:.2f}" for value in (ratio.median, min(ratio.values), max(ratio.values)))

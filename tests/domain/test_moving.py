@@ -88,10 +88,13 @@ def test_the_first_versions_move_to_the_second() -> None:
             story.open() if stage == "opened" else getattr(story, stage)()
             story.rulebook = in_force()
             story.do("move-to-program-version", actor=SAM, version=2, reason="x")
+            assert story.known.program_version == 2
             story.wait(days=400)
             story.do("add-note", text="goes on")
             story.do("undo-program-move", actor=SAM, reason="x")
             story.wait(days=30)
+            assert story.known.program_version == 1
+            assert all(clock.due_at > clock.anchor for clock in story.known.running)
 
 
 def test_a_version_that_does_not_know_what_the_case_holds_is_refused_by_name() -> None:

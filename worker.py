@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import URL
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -29,14 +29,14 @@ STICKY = timedelta(seconds=5)  # how long a case waits for the worker that knows
 
 @asynccontextmanager
 async def worker(
-    client: Client, settings: Settings, rulebook: Rulebook, engine: AsyncEngine
+    client: Client, settings: Settings, rulebook: Rulebook, record: str | URL
 ) -> AsyncIterator[Worker]:
-    """A running worker for all that the task queue carries."""
+    """A running worker for all that the task queue carries; `record` is the address of the database."""
     preflight.install(rulebook)
+    engine = database.blocking(record)
     deciding = Deciding(rulebook, engine, timedelta(seconds=settings.jitter_seconds))
-    writing = database.blocking(engine.url)
-    recording = Recording(writing)
-    settling, moving = Settling(deciding, recording), BulkMoving(writing, client)
+    recording = Recording(engine)
+    settling, moving = Settling(deciding, recording), BulkMoving(engine, client)
     try:
         async with Worker(
             client,
@@ -48,7 +48,7 @@ async def worker(
         ) as running:
             yield running
     finally:
-        writing.dispose()
+        engine.dispose()
 
 
 def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
@@ -70,15 +70,14 @@ async def main() -> None:
     settings = Settings()
     logs.configure(settings.log_format)
     rulebook = catalog.load()
-    engine = database.connect(settings.database)
     client = await temporal.connect(settings, temporal.runtime(settings.metrics_address))
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(database.threads())
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with worker(client, settings, rulebook, engine):
+        loop.add_signal_handler(name, stop.set)
+    async with worker(client, settings, rulebook, settings.database):
         log.info("worker_started", task_queue=settings.task_queue, programs=len(rulebook.programs))
         await stop.wait()
-    await engine.dispose()
     log.info("worker_stopped")
 
 

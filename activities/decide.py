@@ -4,8 +4,8 @@ import asyncio
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 from activities.staff import directory
@@ -57,7 +57,7 @@ def hold(run_id: str, case: Case) -> None:
 class Deciding:
     """Holds what decisions need: the rulebook in force and the staff directory."""
 
-    def __init__(self, rulebook: Rulebook, engine: AsyncEngine, spread: timedelta = AT_ONCE) -> None:
+    def __init__(self, rulebook: Rulebook, engine: Engine, spread: timedelta = AT_ONCE) -> None:
         self._rulebook, self._spread = rulebook, spread
         self._engine = reading(engine)
 
@@ -86,7 +86,8 @@ class Deciding:
         tenant = case.tenant if case else str(envelope.body.get("tenant"))
         try:
             async with asyncio.timeout(STAFF_SECONDS):
-                return await directory(self._engine, tenant, case, envelope.body, envelope.actor.subject)
+                sender = envelope.actor.subject
+                return await asyncio.to_thread(directory, self._engine, tenant, case, envelope.body, sender)
         except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             log.warning("staff_unreadable", command_id=envelope.command_id)
             return Directory(known=False)

@@ -17,6 +17,7 @@ from domain.deadlines import wake_at
 from domain.event import Entry
 from domain.record import Page
 from domain.values import Instant, Value
+from infra.database import reading
 from infra.tables import (
     CaseRow,
     ClockRow,
@@ -109,7 +110,7 @@ class Recording:
             write(connection, message)
 
     def _recall(self, wanted: Recall) -> Recalled:
-        with self._engine.execution_options(caseloom_reading=True).connect() as connection:
+        with reading(self._engine).connect() as connection:
             return recalled(connection, wanted.case_id, wanted.command_ids, wanted.since)
 
 

@@ -1,24 +1,26 @@
 """Reads from the directory the people that a decision about one case may need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import or_
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy import Connection, Engine, Row, or_
+from sqlalchemy import select as select_columns
+from sqlmodel import col
 
+from activities.rows import table_of
 from domain.case import Case
 from domain.staff import Directory, StaffMember
 from domain.values import Role
 from infra.tables import StaffRow
 
 LEVELS = 3
+_PEOPLE = select_columns(table_of(StaffRow))
 NAMING = ("owner", "assignee", "to", "person")
 
 
-async def directory(
-    engine: AsyncEngine, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
+def directory(
+    engine: Engine, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
 ) -> Directory:
     """The sender, owner, assignees and whoever the body names, those above and covering them, and the leads."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
@@ -27,29 +29,29 @@ async def directory(
     if case is not None:
         named |= {task.assignee for task in case.open_tasks if task.assignee}
         named |= {case.owner} if case.owner else set()
-    async with AsyncSession(engine) as session:
-        found = {row.subject: row for row in await _leads(session, tenant, case.team if case else None)}
+    with engine.connect() as connection:
+        found = {row.subject: row for row in _leads(connection, tenant, case.team if case else None)}
         for _ in range(LEVELS):
             if missing := named - set(found):
-                found |= {row.subject: row for row in await _by_subject(session, tenant, missing)}
+                found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
             known = [found[name] for name in named if name in found]
             named = {other for row in known for other in (row.supervisor, row.cover) if other}
     return Directory(members=tuple(_member(row) for row in found.values()))
 
 
-async def _by_subject(session: AsyncSession, tenant: str, subjects: Iterable[str]) -> list[StaffRow]:
-    where = (StaffRow.tenant == tenant, col(StaffRow.subject).in_(sorted(subjects)))
-    return list((await session.exec(select(StaffRow).where(*where))).all())
+def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) -> Sequence[Row[Any]]:
+    where = (col(StaffRow.tenant) == tenant, col(StaffRow.subject).in_(sorted(subjects)))
+    return connection.execute(_PEOPLE.where(*where)).all()
 
 
-async def _leads(session: AsyncSession, tenant: str, team: str | None) -> list[StaffRow]:
+def _leads(connection: Connection, tenant: str, team: str | None) -> Sequence[Row[Any]]:
     of_team = (col(StaffRow.team) == team) & col(StaffRow.role).in_([Role.SENIOR, Role.SUPERVISOR])
     wanted = or_(of_team, col(StaffRow.role) == Role.DIRECTOR)
-    query = select(StaffRow).where(StaffRow.tenant == tenant, wanted).order_by(col(StaffRow.subject))
-    return list((await session.exec(query)).all())
+    mine = col(StaffRow.tenant) == tenant
+    return connection.execute(_PEOPLE.where(mine, wanted).order_by(col(StaffRow.subject))).all()
 
 
-def _member(row: StaffRow) -> StaffMember:
+def _member(row: Row[Any]) -> StaffMember:
     return StaffMember(
         subject=row.subject,
         role=Role(row.role),

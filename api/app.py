@@ -1,5 +1,6 @@
 """The API process: puts the system's parts together and serves the routes. The other composition root."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -53,6 +54,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     logs.configure(settings.log_format)
     system = await connect(settings)
     application.state.system = system
+    asyncio.get_running_loop().set_default_executor(database.threads())
     log.info("api_started", programs=len(system.rulebook.programs))
     yield
     await system.close()

@@ -42,7 +42,7 @@ class System:
     @cached_property
     def looking(self) -> Engine:
         """The record for one look, as the first thing of every command."""
-        return database.blocking(self.engine.url).execution_options(caseloom_reading=True)
+        return reading(database.blocking(self.engine.url))
 
     async def close(self) -> None:
         self.looking.dispose()

@@ -163,7 +163,7 @@ async def stage(rulebook: Rulebook) -> AsyncIterator[tuple[WorkflowEnvironment, 
                 dev_server_extra_args=switch,
                 plugins=[temporal.plugin(load_keys("", settings.data_dir))],
             ) as environment,
-            worker(environment.client, settings, rulebook, engine),
+            worker(environment.client, settings, rulebook, engine.url),
         ):
             yield environment, engine, settings
         await engine.dispose()

@@ -4,7 +4,7 @@ A page grows while events happen and is written in one transaction. Everything b
 from the entries and could be made again from them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Self
 
@@ -118,28 +118,27 @@ class Page(Value):
     def empty(self) -> bool:
         return not self.entries and not self.outcomes
 
-    def told(self, before: Case | None, entry: Entry, after: Case) -> Self:
-        """This page with one more entry and what it changed."""
-        tasks = {t.id: t for t in self.tasks} | {t.id: t for t in _changed_tasks(before, after)}
-        clocks = {c.id: c for c in self.clocks} | {c.id: c for c in _changed_clocks(before, entry, after)}
-        return self.changed(
-            case=case_line(after, entry.at),
-            entries=(*self.entries, entry),
+    def followed(self, case: Case | None, entries: Sequence[Entry]) -> tuple[Self, Case | None]:
+        """This page with what these entries did to a case, and the case after them."""
+        tasks, clocks = {t.id: t for t in self.tasks}, {c.id: c for c in self.clocks}
+        notices = list(self.notices)
+        for entry in entries:
+            before, case = case, entry.apply(case)
+            tasks |= {t.id: t for t in _changed_tasks(before, case)}
+            clocks |= {c.id: c for c in _changed_clocks(before, entry, case)}
+            notices += _notices(entry, case)
+        if case is None or not entries:
+            return self, case
+        page = self.changed(
+            case=case_line(case, entries[-1].at),
+            entries=(*self.entries, *entries),
             tasks=tuple(tasks.values()),
             clocks=tuple(clocks.values()),
-            notices=(*self.notices, *_notices(entry, after)),
-            size=self.size + _weight(entry),
-            sealed=after if after.sealed else None,
+            notices=tuple(notices),
+            size=self.size + sum(_weight(entry) for entry in entries),
+            sealed=case if case.sealed else None,
         )
-
-    def followed(self, case: Case | None, entries: Iterable[Entry]) -> tuple[Self, Case | None]:
-        """This page with what these entries did to a case, and the case after them."""
-        page, told = self, list(self.entries)
-        for entry in entries:
-            after = entry.apply(case)
-            page, case = page.changed(entries=()).told(case, entry, after), after
-            told.append(entry)
-        return page.changed(entries=tuple(told)), case
+        return page, case
 
     def answered(self, outcome: Outcome) -> Self:
         """This page with the outcome of a command."""

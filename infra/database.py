@@ -1,6 +1,7 @@
 """The record's database: SQLite or PostgreSQL, the same code on both."""
 
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -8,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 LOCK_SECONDS = 2.0
+THREADS = 20  # as many as the pool has connections, and as many again that wait for one
+Either = TypeVar("Either", Engine, AsyncEngine)
 PATIENCE = {  # a host that is gone says nothing: without these a thread would wait for many minutes
     "connect_timeout": 3,
     "options": "-c statement_timeout=5000 -c lock_timeout=5000",
@@ -46,7 +49,12 @@ def blocking(url: str | URL) -> Engine:
     return engine
 
 
-def reading(engine: AsyncEngine) -> AsyncEngine:
+def threads() -> ThreadPoolExecutor:
+    """Threads for blocking engines. They wait for the database, not for a processor: one that hangs holds many."""
+    return ThreadPoolExecutor(THREADS, "record")
+
+
+def reading(engine: Either) -> Either:
     """The same engine for queries only: on SQLite they take no write lock."""
     return engine.execution_options(caseloom_reading=True)
 

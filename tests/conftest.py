@@ -125,5 +125,5 @@ async def desk(
 ) -> AsyncIterator[Callable[..., Desk]]:
     """Opens case desks: a worker is running, and each desk sends commands to a case of its own."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(worker(environment.client, settings, in_force(), engine))
+        await stack.enter_async_context(worker(environment.client, settings, in_force(), engine.url))
         yield lambda **more: Desk(environment, settings, engine, **more)

@@ -180,7 +180,7 @@ async def main() -> None:
             dev_server_extra_args=switch,
             plugins=[temporal.plugin([KEY], checked=True)],
         ) as environment,
-        worker(environment.client, settings, in_force(), engine),
+        worker(environment.client, settings, in_force(), engine.url),
     ):
         for name, (play, events) in PATHS.items():
             if (FOLDER / f"{name}.json.gz").exists():

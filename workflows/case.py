@@ -246,7 +246,7 @@ class CaseWorkflow:
         if written != "ahead":
             tell(self.life.case_id, entry)
         if written != "yes":
-            self.ledger.told(before, entry, self.case)
+            self.ledger.told(before, entry)
         if entry.kind == "clock-missed":
             counter = workflow.metric_meter().create_counter("caseloom_clocks_missed", "Promises not kept")
             counter.add(1)

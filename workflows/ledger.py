@@ -34,8 +34,8 @@ class Ledger:
         """What a message that is settled now should write as well; None while the record is caught up with."""
         return self.page if self._catching_up is None else None
 
-    def told(self, before: Case | None, entry: Entry, after: Case) -> None:
-        self.page = self.page.told(before, entry, after)
+    def told(self, before: Case | None, entry: Entry) -> None:
+        self.page, _ = self.page.followed(before, [entry])
 
     def answered(self, envelope: Envelope, outcome: Outcome) -> None:
         """Keep a command with its outcome until the record has it: it may have to be decided again."""

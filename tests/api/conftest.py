@@ -36,5 +36,5 @@ async def quiet_office(
 @pytest_asyncio.fixture(loop_scope="session")
 async def office(quiet_office: Office, engine: AsyncEngine, settings: Settings) -> AsyncIterator[Office]:
     """The same with a worker running."""
-    async with worker(quiet_office.environment.client, settings, in_force(), engine):
+    async with worker(quiet_office.environment.client, settings, in_force(), engine.url):
         yield quiet_office

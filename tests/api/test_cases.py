@@ -129,7 +129,7 @@ async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_reco
     office = quiet_office
     office.parts.settings.update_seconds = 2
     client = office.environment.client
-    async with worker(client, settings, in_force(), engine):
+    async with worker(client, settings, in_force(), engine.url):
         case_id = await office.open()
     path = f"/cases/{case_id}/commands/add-note"
     queued = await office.post("cm-anna", path, {"text": "while away"}, Idempotency_Key="away-1")
@@ -148,7 +148,7 @@ async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_reco
     waiting = f"/cases/{opened.json()['case_id']}/commands/{opened.json()['command_id']}"
     asked = await office.get("ehr-1", waiting)
     assert (asked.status_code, asked.json()["status"]) == (202, "queued")
-    async with worker(client, settings, in_force(), engine):
+    async with worker(client, settings, in_force(), engine.url):
 
         async def applied() -> bool:
             found = await office.get("cm-anna", queued.headers["Location"])

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
 from activities.rows import table_of
 from deploy.drift import WELL, Comparison
 from deploy.rebuild import rebuild
-from infra.tables import CaseRow, CommandRow, OutboxRow, TimelineRow
-from infra.timeline import chain, entry_of
+from infra.tables import CaseRow, CommandRow, OutboxRow, SnapshotRow, TimelineRow
+from infra.timeline import GAP, chain, entry_of
 from tests.chaos.ops import Operation, OperationLog
 from tests.chaos.workload import HAPPENED, Workload
 
@@ -29,6 +29,8 @@ class Checker:
             known = connection.execute(select(CommandRow.command_id, CommandRow.outcome))
             self.outcomes: dict[str, Any] = {row.command_id: row.outcome for row in known}
             told = connection.execute(table_of(OutboxRow).select()).all()
+            kept = connection.execute(table_of(SnapshotRow).select().where(col(SnapshotRow.reason) == GAP)).all()
+            self.begun: dict[str, Any] = {row.case_id: row for row in kept}
             self.notices = {(row.case_id, row.key, row.recipient) for row in told}
         self.timelines: dict[str, list[Any]] = defaultdict(list)
         for row in rows:
@@ -64,8 +66,9 @@ class Checker:
             yield f"{said}, happened, and its outcome on record is {outcome}"
 
     def _timeline(self, case_id: str, rows: list[Any]) -> Iterator[str]:
-        previous = ""
-        for number, row in enumerate(rows, 1):
+        begun = self.begun.get(case_id)
+        previous = begun.digest if begun else ""
+        for number, row in enumerate(rows, begun.seq + 1 if begun else 1):
             if row.seq != number:
                 yield f"case {case_id}: entry {number} is missing"
                 return

@@ -28,6 +28,7 @@ from tests import postgres
 from tests.chaos.checker import Checker, unknowns, views
 from tests.chaos.faults import FAULTS, Fault, mount, named, unmount
 from tests.chaos.herd import Stampede, stampede
+from tests.chaos.inherited import inherit
 from tests.chaos.ops import OperationLog
 from tests.chaos.parts import Plant, until
 from tests.chaos.workload import Workload
@@ -153,6 +154,7 @@ async def chaos(
             await workload.hire()
             await workload.open_cases(CASES - DEMO_CASES)
             await workload.open_cases(DEMO_CASES, "demo")
+            await inherit(plant)
             await run.go(workload, chosen, time.monotonic() + minutes * 60)
             await run.check(workload)
     finally:

@@ -41,12 +41,12 @@ async def test_a_stricter_rule_holds_from_the_next_decision_and_rewrites_nothing
 ) -> None:
     """The assessment asks for one more section: what was accepted stays, what comes next is refused by name."""
     anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
         await anna.walk("planning")
         before, recorded = await anna.case(), await anna.timeline()
     sections = [*in_force().program("complex-care", 2).model_dump()["sections"]]
     new = {"name": "home-safety", "title": "Safety at home", "required": True}
-    async with worker(environment.client, settings, edited(sections=[*sections, new]), engine):
+    async with worker(environment.client, settings, edited(sections=[*sections, new]), engine.url):
         assert await anna.case() == before
         assert await anna.timeline() == recorded
         await anna.do("report-significant-change", description="A fall")
@@ -60,7 +60,7 @@ async def test_another_ladder_is_climbed_from_the_next_rung(
 ) -> None:
     """The director is told at once where yesterday's ladder asked the senior first; who was told stays told."""
     anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
         await anna.walk()
         missed = next(c for c in (await anna.case()).running if c.kind == "contact")
         await anna.forward(days=(missed.due_at - datetime.now(UTC)).days + 1, minutes=1)
@@ -74,7 +74,7 @@ async def test_another_ladder_is_climbed_from_the_next_rung(
     first = [rung for rung in ladder["rungs"] if rung["before"] is not None]
     short = [*first, {"tell": "director", "after": "1 hours"}, {"tell": "director", "after": "2 hours"}]
     rules = edited(**{f"ladders__{missed.ladder}__rungs": short})
-    async with worker(environment.client, settings, rules, engine):
+    async with worker(environment.client, settings, rules, engine.url):
         await anna.forward(days=5)
 
         async def director() -> bool:
@@ -93,7 +93,7 @@ async def test_another_calendar_moves_what_it_moves_and_says_so(
 ) -> None:
     """The next ten days become holidays: five business days end later, by an event of their own, and unmissed."""
     anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
         await anna.open()
         before, recorded = await anna.case(), await anna.timeline()
     [screening] = [c for c in before.running if c.kind == "stage"]
@@ -102,7 +102,7 @@ async def test_another_calendar_moves_what_it_moves_and_says_so(
     changed = named.changed(holidays=named.holidays | closed)
     others = tuple(c for c in in_force().calendars if c.name != named.name)
     rules = in_force().changed(calendars=(*others, changed))
-    async with worker(environment.client, settings, rules, engine):
+    async with worker(environment.client, settings, rules, engine.url):
         span = screening.due_at - datetime.now(UTC)
         await anna.forward(seconds=span.total_seconds() + 3600)
 
@@ -147,11 +147,11 @@ async def test_a_case_stays_on_its_build_until_it_continues_as_new(
     named = {"worker_deployment_name": DEPLOYMENT}
     old, new = (settings.model_copy(update={**named, "worker_build_id": build}) for build in ("1", "2"))
     anna, ben = (Desk(environment, settings, engine) for _ in range(2))
-    async with worker(environment.client, old, in_force(), engine):
+    async with worker(environment.client, old, in_force(), engine.url):
         await make_current(environment, "1")
         await anna.open()
         assert await build_of(anna) == "1"
-        async with worker(environment.client, new, in_force(), engine):
+        async with worker(environment.client, new, in_force(), engine.url):
             await make_current(environment, "2")
             await ben.open()
             assert await build_of(ben) == "2"
@@ -172,6 +172,6 @@ async def test_without_a_deployment_nothing_is_annotated(
 ) -> None:
     """A plain worker runs unversioned cases."""
     anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
         await anna.open()
     assert await build_of(anna) == ""

@@ -206,7 +206,7 @@ async def test_what_is_overdue_is_noticed_before_a_late_command_settles_it(
 ) -> None:
     """Workers away past a deadline, a completion waiting for them: first the miss, then kept late."""
     anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
         await anna.walk()
         due = datetime.now(UTC) + timedelta(seconds=4)
         added = await anna.do("add-task", task="follow-up-call", due_at=due.isoformat())
@@ -217,7 +217,7 @@ async def test_what_is_overdue_is_noticed_before_a_late_command_settles_it(
         return datetime.now(UTC) > due + timedelta(seconds=1)
 
     await anna.until(overdue)
-    async with worker(environment.client, settings, in_force(), engine):
+    async with worker(environment.client, settings, in_force(), engine.url):
 
         async def completed() -> bool:
             done = [row.data["task_id"] for row in await anna.timeline() if row.kind == "task-completed"]

@@ -28,8 +28,9 @@ async def test_each_command_is_logged_once_though_every_task_replays(
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     logs.configure("json")
-    recording = Recording(database.blocking(engine.url))
-    settling = Settling(Deciding(in_force(), engine), recording)
+    record = database.blocking(engine.url)
+    recording = Recording(record)
+    settling = Settling(Deciding(in_force(), record), recording)
     activities: list[Any] = [settling.settle, recording.record]
     uncached = Worker(
         environment.client,

@@ -24,7 +24,7 @@ from workflows.bulk_move import BulkMoveWorkflow
 from workflows.case import CaseWorkflow
 
 log = structlog.get_logger()
-STICKY = timedelta(seconds=5)  # how long a case waits for the worker that knows it, before any other may take it
+STICKY = timedelta(seconds=3)  # how long a case waits for the worker that knows it, before any other may take it
 
 
 @asynccontextmanager

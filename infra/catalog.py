@@ -151,9 +151,10 @@ def _parse(path: Path, model: type[Model], bases: Mapping[str, Path]) -> Model:
 
 
 def _load(path: Path) -> tuple[yaml.Node | None, Any]:
-    text = path.read_text(encoding="utf-8")
+    loader = _NoDuplicates(path.read_text(encoding="utf-8"))
     try:
-        return yaml.compose(text, Loader=yaml.CSafeLoader), yaml.load(text, Loader=_NoDuplicates)
+        root = loader.get_single_node()
+        return root, loader.construct_document(root) if root is not None else None
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         line = mark.line + 1 if mark else 1

@@ -48,8 +48,10 @@ def server() -> Iterator[Server]:
     try:
         found.set_up()
         found.start()
-        yield found
-        found.kill()
+        try:
+            yield found
+        finally:
+            found.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,6 +1,8 @@
 """Change under running cases: rules, calendars and ladders of another day, and workers of another build."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from domain.program import Program
 from domain.rulebook import Rulebook
@@ -20,6 +23,18 @@ from tests.story import in_force
 from worker import worker
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+Under = Callable[[Rulebook], AbstractAsyncContextManager[Worker]]
+
+
+@pytest.fixture
+def anna(environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings) -> Desk:
+    return Desk(environment, settings, engine)
+
+
+@pytest.fixture
+def under(environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings) -> Under:
+    """A worker under a rulebook: the release of one day."""
+    return lambda rules: worker(environment.client, settings, rules, engine.url)
 
 
 def edited(**changes: Any) -> Rulebook:
@@ -36,17 +51,14 @@ def edited(**changes: Any) -> Rulebook:
     return in_force().changed(programs=(*others, stricter))
 
 
-async def test_a_stricter_rule_holds_from_the_next_decision_and_rewrites_nothing(
-    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
-) -> None:
+async def test_a_stricter_rule_holds_from_the_next_decision_and_rewrites_nothing(anna: Desk, under: Under) -> None:
     """The assessment asks for one more section: what was accepted stays, what comes next is refused by name."""
-    anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine.url):
+    async with under(in_force()):
         await anna.walk("planning")
         before, recorded = await anna.case(), await anna.timeline()
     sections = [*in_force().program("complex-care", 2).model_dump()["sections"]]
     new = {"name": "home-safety", "title": "Safety at home", "required": True}
-    async with worker(environment.client, settings, edited(sections=[*sections, new]), engine.url):
+    async with under(edited(sections=[*sections, new])):
         assert await anna.case() == before
         assert await anna.timeline() == recorded
         await anna.do("report-significant-change", description="A fall")
@@ -55,12 +67,9 @@ async def test_a_stricter_rule_holds_from_the_next_decision_and_rewrites_nothing
     assert (await anna.timeline())[: len(recorded)] == recorded
 
 
-async def test_another_ladder_is_climbed_from_the_next_rung(
-    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
-) -> None:
+async def test_another_ladder_is_climbed_from_the_next_rung(anna: Desk, under: Under) -> None:
     """The director is told at once where yesterday's ladder asked the senior first; who was told stays told."""
-    anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine.url):
+    async with under(in_force()):
         await anna.walk()
         missed = next(c for c in (await anna.case()).running if c.kind == "contact")
         await anna.forward(days=(missed.due_at - datetime.now(UTC)).days + 1, minutes=1)
@@ -74,7 +83,7 @@ async def test_another_ladder_is_climbed_from_the_next_rung(
     first = [rung for rung in ladder["rungs"] if rung["before"] is not None]
     short = [*first, {"tell": "director", "after": "1 hours"}, {"tell": "director", "after": "2 hours"}]
     rules = edited(**{f"ladders__{missed.ladder}__rungs": short})
-    async with worker(environment.client, settings, rules, engine.url):
+    async with under(rules):
         await anna.forward(days=5)
 
         async def director() -> bool:
@@ -88,12 +97,9 @@ async def test_another_ladder_is_climbed_from_the_next_rung(
     assert "supervisor" not in after
 
 
-async def test_another_calendar_moves_what_it_moves_and_says_so(
-    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
-) -> None:
+async def test_another_calendar_moves_what_it_moves_and_says_so(anna: Desk, under: Under) -> None:
     """The next ten days become holidays: five business days end later, by an event of their own, and unmissed."""
-    anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine.url):
+    async with under(in_force()):
         await anna.open()
         before, recorded = await anna.case(), await anna.timeline()
     [screening] = [c for c in before.running if c.kind == "stage"]
@@ -102,7 +108,7 @@ async def test_another_calendar_moves_what_it_moves_and_says_so(
     changed = named.changed(holidays=named.holidays | closed)
     others = tuple(c for c in in_force().calendars if c.name != named.name)
     rules = in_force().changed(calendars=(*others, changed))
-    async with worker(environment.client, settings, rules, engine.url):
+    async with under(rules):
         span = screening.due_at - datetime.now(UTC)
         await anna.forward(seconds=span.total_seconds() + 3600)
 
@@ -167,11 +173,8 @@ async def test_a_case_stays_on_its_build_until_it_continues_as_new(
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
 
 
-async def test_without_a_deployment_nothing_is_annotated(
-    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
-) -> None:
+async def test_without_a_deployment_nothing_is_annotated(anna: Desk, under: Under) -> None:
     """A plain worker runs unversioned cases."""
-    anna = Desk(environment, settings, engine)
-    async with worker(environment.client, settings, in_force(), engine.url):
+    async with under(in_force()):
         await anna.open()
     assert await build_of(anna) == ""

@@ -227,7 +227,7 @@ async def _from_record(parts: System, tenant: str, case_id: str) -> tuple[Case, 
     return case, row.recorded_at
 
 
-@router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422))
+@router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422, 503))
 async def read_timeline(
     case_id: CaseId, parts: SystemDep, who: PrincipalDep, page: PagingDep
 ) -> Page[TimelineItem]:

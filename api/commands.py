@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.problems import ADVICE, BODY_LIMIT, Refusal, not_found, responses
+from api.problems import ADVICE, BODY_LIMIT, Refusal, responses
 from api.scope import require_case
 from api.submission import CommandResult, enveloped, recorded, send
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
@@ -106,11 +106,11 @@ async def _require_command_scope(parts: System, who: Principal, case_id: str, co
     """A refused opening has no case; its outcome may be asked for by whoever is given its id."""
     try:
         await require_case(parts, who, case_id)
-    except Refusal:
+    except Refusal as refusal:
         outcome = await recorded(parts, who.tenant, case_id, command_id)
         refused_opening = outcome is not None and outcome.kind == "open" and outcome.status == "refused"
         if not refused_opening and not await _opening_waits(parts, who.tenant, case_id):
-            raise not_found() from None
+            raise refusal from None
 
 
 async def _opening_waits(parts: System, tenant: str, case_id: str) -> bool:

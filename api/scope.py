@@ -8,9 +8,9 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import aliased
 from sqlmodel import col
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import not_found
+from api.problems import Refusal, not_found
 from api.system import Principal, System
 from domain.case import Case
 from domain.command import Outcome
@@ -21,6 +21,7 @@ from workflows import messages
 
 LIVE_SECONDS = 1.5
 RECORD_SECONDS = 1.5
+SILENT = (RPCError, TimeoutError, RuntimeError)
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
@@ -78,7 +79,7 @@ def _may_see(who: Principal, owner: str | None, team: str | None, opened_by: str
 
 
 async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Outcome | None:
-    """Raises 404 unless there is such a case and this person may see it.
+    """Raises 404 unless there is such a case and this person may see it, 503 where nobody can tell.
 
     Returns the outcome of the command with this id, where the record has one: one look for both. The record is
     asked first; a case that it does not have yet, or a record that does not answer, is asked of the case itself.
@@ -91,10 +92,18 @@ async def require_case(parts: System, who: Principal, case_id: str, command_id: 
         known = None
     if known is not None and _may_see(who, known.owner, known.team, known.opened_by, known.assigned):
         return Outcome.model_validate(known.outcome) if known.outcome else None
-    live = None if known else await live_case(parts, who.tenant, case_id)
+    try:
+        live = None if known else await _ask(parts, who.tenant, case_id)
+    except SILENT:  # 404 would be a promise: a command that was sent before may yet be applied
+        raise _nobody_answers(command_id) from None
     if live is None or live.case is None or not may_see(who, live.case):
         raise not_found()
     return None
+
+
+def _nobody_answers(command_id: str) -> Refusal:
+    detail = "neither the record nor the case answers now; ask again with the same Idempotency-Key"
+    return Refusal(503, "CaseUnavailable", detail, {"Retry-After": "2"}, command_id=command_id or None)
 
 
 def _look() -> Select[Any]:
@@ -120,10 +129,20 @@ _LOOK = _look()  # built once: building a statement takes longer than its answer
 
 async def live_case(parts: System, tenant: str, case_id: str) -> messages.Live | None:
     """The case as its workflow has it; None when there is none or it does not answer in time."""
+    try:
+        return await _ask(parts, tenant, case_id)
+    except SILENT:
+        return None
+
+
+async def _ask(parts: System, tenant: str, case_id: str) -> messages.Live | None:
+    """The case as its workflow has it; None when there is none. Raises one of `SILENT` when it does not answer."""
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
         async with asyncio.timeout(LIVE_SECONDS):
             live: messages.Live = await handle.query(messages.LIVE, result_type=messages.Live)
-    except (RPCError, TimeoutError, RuntimeError):
+    except RPCError as fault:
+        if fault.status is not RPCStatusCode.NOT_FOUND:
+            raise
         return None
     return live

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from activities.record import Message
 from benchmarks.stage import Stage
+from domain.command import AT_ONCE
+from domain.deadlines import rings_at
 from domain.record import Page
 from infra.temporal import workflow_id
 from tests.story import Story
@@ -38,8 +40,8 @@ def due_case(due_at: datetime) -> Story:
     return story
 
 
-async def begin(stage: Stage, story: Story) -> str:
-    """Write the story into the record and begin its case; return its id."""
+async def begin(stage: Stage, story: Story, spread: timedelta = AT_ONCE) -> str:
+    """Write the story into the record and begin its case, its promises spread; return its id."""
     case_id, (page, _) = story.known.id, Page().followed(None, story.timeline)
     await stage.recording.record(Message(tenant="local", case_id=case_id, page=page))
     life = Life(
@@ -48,6 +50,7 @@ async def begin(stage: Stage, story: Story) -> str:
         history_events=stage.plant.settings.history_events,
         case=story.known,
         wake_at=story.wake_at(),
+        rings_at=rings_at(story.known, spread),
         loop=LOOP,
     )
     await stage.case_client.start_workflow(

@@ -50,3 +50,19 @@ async def test_with_the_record_away_commands_go_on_and_lists_say_so(office: Offi
     health = await office.http.get("/healthz")
     assert (health.status_code, health.json()["record"]) == (503, "away")
     await gone.dispose()
+
+
+async def test_with_both_away_nobody_is_told_that_there_is_no_such_case(office: Office) -> None:
+    """404 would promise that nothing was applied; where the engine answers, what never was is still 404."""
+    case_id = await office.open()
+    path = f"/cases/{case_id}/commands/add-note"
+    gone = database.connect("sqlite+aiosqlite:////nowhere/at/all.db")
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    office.app.state.system = dataclasses.replace(office.parts, engine=gone, client=nowhere)
+    answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-7")
+    assert (answer.status_code, answer.json()["code"]) == (503, "CaseUnavailable")
+    assert answer.json()["command_id"]
+    assert (await office.get("cm-anna", f"/cases/{case_id}/timeline")).status_code == 503
+    office.app.state.system = dataclasses.replace(office.parts, engine=gone)
+    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 404
+    await gone.dispose()

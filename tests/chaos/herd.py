@@ -52,7 +52,8 @@ async def _watch(stage: Stage, size: int) -> Stampede:
     found = Stampede(size)
     due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=max(12, size / 7))
     others = [await begin(stage, young()) for _ in range(PEOPLE)]
-    ids = {await begin(stage, due_case(due_at)) for _ in range(size)}
+    spread = timedelta(seconds=stage.plant.settings.jitter_seconds)
+    ids = {await begin(stage, due_case(due_at), spread) for _ in range(size)}
     if datetime.now(UTC) > due_at:
         found.faults.append("this machine was too slow to begin the cases before they were due")
     await asyncio.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()))

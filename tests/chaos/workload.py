@@ -152,19 +152,10 @@ class Workload:
             self.log.end(operation, "unknown", status)
 
     async def alive(self, seconds: float) -> float:
-        """Send commands until one is acknowledged; return how long that took. Raises `TimeoutError`."""
+        """A note to some case until it is acknowledged; return the seconds it took. Raises `TimeoutError`."""
         began = asyncio.get_running_loop().time()
-        async with asyncio.timeout(seconds):
-            while True:
-                operation, key = self._begin(self.chance.choice(self.plant.cases), "add-note")
-                try:
-                    async with asyncio.timeout(2.5):
-                        await self._send(operation, key, {"text": "alive"}, {})
-                except TimeoutError:
-                    pass
-                if operation.became == "acknowledged":
-                    return asyncio.get_running_loop().time() - began
-                await asyncio.sleep(0.05)
+        await self._note_to(self.chance.choice(self.plant.cases), "alive", seconds)
+        return asyncio.get_running_loop().time() - began
 
     async def last_words(self) -> list[str]:
         """One last note to every case: what a lost task left on record is known to its case from then on.
@@ -173,15 +164,19 @@ class Workload:
         """
         silent = []
         for case_id in self.plant.cases:
-            operation, key = self._begin(case_id, "add-note")
             try:
-                async with asyncio.timeout(SETTLE_SECONDS):
-                    while operation.became != "acknowledged":
-                        await self._send(operation, key, {"text": "the last one"}, {})
-                        await asyncio.sleep(0.05)
+                await self._note_to(case_id, "the last one", SETTLE_SECONDS)
             except TimeoutError:
                 silent.append(case_id)
         return silent
+
+    async def _note_to(self, case_id: str, text: str, seconds: float) -> None:
+        """As a person does who wants to be sure: the same command under the same key, until it is applied."""
+        operation, key = self._begin(case_id, "add-note")
+        async with asyncio.timeout(seconds):
+            while operation.became != "acknowledged":
+                await self._send(operation, key, {"text": text}, {})
+                await asyncio.sleep(0.05)
 
     async def ask(self, operation: Operation) -> str:
         """What `GET /cases/…/commands/…` says of an operation: its status, or `never` for one nobody knows."""

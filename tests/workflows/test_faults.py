@@ -179,7 +179,7 @@ async def test_a_rung_waits_until_the_directory_can_be_read(desk: Opener, monkey
     anna = desk(program="demo")
     await anna.walk(tier="moderate")
 
-    async def away(*_: object) -> object:
+    def away(*_: object) -> object:
         raise OSError("the database is away")
 
     monkeypatch.setattr("activities.decide.directory", away)

@@ -1,7 +1,8 @@
 """`make up`: a whole system on this machine: Temporal server, record, worker, API, and a small demo population.
 
 Everything it keeps lies in the data folder, so that stopping and starting again finds every case where it
-was. Ctrl-C, or SIGTERM, stops all of it. What is slow to import is imported while the parts are starting.
+was. A part that ends by itself is started again. Ctrl-C, or SIGTERM, stops all of it. What is slow to import
+is imported while the parts are starting.
 """
 
 import asyncio
@@ -12,84 +13,17 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 
-from infra.loopback import answers, free_port, temporal_binary
+from deploy.processes import StartFailed, System
+from infra.loopback import answers, temporal_binary
 from infra.settings import Settings
 
-ROOT = Path(__file__).parent.parent
 WAIT_SECONDS = 60
 RETENTION = "720h"  # closed workflows stay readable for thirty days
 console = Console(stderr=True)
-
-
-class StartFailed(Exception):
-    """A part did not start; its log says more."""
-
-
-class System:
-    """The processes of one data folder."""
-
-    def __init__(self, data_dir: Path, port: int) -> None:
-        self.data_dir, self.port = data_dir, port
-        self.engine_port, self.ui_port, self.metrics_port = (free_port() for _ in range(3))
-        self.children: dict[str, asyncio.subprocess.Process] = {}
-        self.lock = -1
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "CASELOOM_DATA_DIR": str(self.data_dir),
-            "TEMPORAL_ADDRESS": f"127.0.0.1:{self.engine_port}",
-            "CASELOOM_LOG_FORMAT": "json",
-            "PYTHONPATH": str(ROOT),
-        }
-
-    async def start(self, name: str, *command: str, **more: str) -> None:
-        """Start a part with its own log file, in its own process group so that Ctrl-C reaches us first."""
-        log = (self.data_dir / f"{name}.log").open("ab")
-        self.children[name] = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env={**self.environment, **more},
-            start_new_session=True,
-            pass_fds=[self.lock],
-        )
-        log.close()
-
-    async def run(self, *command: str) -> int:
-        """Run a command to its end, quietly."""
-        quiet = asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=quiet, stderr=quiet, cwd=ROOT, env=self.environment
-        )
-        return await process.wait()
-
-    def check(self) -> None:
-        """Raises `StartFailed` when a part has ended by itself."""
-        for name, process in self.children.items():
-            if process.returncode is not None:
-                raise StartFailed(f"{name} stopped; see {self.data_dir / name}.log")
-
-    async def stop(self) -> None:
-        """Stop the parts, the engine last, and wait for them."""
-        for name in ("api", "worker", "engine"):
-            process = self.children.get(name)
-            if process is None or process.returncode is not None:
-                continue
-            process.terminate()
-            try:
-                async with asyncio.timeout(15):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
 
 
 async def start_engine(system: System) -> None:
@@ -224,17 +158,16 @@ async def main() -> int:
 
 
 async def _watch(system: System, stop: asyncio.Event) -> int:
-    """Wait for Ctrl-C; a part that ends by itself ends everything, with its name."""
-    ends = {asyncio.create_task(process.wait()): name for name, process in system.children.items()}
+    """Wait for Ctrl-C, and start again what ends meanwhile; a part that will not stay up ends everything."""
     halt = asyncio.create_task(stop.wait())
-    done, waiting = await asyncio.wait([halt, *ends], return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    if halt in done:
+    keeping = asyncio.create_task(system.keep_up(lambda said: console.print(f"[yellow]{said}[/]")))
+    await asyncio.wait([halt, keeping], return_when=asyncio.FIRST_COMPLETED)
+    if not keeping.done():
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         console.print("Stopping …")
         return 0
-    names = ", ".join(ends[task] for task in done if task in ends)
-    console.print(f"[red]{names} stopped by itself;[/] see its log in {system.data_dir}")
+    console.print(f"[red]{keeping.result()} does not stay up;[/] see its log in {system.data_dir}")
     return 1
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 LOCK_SECONDS = 2.0
-THREADS = 20  # as many as the pool has connections, and as many again that wait for one
+THREADS = 20  # as many as a pool gives connections
 Either = TypeVar("Either", Engine, AsyncEngine)
 PATIENCE = {  # a host that is gone says nothing: without these a thread would wait for many minutes
     "connect_timeout": 3,

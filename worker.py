@@ -33,8 +33,8 @@ async def worker(
 ) -> AsyncIterator[Worker]:
     """A running worker for all that the task queue carries; `record` is the address of the database."""
     preflight.install(rulebook)
-    engine = database.blocking(record)
-    deciding = Deciding(rulebook, engine, timedelta(seconds=settings.jitter_seconds))
+    engine, reading = database.blocking(record), database.blocking(record)
+    deciding = Deciding(rulebook, reading, timedelta(seconds=settings.jitter_seconds))
     recording = Recording(engine)
     settling, moving = Settling(deciding, recording), BulkMoving(engine, client)
     try:
@@ -49,6 +49,7 @@ async def worker(
             yield running
     finally:
         engine.dispose()
+        reading.dispose()
 
 
 def deployment(settings: Settings) -> WorkerDeploymentConfig | None:

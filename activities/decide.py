@@ -1,7 +1,9 @@
 """Decides commands, outside the workflow: its history keeps the decision, and replay believes it."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -22,7 +24,7 @@ from infra.logs import places
 
 log = structlog.get_logger()
 STAFF_UNREADABLE = "StaffUnreadable"
-STAFF_SECONDS = 2
+STAFF_SECONDS, READERS = 2, 4
 
 
 class Question(Value):
@@ -60,6 +62,7 @@ class Deciding:
     def __init__(self, rulebook: Rulebook, engine: Engine, spread: timedelta = AT_ONCE) -> None:
         self._rulebook, self._spread = rulebook, spread
         self._engine = reading(engine)
+        self._threads = ThreadPoolExecutor(READERS, "directory")  # its own: who writes may wait for long
 
     @activity.defn(name="decide")
     async def decide(self, question: Question) -> Decision:
@@ -87,7 +90,8 @@ class Deciding:
         try:
             async with asyncio.timeout(STAFF_SECONDS):
                 sender = envelope.actor.subject
-                return await asyncio.to_thread(directory, self._engine, tenant, case, envelope.body, sender)
+                reading_it = partial(directory, self._engine, tenant, case, envelope.body, sender)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, reading_it)
         except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             log.warning("staff_unreadable", command_id=envelope.command_id)
             return Directory(known=False)

@@ -11,9 +11,9 @@ from sqlmodel import col, select
 
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
-from api.problems import BODY_LIMIT, Refusal, not_found, responses
-from api.scope import live_case, may_see, require_case, visible
-from api.submission import CommandResult, Wish, submit
+from api.problems import BODY_LIMIT, Refusal, responses, unknown
+from api.scope import require_case, require_live, visible
+from api.submission import CommandResult, Wish, answer, command_id, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.command import LEADS
 from domain.ownership import HandOver, ReassignCase
@@ -71,14 +71,20 @@ async def assign(
 ) -> CommandResult:
     """Give the case to the active, present member of its team with the lowest weighted caseload."""
     require_role(who, *LEADS)
-    await require_case(parts, who, case_id)
-    live = await live_case(parts, who.tenant, case_id)
-    if live is None or live.case is None or not may_see(who, live.case):
-        raise not_found()
-    kept_out = {*live.case.excluded, *((live.case.owner,) if live.case.owner else ())}
-    person = await lightest(parts, who.tenant, live.case.team, kept_out, wanted.licence)
+    at = command_id(who, case_id, wish.key)
+    known = await require_case(parts, who, case_id, at)
+    if known is not None and known.kind == ReassignCase.kind:  # repeated: the person was chosen the first time
+        return answer(case_id, known, response)
+    case = await require_live(parts, who, case_id)
+    kept_out = {*case.excluded, *((case.owner,) if case.owner else ())}
+    person = await lightest(parts, who.tenant, case.team, kept_out, wanted.licence)
     body: dict[str, JsonValue] = {"owner": person, "reason": wanted.reason}
-    return await submit(parts, who, case_id, ReassignCase.kind, body, wish, response)
+    try:
+        return await submit(parts, who, case_id, ReassignCase.kind, body, wish, response)
+    except Refusal as refusal:
+        if refusal.problem.code == "KeyReused" and known is None:  # chosen before; the record does not say so yet
+            raise unknown(case_id, at) from None
+        raise
 
 
 async def lightest(parts: System, tenant: str, team: str, kept_out: set[str], licence: str | None = None) -> str:

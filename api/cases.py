@@ -13,10 +13,11 @@ from sqlmodel import col, select
 from api.commands import REFUSALS, CaseId
 from api.examples import REFERRAL
 from api.headers import WishDep
+from api.outcomes import RecordSilent, recorded, same_request
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import live_case, may_see, require_case, visible
-from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
+from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import Case, Referral
 from domain.command import Envelope, Moment
@@ -151,9 +152,14 @@ async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, respons
         command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
     )
     response.headers["Location"] = f"/cases/{case_id.hex}"
-    if wish.key and (known := await recorded(parts, who.tenant, case_id.hex, envelope.command_id)):
-        return answer(case_id.hex, same_request(known, envelope), response)
-    _look_ahead(parts, envelope, case_id.hex)
+    try:
+        known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
+    except RecordSilent:
+        pass  # it may have been opened already, under yesterday's rules
+    else:
+        if known is not None:
+            return answer(case_id.hex, same_request(known, envelope), response)
+        _look_ahead(parts, envelope, case_id.hex)
     return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
 
 

@@ -6,17 +6,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, JsonValue
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.problems import ADVICE, BODY_LIMIT, Refusal, responses
-from api.scope import require_case
-from api.submission import CommandResult, enveloped, recorded, send
+from api.outcomes import RecordSilent, recorded, recorded_if_it_answers
+from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
+from api.scope import SILENT, require_case
+from api.submission import CommandResult, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
+from infra.tables import TimelineRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -87,7 +91,10 @@ async def read_command(
 ) -> CommandAnswer:
     """What became of a command, from the record or from the case itself."""
     await _require_command_scope(parts, who, case_id, command_id)
-    outcome = await recorded(parts, who.tenant, case_id, command_id)
+    try:
+        outcome, silent = await recorded(parts, who.tenant, case_id, command_id), False
+    except RecordSilent:
+        outcome, silent = None, True
     if outcome is None:
         if await _opening_waits(parts, who.tenant, case_id):
             response.status_code = 202
@@ -96,6 +103,8 @@ async def read_command(
         if live.status == "waiting":
             response.status_code = 202
             return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
+        if live.outcome is None and silent:
+            raise unknown(case_id, command_id)
         if live.outcome is None:
             raise Refusal(404, "UnknownCommandId", "the case has no command of this id", command_id=command_id)
         outcome = live.outcome
@@ -103,14 +112,28 @@ async def read_command(
 
 
 async def _require_command_scope(parts: System, who: Principal, case_id: str, command_id: str) -> None:
-    """A refused opening has no case; its outcome may be asked for by whoever is given its id."""
+    """A refused opening has no case; its outcome may be asked for by whoever is given its id.
+
+    So may what one has sent oneself, also when one has given the case away with it.
+    """
     try:
         await require_case(parts, who, case_id)
     except Refusal as refusal:
-        outcome = await recorded(parts, who.tenant, case_id, command_id)
+        outcome = await recorded_if_it_answers(parts, who.tenant, case_id, command_id)
         refused_opening = outcome is not None and outcome.kind == "open" and outcome.status == "refused"
-        if not refused_opening and not await _opening_waits(parts, who.tenant, case_id):
+        if refused_opening or await _sent_by(parts, who, case_id, command_id):
+            return
+        if not await _opening_waits(parts, who.tenant, case_id):
             raise refusal from None
+
+
+async def _sent_by(parts: System, who: Principal, case_id: str, command_id: str) -> bool:
+    wanted = {"case_id": case_id, "command_id": command_id, "actor": who.sub, "tenant": who.tenant}
+    mine = [col(getattr(TimelineRow, name)) == value for name, value in wanted.items()]
+    try:
+        return await parts.look_up(select(col(TimelineRow.seq)).where(*mine).limit(1), {}) is not None
+    except (SQLAlchemyError, OSError):
+        return False
 
 
 async def _opening_waits(parts: System, tenant: str, case_id: str) -> bool:
@@ -128,14 +151,8 @@ async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> mes
     try:
         async with asyncio.timeout(ASK_SECONDS):
             found: messages.Answer = await handle.query(messages.ANSWER, command_id, result_type=messages.Answer)
-    except (RPCError, TimeoutError, RuntimeError) as fault:
+    except SILENT as fault:
         if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
             return messages.Answer(status="unknown")
-        raise Refusal(
-            503,
-            "OutcomeUnknown",
-            "the case does not answer now; what was queued is kept",
-            {"Retry-After": "2"},
-            command_id=command_id,
-        ) from None
+        raise unknown(case_id, command_id) from None
     return found

@@ -8,8 +8,8 @@ from sqlmodel import col, select
 
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
-from api.problems import BODY_LIMIT, Refusal, not_found
-from api.scope import live_case, may_see, require_case
+from api.problems import BODY_LIMIT, Refusal
+from api.scope import require_case, require_live
 from api.submission import CommandResult, Wish, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import MOST_OPEN_TASKS, Case
@@ -126,10 +126,7 @@ async def _both(parts: System, who: Principal, target: str, source: str) -> tupl
 
 async def _live(parts: System, who: Principal, case_id: str) -> Case:
     await require_case(parts, who, case_id)
-    live = await live_case(parts, who.tenant, case_id)
-    if live is None or live.case is None or not may_see(who, live.case):
-        raise not_found()
-    return live.case
+    return await require_live(parts, who, case_id)
 
 
 async def _given_back(parts: System, who: Principal, case_id: str, source: Case) -> dict[str, Any]:

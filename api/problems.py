@@ -61,6 +61,23 @@ def not_found() -> Refusal:
     return Refusal(404, "NotFound", "there is no such case, or it is not yours to see")
 
 
+def place(case_id: str, command: str) -> str:
+    """Where to ask what became of a command."""
+    return f"/cases/{case_id}/commands/{command}"
+
+
+def unknown(case_id: str, command: str) -> Refusal:
+    """Nothing can be said; the same key asks again, or does it."""
+    return Refusal(
+        503,
+        "OutcomeUnknown",
+        "it may or may not have been applied: repeat it with the same Idempotency-Key",
+        {"Retry-After": "2"},
+        command_id=command,
+        location=place(case_id, command),
+    )
+
+
 def respond(
     problem: Problem, headers: dict[str, str] | None = None, request: Request | None = None
 ) -> JSONResponse:

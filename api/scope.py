@@ -8,9 +8,11 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import aliased
 from sqlmodel import col
+from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import Refusal, not_found
+from api.outcomes import RECORD_SECONDS
+from api.problems import Refusal, not_found, unknown
 from api.system import Principal, System
 from domain.case import Case
 from domain.command import Outcome
@@ -20,8 +22,7 @@ from infra.temporal import workflow_id
 from workflows import messages
 
 LIVE_SECONDS = 1.5
-RECORD_SECONDS = 1.5
-SILENT = (RPCError, TimeoutError, RuntimeError)
+SILENT = (TemporalError, TimeoutError, RuntimeError)  # also a query that fails: a release the case cannot follow
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
@@ -81,29 +82,50 @@ def _may_see(who: Principal, owner: str | None, team: str | None, opened_by: str
 async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Outcome | None:
     """Raises 404 unless there is such a case and this person may see it, 503 where nobody can tell.
 
-    Returns the outcome of the command with this id, where the record has one: one look for both. The record is
-    asked first; a case that it does not have yet, or a record that does not answer, is asked of the case itself.
+    Returns the outcome of one's own command with this id, where the record has one: one look for both. Such an
+    outcome may be told even to who has given the case away with it. The record is asked first; a case that it does
+    not have yet, or a record that does not answer, is asked of the case itself.
     """
     wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
     try:
         async with asyncio.timeout(RECORD_SECONDS):
             known = await parts.look_up(_LOOK, wanted)
+        silent = False
     except (SQLAlchemyError, OSError):
-        known = None
+        known, silent = None, True
+    if known is not None and known.outcome:
+        return Outcome.model_validate(known.outcome)
     if known is not None and _may_see(who, known.owner, known.team, known.opened_by, known.assigned):
-        return Outcome.model_validate(known.outcome) if known.outcome else None
+        return None
     try:
         live = None if known else await _ask(parts, who.tenant, case_id)
-    except SILENT:  # 404 would be a promise: a command that was sent before may yet be applied
-        raise _nobody_answers(command_id) from None
+    except SILENT:
+        raise _nobody_answers(case_id, command_id) from None
+    if silent and live is None:  # the engine forgets what is over; only the record would know
+        raise _nobody_answers(case_id, command_id)
     if live is None or live.case is None or not may_see(who, live.case):
         raise not_found()
     return None
 
 
-def _nobody_answers(command_id: str) -> Refusal:
-    detail = "neither the record nor the case answers now; ask again with the same Idempotency-Key"
-    return Refusal(503, "CaseUnavailable", detail, {"Retry-After": "2"}, command_id=command_id or None)
+async def require_live(parts: System, who: Principal, case_id: str) -> Case:
+    """The case as it is now. Raises 404 unless this person may see it, 503 when it does not answer."""
+    try:
+        live = await _ask(parts, who.tenant, case_id)
+    except SILENT:
+        detail = "the case does not answer now; repeat the request"
+        raise Refusal(503, "OutcomeUnknown", detail, {"Retry-After": "2"}) from None
+    if live is None or live.case is None or not may_see(who, live.case):
+        raise not_found()
+    return live.case
+
+
+def _nobody_answers(case_id: str, command_id: str) -> Refusal:
+    """404 would be a promise: a command that was sent before may yet be applied."""
+    if command_id:
+        return unknown(case_id, command_id)
+    detail = "neither the record nor the case answers now; ask again in a moment"
+    return Refusal(503, "RecordUnavailable", detail, {"Retry-After": "2"})
 
 
 def _look() -> Select[Any]:

@@ -12,9 +12,7 @@ from typing import Any
 import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy import bindparam
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import (
     WithStartWorkflowOperation,
@@ -25,10 +23,11 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import Refusal
+from api.outcomes import RecordSilent, key_reused, recorded, recorded_if_it_answers, same_request
+from api.problems import Refusal, place, unknown
 from api.system import Principal, System
 from domain.command import Envelope, Outcome
-from infra.tables import CommandRow, QueuedRow
+from infra.tables import QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -37,9 +36,6 @@ NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
 RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
-_OUTCOME = select(col(CommandRow.outcome)).where(
-    *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
-)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 
 
@@ -86,7 +82,8 @@ async def submit(
 ) -> CommandResult:
     """Send a command to a case and say what became of it. Raises `Refusal`."""
     envelope = enveloped(who, case_id, kind, body, wish)
-    known = await recorded(parts, who.tenant, case_id, envelope.command_id) if wish.key else None
+    at = envelope.command_id
+    known = await recorded_if_it_answers(parts, who.tenant, case_id, at) if wish.key else None
     return await send(parts, who, case_id, envelope, known, wish, response)
 
 
@@ -151,17 +148,6 @@ async def open_case(
     return queued(case_id, envelope.command_id, response)
 
 
-async def recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
-    """The outcome that the record has under this id, however old; None also where it does not answer."""
-    try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            wanted = {"case_id": case_id, "command_id": command_id, "tenant": tenant}
-            row = await parts.look_up(_OUTCOME, wanted)
-    except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
-        return None
-    return Outcome.model_validate(row.outcome) if row is not None else None
-
-
 def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
     """The HTTP answer for an outcome. Raises `Refusal` unless it was applied."""
     if outcome.status == "failed":
@@ -194,10 +180,6 @@ def queued(case_id: str, command: str, response: Response) -> CommandResult:
     response.status_code = 202
     response.headers["Location"] = place(case_id, command)
     return CommandResult(case_id=case_id, command_id=command, status="queued")
-
-
-def place(case_id: str, command: str) -> str:
-    return f"/cases/{case_id}/commands/{command}"
 
 
 async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome:
@@ -254,7 +236,10 @@ async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) 
     except UNKNOWN as fault:
         if (sealed := _gone(fault)) is None:
             raise unknown(case_id, envelope.command_id) from None
-        known = await recorded(parts, tenant, case_id, envelope.command_id)
+        try:
+            known = await recorded(parts, tenant, case_id, envelope.command_id)
+        except RecordSilent:  # it may have been applied long ago
+            raise unknown(case_id, envelope.command_id) from None
         if known is None:
             raise sealed from None
         return same_request(known, envelope)
@@ -278,7 +263,7 @@ def _refusal(fault: WorkflowUpdateFailedError, envelope: Envelope) -> Outcome:
         if cause.type == messages.REFUSED:
             return Outcome.model_validate(cause.details[0])
         if cause.type == messages.KEY_REUSED:
-            raise _key_reused(envelope.command_id)
+            raise key_reused(envelope.command_id)
         if cause.type == messages.RECORD_BEHIND:
             raise Refusal(
                 503, "RecordBehind", "the record is catching up; nothing was changed", {"Retry-After": "5"}
@@ -301,20 +286,7 @@ async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope)
     except (SQLAlchemyError, OSError):
         return
     if known is not None and known.fingerprint != envelope.fingerprint:
-        raise _key_reused(envelope.command_id)
-
-
-def same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
-    """The engine and the record answer by id alone: see that it was asked the same thing."""
-    if outcome.fingerprint != envelope.fingerprint:
-        raise _key_reused(envelope.command_id)
-    return outcome
-
-
-def _key_reused(command: str) -> Refusal:
-    return Refusal(
-        422, "KeyReused", "this Idempotency-Key was used for another request; take a new one", command_id=command
-    )
+        raise key_reused(envelope.command_id)
 
 
 def _gone(fault: Exception) -> Refusal | None:
@@ -322,15 +294,3 @@ def _gone(fault: Exception) -> Refusal | None:
     if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
         return Refusal(409, "CaseSealed", "the window for reopening is over; refer the person again")
     return None
-
-
-def unknown(case_id: str, command: str) -> Refusal:
-    """Nothing can be said; the same key asks again, or does it."""
-    return Refusal(
-        503,
-        "OutcomeUnknown",
-        "it may or may not have been applied: repeat it with the same Idempotency-Key",
-        {"Retry-After": "2"},
-        command_id=command,
-        location=place(case_id, command),
-    )

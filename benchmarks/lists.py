@@ -207,13 +207,14 @@ class Asked:
 
 
 def scans(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    """The steps of a plan that read a big table from one end to the other, for want of an index."""
+    """The steps of a plan that read a big table, or an index of it, from one end to the other."""
     if connection.dialect.name == "sqlite":
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-        return [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and _big(step)]
+        return [step for step in plan if step.startswith("SCAN") and _big(step)]
     connection.exec_driver_sql("SET enable_seqscan = off")  # a small table is read whole though it has an index
-    plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
-    return [step.strip() for step in plan if "Seq Scan" in step and _big(step)]
+    said = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+    steps = [step for step in said.split("->") if "Scan" in step and " on " in step and _big(step)]
+    return [step.strip() for step in steps if "Cond:" not in step]
 
 
 def _big(step: str) -> bool:

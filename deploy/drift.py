@@ -26,7 +26,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.record import RecordAhead, RecordGap, recalled
@@ -124,7 +124,7 @@ class Comparison:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 found: messages.Live = await handle.query(messages.LIVE, result_type=messages.Live)
-        except (RPCError, TimeoutError):
+        except (TemporalError, TimeoutError):  # also a query that fails: a release the case cannot follow
             return None
         return found
 

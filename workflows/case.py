@@ -92,7 +92,7 @@ class CaseWorkflow:
             return
         if self.ledger.page.full:
             raise ApplicationError("the record is too far behind", type=messages.RECORD_BEHIND)
-        if not self.inbox and (refused := refusal(envelope, self.case, workflow.now())):
+        if not self.inbox and not self.ledger.ahead and (refused := refusal(envelope, self.case, workflow.now())):
             raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
 
     @workflow.signal(name=messages.FOLLOW_RECORD)

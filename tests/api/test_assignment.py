@@ -34,8 +34,11 @@ async def test_a_case_goes_to_whoever_carries_least_and_is_not_excluded(office: 
     await seen(office, case_id, owner="cm-anna")
     new = await office.open("sup-1", owner=None)
     assert (await office.post("cm-anna", f"/cases/{new}/assign", {})).status_code == 403
-    assert (await office.post("sup-1", f"/cases/{new}/assign", {})).status_code == 200
+    first = await office.post("sup-1", f"/cases/{new}/assign", {}, Idempotency_Key="assign-1")
+    assert first.status_code == 200
     assert await owner_of(office, new) == "cm-ben"
+    again = await office.post("sup-1", f"/cases/{new}/assign", {}, Idempotency_Key="assign-1")
+    assert again.json()["seq"] == first.json()["seq"]  # the person was chosen the first time
     await office.do(new, "exclude-assignee", "sup-1", person="cm-anna", reason="related")
     await office.post("sup-1", f"/cases/{new}/assign", {})
     assert await owner_of(office, new) == "senior-1"

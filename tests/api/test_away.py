@@ -53,16 +53,32 @@ async def test_with_the_record_away_commands_go_on_and_lists_say_so(office: Offi
 
 
 async def test_with_both_away_nobody_is_told_that_there_is_no_such_case(office: Office) -> None:
-    """404 would promise that nothing was applied; where the engine answers, what never was is still 404."""
+    """404 would promise that nothing was applied: only the record knows what the engine has forgotten."""
     case_id = await office.open()
     path = f"/cases/{case_id}/commands/add-note"
     gone = database.connect("sqlite+aiosqlite:////nowhere/at/all.db")
     nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
     office.app.state.system = dataclasses.replace(office.parts, engine=gone, client=nowhere)
     answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-7")
-    assert (answer.status_code, answer.json()["code"]) == (503, "CaseUnavailable")
-    assert answer.json()["command_id"]
+    assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown")
+    assert answer.json()["location"].endswith(answer.json()["command_id"])
     assert (await office.get("cm-anna", f"/cases/{case_id}/timeline")).status_code == 503
     office.app.state.system = dataclasses.replace(office.parts, engine=gone)
+    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 503
+    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
+    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 503
+    office.app.state.system = office.parts
     assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 404
     await gone.dispose()
+
+
+async def test_a_case_that_does_not_answer_is_not_said_to_be_missing(office: Office) -> None:
+    """What needs the case as it is now says so, and asks to repeat: a merge may be half done."""
+    case_id, other = await office.open(), await office.open()
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
+    merge = {"case_id": other, "reason": "One person"}
+    for path, body in ((f"/cases/{case_id}/assign", {}), (f"/cases/{case_id}/merge", merge)):
+        answer = await office.post("sup-1", path, body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown"), path
+    assert (await office.get("sup-1", f"/cases/{case_id}/program-move/2")).status_code == 503

@@ -122,6 +122,7 @@ async def test_respond_async_is_queued_and_its_late_refusal_can_be_asked_for(off
     assert (nothing.status_code, nothing.json()["code"]) == (404, "UnknownCommandId")
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_record(
     quiet_office: Office, engine: AsyncEngine, settings: Settings
 ) -> None:

@@ -184,3 +184,20 @@ def test_every_command_of_the_catalogue_has_its_route_and_a_valid_example() -> N
     for command in FROM_PEOPLE:
         assert f"/cases/{{case_id}}/commands/{command.kind}" in document["paths"]
         command.model_validate(EXAMPLES[command.kind])
+
+
+@ONE
+async def test_who_gives_a_case_away_is_still_told_that_it_was_done(office: Office) -> None:
+    """The answer was lost, and with the command the scope: its sender asks again and hears the same."""
+    case_id = await office.open("sup-1", owner="cm-anna")
+    path = f"/cases/{case_id}/commands/reassign-case"
+    body = {"owner": "cm-cora", "team": "south", "reason": "moved house"}
+    first = await office.post("sup-1", path, body, Idempotency_Key="give-1")
+    assert first.status_code == 200, first.text
+    again = await office.post("sup-1", path, body, Idempotency_Key="give-1")
+    assert (again.status_code, again.json()["seq"]) == (200, first.json()["seq"])
+    asked = await office.get("sup-1", f"/cases/{case_id}/commands/{first.json()['command_id']}")
+    assert asked.json()["status"] == "applied"
+    assert await office.refused(case_id, "add-note", "sup-1", text="x") == (404, "NotFound")
+    hidden = await office.get("cm-ben", f"/cases/{case_id}/commands/{first.json()['command_id']}")
+    assert hidden.status_code == 404

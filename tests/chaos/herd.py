@@ -37,22 +37,21 @@ class Stampede:
     faults: list[str] = field(default_factory=list)
 
 
-async def stampede(size: int) -> Stampede:
-    """Begin the cases, wait for the second they are due in, watch."""
+async def stampede(size: int, spread: int) -> Stampede:
+    """Begin the cases, wait for the second they are due in, watch; they are woken over `spread` seconds."""
     with tempfile.TemporaryDirectory(prefix="caseloom-herd-", ignore_cleanup_errors=True) as name:
-        async with Plant(Path(name), workers=2) as plant:
+        async with Plant(Path(name), workers=2, CASELOOM_JITTER_SECONDS=str(spread)) as plant:
             client = await temporal.connect(plant.settings)
             async with httpx2.AsyncClient(base_url=plant.address, timeout=60) as http:
                 stage = Stage(plant, client, client, http)
                 await stage.hire()
-                return await _watch(stage, size)
+                return await _watch(stage, size, timedelta(seconds=spread))
 
 
-async def _watch(stage: Stage, size: int) -> Stampede:
+async def _watch(stage: Stage, size: int, spread: timedelta) -> Stampede:
     found = Stampede(size)
     due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=max(12, size / 7))
     others = [await begin(stage, young()) for _ in range(PEOPLE)]
-    spread = timedelta(seconds=stage.plant.settings.jitter_seconds)
     ids = {await begin(stage, due_case(due_at), spread) for _ in range(size)}
     if datetime.now(UTC) > due_at:
         found.faults.append("this machine was too slow to begin the cases before they were due")

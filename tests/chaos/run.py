@@ -34,7 +34,7 @@ from tests.chaos.parts import Plant, until
 from tests.chaos.workload import Workload
 
 PEOPLE, CASES, DEMO_CASES = 10, 24, 6  # the demo programme's promises fall due in seconds: its ladders climb
-QUIET_SECONDS = 60.0
+QUIET_SECONDS, SPREAD_SECONDS = 60.0, 60
 console = Console(stderr=True)
 
 
@@ -213,7 +213,7 @@ if __name__ == "__main__":
     console.print(f"seed {chosen_seed}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     if given.herd:
-        code = show_herd(asyncio.run(stampede(given.herd)))
+        code = show_herd(asyncio.run(stampede(given.herd, SPREAD_SECONDS)))
     else:
         with postgres.server() if given.postgres else contextlib.nullcontext() as server:
             code = show(asyncio.run(chaos(chosen_seed, given.minutes, given.fault, True, server)))

@@ -171,10 +171,10 @@ class Workload:
         return silent
 
     async def _note_to(self, case_id: str, text: str, seconds: float) -> None:
-        """As a person does who wants to be sure: the same command under the same key, until it is applied."""
+        """As a person does who wants to be sure: the same command under the same key, until it is answered."""
         operation, key = self._begin(case_id, "add-note")
         async with asyncio.timeout(seconds):
-            while operation.became != "acknowledged":
+            while operation.became not in ("acknowledged", "refused"):
                 await self._send(operation, key, {"text": text}, {})
                 await asyncio.sleep(0.05)
 

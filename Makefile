@@ -13,7 +13,7 @@ export PORT
 	lock histories
 
 help:  ## What there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
 $(VENV)/installed: requirements.lock
 	@if command -v uv >/dev/null 2>&1; then \

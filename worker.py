@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -70,7 +71,10 @@ async def main() -> None:
     """Run until told to stop. Refuses to start with a broken catalogue."""
     settings = Settings()
     logs.configure(settings.log_format)
-    rulebook = catalog.load()
+    try:
+        rulebook = catalog.load()
+    except catalog.CatalogError as fault:
+        sys.exit(f"the catalogue cannot be used: {fault}")
     client = await temporal.connect(settings, temporal.runtime(settings.metrics_address))
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.set_default_executor(database.threads())

@@ -106,7 +106,12 @@ async def read_command(
         if live.outcome is None and silent:
             raise unknown(case_id, command_id)
         if live.outcome is None:
-            raise Refusal(404, "UnknownCommandId", "the case has no command of this id", command_id=command_id)
+            raise Refusal(
+                404,
+                "UnknownCommandId",
+                "no command of this id changed the case: it never arrived, or was refused at once",
+                command_id=command_id,
+            )
         outcome = live.outcome
     return CommandAnswer(case_id=case_id, command_id=command_id, status=outcome.status, outcome=outcome)
 

@@ -3,15 +3,13 @@
 import asyncio
 import os
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 
 from infra.loopback import free_port
 
 ROOT = Path(__file__).parent.parent
-AGAIN_SECONDS = 0.5
-MOST_ENDS, WITHIN_SECONDS = 5, 60.0  # a part that ends so often in so short a time will not stay up
+AGAIN_SECONDS, LONGEST_SECONDS, WELL_SECONDS = 0.5, 30.0, 60.0
 
 
 class StartFailed(Exception):
@@ -68,29 +66,26 @@ class System:
         """Raises `StartFailed` when a part has ended by itself."""
         for name, process in self.children.items():
             if process.returncode is not None:
-                raise StartFailed(f"{name} stopped; see {self.data_dir / name}.log")
+                raise StartFailed(f"{name} stopped; see {self.data_dir / name}.log. {self.last_words(name)}")
 
-    async def keep_up(self, tell: Callable[[str], None]) -> str:
-        """Start again whatever ends by itself, as production's supervisor does; return what will not stay up."""
-        ends: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_ENDS))
+    async def keep_up(self, name: str, tell: Callable[[str], None]) -> None:
+        """Start a part again whenever it ends by itself, as production's supervisor does, for ever.
+
+        One that ends at once is tried after longer and longer pauses; the other parts go on meanwhile.
+        """
+        pause = AGAIN_SECONDS
         while True:
-            for name in await self._ended():
-                ends[name].append(time.monotonic())
-                if len(ends[name]) == MOST_ENDS and ends[name][-1] - ends[name][0] < WITHIN_SECONDS:
-                    return name
-                tell(f"{name} ended by itself (exit {self.children[name].returncode}); starting it again")
-                await asyncio.sleep(AGAIN_SECONDS)
-                await self._launch(name)
+            began = time.monotonic()
+            exit_code = await self.children[name].wait()
+            pause = AGAIN_SECONDS if time.monotonic() - began > WELL_SECONDS else min(2 * pause, LONGEST_SECONDS)
+            tell(f"{name} ended by itself (exit {exit_code}); starting it again. {self.last_words(name)}")
+            await asyncio.sleep(pause)
+            await self._launch(name)
 
-    async def _ended(self) -> list[str]:
-        """Wait until a part ends; return those that have."""
-        waits = [asyncio.create_task(process.wait()) for process in self.children.values()]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return [name for name, process in self.children.items() if process.returncode is not None]
+    def last_words(self, name: str) -> str:
+        """What a part said last in its log."""
+        lines = (self.data_dir / f"{name}.log").read_text(errors="replace").splitlines()
+        return f"Its log ends: {lines[-1][:300]}" if lines else ""
 
     async def stop(self) -> None:
         """Stop the parts, the engine last, and wait for them."""

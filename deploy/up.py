@@ -158,17 +158,18 @@ async def main() -> int:
 
 
 async def _watch(system: System, stop: asyncio.Event) -> int:
-    """Wait for Ctrl-C, and start again what ends meanwhile; a part that will not stay up ends everything."""
-    halt = asyncio.create_task(stop.wait())
-    keeping = asyncio.create_task(system.keep_up(lambda said: console.print(f"[yellow]{said}[/]")))
-    await asyncio.wait([halt, keeping], return_when=asyncio.FIRST_COMPLETED)
-    if not keeping.done():
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        console.print("Stopping …")
-        return 0
-    console.print(f"[red]{keeping.result()} does not stay up;[/] see its log in {system.data_dir}")
-    return 1
+    """Wait for Ctrl-C, and start again what ends meanwhile."""
+    keeping = [asyncio.create_task(system.keep_up(name, _warn)) for name in system.children]
+    await stop.wait()
+    for task in keeping:
+        task.cancel()
+    await asyncio.gather(*keeping, return_exceptions=True)
+    console.print("Stopping …")
+    return 0
+
+
+def _warn(said: str) -> None:
+    console.print(said, style="yellow", markup=False)
 
 
 if __name__ == "__main__":

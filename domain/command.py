@@ -189,7 +189,12 @@ class Draft:
         return self.moment.rulebook.calendar(clock.calendar)
 
     def ladder(self, clock: Clock) -> Ladder:
-        return self.program.ladders[clock.ladder]
+        """The ladder of a clock; where somebody has taken it out of the programme's file, the first there is.
+
+        A promise that tells the wrong person is better than one that tells nobody.
+        """
+        ladders = self.program.ladders
+        return ladders.get(clock.ladder) or next(iter(ladders.values()))
 
     def refuse(self, error: type[Rejected], detail: str, missing: Iterable[str] = ()) -> NoReturn:
         raise error(detail, tuple(missing))

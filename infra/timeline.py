@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, Row
 from sqlmodel import col, select
 
-import domain.commands  # noqa: F401 - so that every event is known
+import domain.commands
+import domain.quarantine  # noqa: F401
 from domain.case import Case
 from domain.event import Entry
 from domain.values import Actor, Role

@@ -1,6 +1,9 @@
 """The record: written once however often, never out of order, and every change shows in its chain."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -9,11 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 
 from activities.record import Message, RecordAhead, RecordGap, Recording
+from domain.event import Event
 from domain.record import Page
 from infra import database
 from infra.tables import CaseRow, ClockRow, OutboxRow, TaskRow, TimelineRow
 from infra.timeline import chain, entry_of
 from tests.story import Story
+
+ROOT = Path(__file__).parents[2]
 
 
 def pages(story: Story) -> list[Page]:
@@ -158,3 +164,12 @@ async def test_a_notice_reaches_each_person_told_once(
     kept = await rows(engine, OutboxRow)
     assert len(kept) == len({(n.key, n.recipient) for n in told})
     assert {row["recipient"] for row in kept} == {"cm-anna", "senior-1", "sup-1", "dir-1"}
+
+
+def test_whoever_reads_the_record_knows_every_event() -> None:
+    """Operators' tools fold timelines without the workflow: what it alone writes must be known there too."""
+    asked = "import infra.timeline; from domain.event import Event; print(*Event.kinds)"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
+    ours = {kind for kind, event in Event.kinds.items() if event.__module__.startswith("domain.")}
+    assert ours - set(said.stdout.split()) == set()
+    assert {"command-quarantined", "message-unreadable", "case-restored"} <= ours

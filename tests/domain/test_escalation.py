@@ -226,3 +226,13 @@ def test_a_member_named_as_supervisor_is_told_before_the_teams() -> None:
     assert line.find(Rank.DIRECTOR, "cm-anna", "north", MONDAY) == ("dir-1",)
     ring = Directory(members=(StaffMember(subject="a", role=Role.CASE_MANAGER, supervisor="a"),))
     assert ring.find(Rank.SUPERVISOR, "a", None, MONDAY) == ()
+
+
+def test_a_promise_whose_ladder_was_taken_out_of_the_file_still_tells_somebody() -> None:
+    """Somebody edits a published programme: the promises made before must not fail in silence."""
+    story = Story().followed_up()
+    story.case = story.known.changed(clocks=tuple(c.changed(ladder="gone") for c in story.known.clocks))
+    story.wait(days=40)
+    climbs: list[Any] = [entry.data["climb"] for entry in story.timeline if entry.kind == "rung-climbed"]
+    assert climbs
+    assert all(climb["told"] for climb in climbs)

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 OUTCOMES_KEPT = 200
 MOST_A_TURN = 20
 HEARTBEAT = timedelta(days=30)
-DECIDE_TRIES, LONGEST_WAIT = 3, 10  # a rule that is put right is tried within so many minutes
+DECIDE_TRIES, LONGEST_WAIT = 3, {1: 60, 2: 10}  # minutes, by loop, until a rule that was put right is tried
 SET_ASIDE = ("message-unreadable", "command-quarantined", "case-restored")
 
 
@@ -271,7 +271,7 @@ class CaseWorkflow:
     def _retry_tick(self, envelope: Envelope, outcome: Outcome) -> None:
         if self.tick_faults == 0 and outcome.error != STAFF_UNREADABLE:
             self._quarantine(envelope, outcome)
-        wait = timedelta(minutes=min(2 ** min(self.tick_faults, 4), LONGEST_WAIT))
+        wait = timedelta(minutes=min(2 ** min(self.tick_faults, 6), LONGEST_WAIT[self.life.loop]))
         self.tick_faults += 1
         log.error("tick_failed", case_id=self.life.case_id, fault=outcome.error, faults=self.tick_faults)
         self.wake_at = self.rings_at = workflow.now() + wait

@@ -201,9 +201,10 @@ class Asked:
             _, cursor = await self.page(cursor, LARGEST)
         return cursors[0] if len(cursors) == 2 else None
 
-    async def same_page(self, cursor: str | None) -> float:
-        """The median of a page asked for again and again."""
-        return statistics.median([(await self.page(cursor))[0] for _ in range(ASKED)])
+    async def in_turns(self, *cursors: str | None) -> list[float]:
+        """The medians of some pages, each asked for after the other, again and again."""
+        rounds = [[(await self.page(cursor))[0] for cursor in cursors] for _ in range(ASKED)]
+        return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def scans(connection: Connection, statement: str, parameters: Any) -> list[str]:
@@ -230,7 +231,7 @@ async def ask(report: Report, asked: Asked, title: str) -> None:
     report.figures[f"{title}: p50 ms"] = statistics.median(times)
     if end := await asked.near_the_end():
         deep = report.ratio(f"{title}: a page near the end against the first", END_LIMIT, "at most")
-        deep.note(await asked.same_page(end), await asked.same_page(None))
+        deep.note(*await asked.in_turns(end, None))
 
 
 async def ask_all(report: Report, url: str, name: str, cases: int) -> None:

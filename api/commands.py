@@ -6,18 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, JsonValue
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.outcomes import RecordSilent, recorded, recorded_if_it_answers
+from api.outcomes import recorded, recorded_if_it_answers
 from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
 from api.scope import SILENT, require_case
 from api.submission import CommandResult, enveloped, send
-from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from api.system import Principal, PrincipalDep, RecordSilent, System, SystemDep, require_role
 from domain.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
 from infra.tables import TimelineRow
@@ -137,7 +136,7 @@ async def _sent_by(parts: System, who: Principal, case_id: str, command_id: str)
     mine = [col(getattr(TimelineRow, name)) == value for name, value in wanted.items()]
     try:
         return await parts.look_up(select(col(TimelineRow.seq)).where(*mine).limit(1), {}) is not None
-    except (SQLAlchemyError, OSError):
+    except RecordSilent:
         return False
 
 

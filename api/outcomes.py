@@ -1,34 +1,21 @@
 """What the record has of a command, and whether it was the same request."""
 
-import asyncio
-
 from sqlalchemy import bindparam
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from api.problems import Refusal
-from api.system import System
+from api.system import RecordSilent, System
 from domain.command import Envelope, Outcome
 from infra.tables import CommandRow
 
-RECORD_SECONDS = 1.5
 _OUTCOME = select(col(CommandRow.outcome)).where(
     *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
 )
 
 
-class RecordSilent(Exception):
-    """The record does not answer: whether it has an outcome cannot be said."""
-
-
 async def recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
     """The outcome that the record has under this id, however old. Raises `RecordSilent`."""
-    wanted = {"case_id": case_id, "command_id": command_id, "tenant": tenant}
-    try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            row = await parts.look_up(_OUTCOME, wanted)
-    except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
-        raise RecordSilent from None
+    row = await parts.look_up(_OUTCOME, {"case_id": case_id, "command_id": command_id, "tenant": tenant})
     return Outcome.model_validate(row.outcome) if row is not None else None
 
 

@@ -5,15 +5,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, exists, false, union
 from sqlalchemy import select as select_columns
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.outcomes import RECORD_SECONDS
 from api.problems import Refusal, not_found, unknown
-from api.system import Principal, System
+from api.system import Principal, RecordSilent, System
 from domain.case import Case
 from domain.command import Outcome
 from domain.values import Role
@@ -88,35 +86,38 @@ async def require_case(parts: System, who: Principal, case_id: str, command_id: 
     not have yet, or a record that does not answer, is asked of the case itself.
     """
     wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
+    silence = _nobody_answers(case_id, command_id)
     try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            known = await parts.look_up(_LOOK, wanted)
-        silent = False
-    except (SQLAlchemyError, OSError):
-        known, silent = None, True
-    if known is not None and known.outcome:
-        return Outcome.model_validate(known.outcome)
-    if known is not None and _may_see(who, known.owner, known.team, known.opened_by, known.assigned):
+        known = await parts.look_up(_LOOK, wanted)
+    except RecordSilent:  # the engine forgets what is over; only the record would know
+        await _require_of_case(parts, who, case_id, gone=silence, silence=silence)
         return None
-    try:
-        live = None if known else await _ask(parts, who.tenant, case_id)
-    except SILENT:
-        raise _nobody_answers(case_id, command_id) from None
-    if silent and live is None:  # the engine forgets what is over; only the record would know
-        raise _nobody_answers(case_id, command_id)
-    if live is None or live.case is None or not may_see(who, live.case):
+    if known is None:
+        await _require_of_case(parts, who, case_id, gone=not_found(), silence=silence)
+        return None
+    if known.outcome:
+        return Outcome.model_validate(known.outcome)
+    if not _may_see(who, known.owner, known.team, known.opened_by, known.assigned):
         raise not_found()
     return None
 
 
 async def require_live(parts: System, who: Principal, case_id: str) -> Case:
     """The case as it is now. Raises 404 unless this person may see it, 503 when it does not answer."""
+    detail = "the case does not answer now; repeat the request"
+    silence = Refusal(503, "OutcomeUnknown", detail, {"Retry-After": "2"})
+    return await _require_of_case(parts, who, case_id, gone=not_found(), silence=silence)
+
+
+async def _require_of_case(parts: System, who: Principal, case_id: str, gone: Refusal, silence: Refusal) -> Case:
+    """The case itself. Raises `gone` when the engine has none, `silence` when it does not answer, else 404."""
     try:
         live = await _ask(parts, who.tenant, case_id)
     except SILENT:
-        detail = "the case does not answer now; repeat the request"
-        raise Refusal(503, "OutcomeUnknown", detail, {"Retry-After": "2"}) from None
-    if live is None or live.case is None or not may_see(who, live.case):
+        raise silence from None
+    if live is None:
+        raise gone
+    if live.case is None or not may_see(who, live.case):
         raise not_found()
     return live.case
 

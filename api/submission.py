@@ -23,9 +23,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.outcomes import RecordSilent, key_reused, recorded, recorded_if_it_answers, same_request
+from api.outcomes import key_reused, recorded, recorded_if_it_answers, same_request
 from api.problems import Refusal, place, unknown
-from api.system import Principal, System
+from api.system import RECORD_SECONDS, Principal, RecordSilent, System
 from domain.command import Envelope, Outcome
 from infra.tables import QueuedRow
 from infra.temporal import workflow_id
@@ -34,7 +34,6 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
-RECORD_SECONDS = 1.5
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 

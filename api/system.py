@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Engine, Executable
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client
@@ -22,6 +23,12 @@ from infra import database
 from infra.database import reading
 from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
+
+RECORD_SECONDS = 1.5
+
+
+class RecordSilent(Exception):
+    """The record does not answer in time: what it has cannot be said, and is not to be taken for nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,12 @@ class System:
         await self.engine.dispose()
 
     async def look_up(self, query: Executable, values: dict[str, Any]) -> Any:
-        """The first row of a query, or None, in one go on a thread of its own."""
-        return await asyncio.to_thread(self._first, query, values)
+        """The first row of a query, or None, in one go on a thread of its own. Raises `RecordSilent`."""
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                return await asyncio.to_thread(self._first, query, values)
+        except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
+            raise RecordSilent from None
 
     def _first(self, query: Executable, values: dict[str, Any]) -> Any:
         with self.looking.connect() as connection:

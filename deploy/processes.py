@@ -84,7 +84,9 @@ class System:
 
     def last_words(self, name: str) -> str:
         """What a part said last in its log."""
-        lines = (self.data_dir / f"{name}.log").read_text(errors="replace").splitlines()
+        with (self.data_dir / f"{name}.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            lines = log.read().decode(errors="replace").splitlines()
         return f"Its log ends: {lines[-1][:300]}" if lines else ""
 
     async def stop(self) -> None:

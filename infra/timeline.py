@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, Row
 from sqlmodel import col, select
 
-import domain.commands
+import domain.commands  # so that every event is known, with those that no command brings about
 import domain.quarantine  # noqa: F401
 from domain.case import Case
 from domain.event import Entry

@@ -154,9 +154,8 @@ async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> mes
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            found: messages.Answer = await handle.query(messages.ANSWER, command_id, result_type=messages.Answer)
+            return await messages.ask(handle, messages.ANSWER, messages.Answer, command_id)
     except SILENT as fault:
         if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
             return messages.Answer(status="unknown")
         raise unknown(case_id, command_id) from None
-    return found

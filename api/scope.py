@@ -20,7 +20,7 @@ from infra.temporal import workflow_id
 from workflows import messages
 
 LIVE_SECONDS = 1.5
-SILENT = (TemporalError, TimeoutError, RuntimeError)  # also a query that fails: a release the case cannot follow
+SILENT = (TemporalError, TimeoutError, RuntimeError)  # also a release that the case cannot follow
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
@@ -164,9 +164,8 @@ async def _ask(parts: System, tenant: str, case_id: str) -> messages.Live | None
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
         async with asyncio.timeout(LIVE_SECONDS):
-            live: messages.Live = await handle.query(messages.LIVE, result_type=messages.Live)
+            return await messages.ask(handle, messages.LIVE, messages.Live)
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
         return None
-    return live

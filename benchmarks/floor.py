@@ -78,7 +78,7 @@ async def queries(stage: Stage, report: Report, times: int, repeats: int) -> Non
         return await timed(stage.bare[0].query(Bare.count))
 
     async def ours(_: int) -> float:
-        return await timed(handle.query(messages.LIVE, result_type=messages.Live))
+        return await timed(messages.ask(handle, messages.LIVE, messages.Live))
 
     for _ in range(repeats):
         slow = await one_after_another(floor, times)

@@ -123,10 +123,9 @@ class Comparison:
         handle: Any = self.client.get_workflow_handle(name)
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                found: messages.Live = await handle.query(messages.LIVE, result_type=messages.Live)
-        except (TemporalError, TimeoutError):  # also a query that fails: a release the case cannot follow
+                return await messages.ask(handle, messages.LIVE, messages.Live)
+        except (TemporalError, TimeoutError):  # also a release that the case cannot follow
             return None
-        return found
 
     def _kept(self, case_id: str) -> Case | None:
         with self.engine.connect() as connection:

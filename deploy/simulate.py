@@ -111,8 +111,8 @@ class Player:
         for kind, body in moves.assess(rules, tools, today, tier, ["simulated"]):
             await self.do(kind, **body)
         await self.do("agree-plan", **moves.plan(rules, today))
-        live = await self.handle.query(messages.LIVE, result_type=messages.Live)
-        for task in live.case.open_tasks:
+        live = await messages.ask(self.handle, messages.LIVE, messages.Live)
+        for task in live.case.open_tasks if live.case else ():
             await self.do("complete-task", task_id=task.id)
 
     async def do(self, kind: str, **body: Any) -> None:

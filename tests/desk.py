@@ -22,7 +22,7 @@ from infra.tables import TimelineRow
 from tests.story import ANNA, TOOLS, as_json, in_force, referral
 from workflows import messages
 from workflows.case import CaseWorkflow
-from workflows.messages import LOOP, Life, Live
+from workflows.messages import LOOP, Answer, Life, Live
 
 
 class Desk:
@@ -107,7 +107,10 @@ class Desk:
         raise AssertionError(f"{kind} was {outcome.status}")
 
     async def live(self) -> Live:
-        return await self.handle.query(CaseWorkflow.live)
+        return await messages.ask(self.handle, messages.LIVE, Live)
+
+    async def answer(self, command_id: str) -> Answer:
+        return await messages.ask(self.handle, messages.ANSWER, Answer, command_id)
 
     async def case(self) -> Case:
         found = (await self.live()).case

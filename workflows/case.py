@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ledger import FAIL_FAST, Ledger
     from workflows.messages import Answer, Life, Live
     from workflows.preflight import refusal
-    from workflows.witness import tell
+    from workflows.witness import say, tell
 
 log = structlog.get_logger()
 
@@ -116,15 +116,23 @@ class CaseWorkflow:
         except ValueError:
             self._note_unreadable(data)
 
-    @workflow.query(name=messages.LIVE)
-    def live(self) -> Live:
-        return Live(case=self.case, unrecorded=len(self.ledger.page.entries))
+    @workflow.update(name=messages.LIVE)
+    async def live(self) -> None:
+        """How the case stands; its validator tells it."""
 
-    @workflow.query(name=messages.ANSWER)
-    def answer(self, command_id: str) -> Answer:
+    @live.validator
+    def _tell_live(self) -> None:
+        raise messages.told(Live(case=self.case, unrecorded=len(self.ledger.page.entries)))
+
+    @workflow.update(name=messages.ANSWER)
+    async def answer(self, command_id: str) -> None:
+        """What became of a command; its validator tells it."""
+
+    @answer.validator
+    def _tell_answer(self, command_id: str) -> None:
         if command_id in self.outcomes:
-            return Answer(status="done", outcome=self.outcomes[command_id])
-        return Answer(status="waiting" if self._fingerprint(command_id) else "unknown")
+            raise messages.told(Answer(status="done", outcome=self.outcomes[command_id]))
+        raise messages.told(Answer(status="waiting" if self._fingerprint(command_id) else "unknown"))
 
     def _take(self, envelope: Envelope) -> None:
         if self._fingerprint(envelope.command_id) is None:
@@ -284,18 +292,7 @@ class CaseWorkflow:
     def _answer(self, envelope: Envelope, outcome: Outcome) -> None:
         self._remember(outcome)
         tell(self.life.case_id, outcome)
-        log.info(
-            "command",
-            case_id=self.life.case_id,
-            command_id=outcome.command_id,
-            actor=envelope.actor.subject,
-            kind=outcome.kind,
-            status=outcome.status,
-            error=outcome.error,
-        )
-        labels = {"kind": outcome.kind, "status": outcome.status}
-        meter = workflow.metric_meter().with_additional_attributes(labels)
-        meter.create_counter("caseloom_commands", "Commands by kind and outcome").add(1)
+        say(self.life.case_id, envelope.actor, outcome)
 
     async def _follow_record(self) -> None:
         """Go on from the case as the record has it: what is on record was answered, or may have been read.

@@ -1,7 +1,10 @@
 """What others may know of a case's workflow: the names of its messages and what they carry."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from domain.case import Case
 from domain.command import Envelope, Outcome
@@ -13,11 +16,10 @@ SUBMIT = "submit"
 SUBMIT_LATER = "submit_later"
 FOLLOW_RECORD = "follow_record"
 STOP, PROGRESS = "stop", "progress"
-LIVE = "case"
-ANSWER = "answer"
+LIVE, ANSWER = "case", "answer"
 LOOP = 2
 TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
-REFUSED, KEY_REUSED, RECORD_BEHIND = "Refused", "KeyReused", "RecordBehind"
+REFUSED, KEY_REUSED, RECORD_BEHIND, TOLD = "Refused", "KeyReused", "RecordBehind", "Told"
 
 
 class Life(Value):
@@ -56,3 +58,26 @@ class Answer(Value):
 
     status: Literal["done", "waiting", "unknown"]
     outcome: Outcome | None = None
+
+
+Told = TypeVar("Told", bound=Value)
+
+
+def told(value: Value) -> ApplicationError:
+    """What the validator of a question raises: the answer, and no trace of the question in history."""
+    return ApplicationError("told", value.model_dump(mode="json"), type=TOLD)
+
+
+async def ask(handle: Any, question: str, kind: type[Told], *about: str) -> Told:
+    """Ask a case's workflow, and be told. Raises what an update raises when it does not answer.
+
+    Questions are updates that are always refused, not queries: a query that is answered while a command is settled
+    can leave a history which nothing can replay (docs/decisions/0013).
+    """
+    try:
+        await handle.execute_update(question, args=about)
+    except WorkflowUpdateFailedError as refusal:
+        if isinstance(refusal.cause, ApplicationError) and refusal.cause.type == TOLD:
+            return kind.model_validate(refusal.cause.details[0])
+        raise
+    raise RuntimeError(f"{question} was taken for a command")

@@ -41,6 +41,7 @@ class Workload:
         self.headers = plant.sign_in("cm-anna", Role.CASE_MANAGER, "north")
         self.tasks: dict[str, list[str]] = {}
         self.stopping = False
+        self.newest: dict[str, int] = {}
         self.contradictions: list[str] = []
         self.numbered = 0
 
@@ -87,8 +88,23 @@ class Workload:
 
     async def _person(self, chance: random.Random) -> None:
         while not self.stopping:
-            await self._something(chance)
+            await (self._read(chance) if chance.random() < 0.2 else self._something(chance))
             await asyncio.sleep(chance.random() * 0.02)
+
+    async def _read(self, chance: random.Random) -> None:
+        """Look at a case: what was acknowledged before is in it, unless the answer comes from the record."""
+        case_id = chance.choice(self.plant.cases)
+        known = self.newest.get(case_id, 0)
+        try:
+            answer = await self.http.get(f"/cases/{case_id}", headers=self.headers)
+        except httpx2.HTTPError:
+            return
+        if 400 <= answer.status_code < 500:
+            self.contradictions.append(f"case {case_id}: it was opened, and read with {answer.status_code}")
+        if answer.status_code == 200 and answer.json()["source"] == "live":
+            seq = answer.json()["case"]["seq"]
+            if seq < known:
+                self.contradictions.append(f"case {case_id}: {known} was acknowledged, {seq} is shown")
 
     async def _something(self, chance: random.Random) -> None:
         """One command: alone, doubled at once, sent to be queued, or repeated until somebody answers."""
@@ -142,6 +158,7 @@ class Workload:
             return
         if status == 200:
             self.log.end(operation, "acknowledged", status)
+            self.newest[operation.case_id] = max(answer.json()["seq"], self.newest.get(operation.case_id, 0))
             if operation.kind == "add-task":
                 self.tasks[operation.case_id] += answer.json()["created"][:1]
         elif status == 202:

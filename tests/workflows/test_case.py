@@ -12,7 +12,6 @@ from domain.program import Stage
 from infra.tables import CommandRow
 from tests.desk import Desk
 from workflows import messages
-from workflows.case import CaseWorkflow
 
 Opener = Callable[..., Desk]
 
@@ -128,10 +127,10 @@ async def test_a_late_refusal_of_a_signal_is_its_recorded_outcome(desk: Opener) 
     await anna.handle.signal(messages.SUBMIT_LATER, illegal)
 
     async def answered() -> bool:
-        return (await anna.handle.query(CaseWorkflow.answer, illegal.command_id)).status == "done"
+        return (await anna.answer(illegal.command_id)).status == "done"
 
     await anna.until(answered)
-    outcome = (await anna.handle.query(CaseWorkflow.answer, illegal.command_id)).outcome
+    outcome = (await anna.answer(illegal.command_id)).outcome
     assert outcome is not None
     assert (outcome.status, outcome.error) == ("refused", "ConsentMissing")
 

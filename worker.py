@@ -46,6 +46,7 @@ async def worker(
             activities=[settling.settle, deciding.decide, recording.record, recording.recall, moving.ask_next],
             deployment_config=deployment(settings),
             sticky_queue_schedule_to_start_timeout=STICKY,
+            max_workflow_task_external_storage_concurrency=1,  # there is no such storage: more only makes tasks
         ) as running:
             yield running
     finally:

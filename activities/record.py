@@ -17,7 +17,7 @@ from domain.deadlines import wake_at
 from domain.event import Entry
 from domain.record import Page
 from domain.values import Instant, Value
-from infra.database import reading
+from infra.database import reading, writers
 from infra.tables import (
     CaseRow,
     ClockRow,
@@ -88,7 +88,7 @@ class Recording:
     """Holds the connection to the record."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._threads = engine, writers(engine)
 
     @activity.defn(name="record")
     async def record(self, message: Message) -> None:
@@ -98,7 +98,7 @@ class Recording:
         when it has something else in the page's place.
         """
         _measure(message.page)
-        await asyncio.to_thread(self._write, message)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._write, message)
 
     @activity.defn(name="recall")
     async def recall(self, wanted: Recall) -> Recalled:

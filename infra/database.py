@@ -54,6 +54,11 @@ def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, "record")
 
 
+def writers(engine: Engine) -> ThreadPoolExecutor:
+    """Threads that write. On SQLite only one can at a time; others would sleep until it is done, and longer."""
+    return ThreadPoolExecutor(1 if engine.dialect.name == "sqlite" else THREADS, "writing")
+
+
 def reading(engine: Either) -> Either:
     """The same engine for queries only: on SQLite they take no write lock."""
     return engine.execution_options(caseloom_reading=True)

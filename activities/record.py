@@ -103,7 +103,7 @@ class Recording:
     @activity.defn(name="recall")
     async def recall(self, wanted: Recall) -> Recalled:
         """Read a case back from the record."""
-        return await asyncio.to_thread(self._recall, wanted)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._recall, wanted)
 
     def _write(self, message: Message) -> None:
         with self._engine.begin() as connection:

@@ -16,7 +16,7 @@ from api.headers import WishDep
 from api.outcomes import recorded, same_request
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, not_found, responses
-from api.scope import live_case, may_see, require_case, visible
+from api.scope import live_case, may_see, on_record, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
 from api.system import (
     Principal,
@@ -35,7 +35,6 @@ from domain.program import Stage
 from domain.staff import Directory
 from domain.values import Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
-from infra.timeline import folded
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
@@ -225,19 +224,9 @@ async def read_case(case_id: CaseId, parts: SystemDep, who: PrincipalDep, respon
         response.headers["ETag"] = f'"{live.case.seq}"'
         return CaseView(source="live", as_of=datetime.now(UTC), unrecorded=live.unrecorded, case=live.case)
     await require_case(parts, who, case_id)
-    case, as_of = await _from_record(parts, who.tenant, case_id)
+    case, as_of = await on_record(parts, who.tenant, case_id)
     response.headers["ETag"] = f'"{case.seq}"'
     return CaseView(source="record", as_of=as_of, unrecorded=None, case=case)
-
-
-async def _from_record(parts: System, tenant: str, case_id: str) -> tuple[Case, datetime]:
-    """The case as its timeline in the record makes it, and when that was last written."""
-    async with parts.session() as session:
-        row = await session.get(CaseRow, case_id)
-        case = await (await session.connection()).run_sync(folded, case_id)
-    if case is None or row is None or row.tenant != tenant:
-        raise not_found()
-    return case, row.recorded_at
 
 
 @router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422, 503))

@@ -14,7 +14,7 @@ from api.examples import EXAMPLES
 from api.headers import WishDep
 from api.outcomes import recorded, recorded_if_it_answers
 from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
-from api.scope import SILENT, require_case
+from api.scope import require_case
 from api.submission import CommandResult, enveloped, send
 from api.system import Principal, PrincipalDep, RecordSilent, System, SystemDep, require_role
 from domain.command import Command, Outcome
@@ -155,7 +155,7 @@ async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> mes
     try:
         async with asyncio.timeout(ASK_SECONDS):
             return await messages.ask(handle, messages.ANSWER, messages.Answer, command_id)
-    except SILENT as fault:
+    except messages.SILENT as fault:
         if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
             return messages.Answer(status="unknown")
         raise unknown(case_id, command_id) from None

@@ -1,13 +1,13 @@
 """Whose cases a person may see. What is out of scope is answered like what is not there."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, exists, false, union
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import col
-from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import Refusal, not_found, unknown
@@ -17,11 +17,14 @@ from domain.command import Outcome
 from domain.values import Role
 from infra.tables import CaseRow, CommandRow, TaskRow
 from infra.temporal import workflow_id
+from infra.timeline import folded
 from workflows import messages
 
 LIVE_SECONDS = 1.5
-SILENT = (TemporalError, TimeoutError, RuntimeError)  # also a release that the case cannot follow
 CLOSED = ("completed", "cancelled")
+_SEQ = select_columns(col(CaseRow.seq)).where(
+    col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant")
+)
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
 _of_case = select_columns(col(CASE.id))
@@ -103,23 +106,48 @@ async def require_case(parts: System, who: Principal, case_id: str, command_id: 
 
 
 async def require_live(parts: System, who: Principal, case_id: str) -> Case:
-    """The case as it is now. Raises 404 unless this person may see it, 503 when it does not answer."""
+    """The case as it is now; one that is over, as the record has it.
+
+    Raises 404 unless this person may see it, 503 when it does not answer.
+    """
     detail = "the case does not answer now; repeat the request"
     silence = Refusal(503, "OutcomeUnknown", detail, {"Retry-After": "2"})
-    return await _require_of_case(parts, who, case_id, gone=not_found(), silence=silence)
-
-
-async def _require_of_case(parts: System, who: Principal, case_id: str, gone: Refusal, silence: Refusal) -> Case:
-    """The case itself. Raises `gone` when the engine has none, `silence` when it does not answer, else 404."""
-    try:
-        live = await _ask(parts, who.tenant, case_id)
-    except SILENT:
-        raise silence from None
-    if live is None:
-        raise gone
-    if live.case is None or not may_see(who, live.case):
+    case = await _answering(parts, who.tenant, case_id, silence)
+    if case is None:
+        case, _ = await on_record(parts, who.tenant, case_id)
+    if not may_see(who, case):
         raise not_found()
-    return live.case
+    return case
+
+
+async def _require_of_case(parts: System, who: Principal, case_id: str, gone: Refusal, silence: Refusal) -> None:
+    """Raises `gone` when the engine has no such case, `silence` when it does not answer, else 404."""
+    case = await _answering(parts, who.tenant, case_id, silence)
+    if case is None:
+        raise gone
+    if not may_see(who, case):
+        raise not_found()
+
+
+async def _answering(parts: System, tenant: str, case_id: str, silence: Refusal) -> Case | None:
+    """The case itself; None when the engine has none. Raises `silence` also while its opening is not decided."""
+    try:
+        live = await _ask(parts, tenant, case_id)
+    except messages.SILENT:
+        raise silence from None
+    if live is not None and live.case is None:
+        raise silence
+    return live.case if live is not None else None
+
+
+async def on_record(parts: System, tenant: str, case_id: str) -> tuple[Case, datetime]:
+    """The case as its timeline in the record makes it, and when that was last written. Raises 404."""
+    async with parts.session() as session:
+        row = await session.get(CaseRow, case_id)
+        case = await (await session.connection()).run_sync(folded, case_id)
+    if case is None or row is None or row.tenant != tenant:
+        raise not_found()
+    return case, row.recorded_at
 
 
 def _nobody_answers(case_id: str, command_id: str) -> Refusal:
@@ -152,11 +180,30 @@ _LOOK = _look()  # built once: building a statement takes longer than its answer
 
 
 async def live_case(parts: System, tenant: str, case_id: str) -> messages.Live | None:
-    """The case as its workflow has it; None when there is none or it does not answer in time."""
+    """The case as its workflow has it; None when there is none or it does not answer in time.
+
+    None too where the record has more: a worker was lost after it had recorded a command, and whoever repeated
+    that was answered from the record. The case is told to follow; until it has, the record is what to show.
+    """
+    written = await _written(parts, tenant, case_id)
     try:
-        return await _ask(parts, tenant, case_id)
-    except SILENT:
-        return None
+        live = await _ask(parts, tenant, case_id)
+        if live is None or live.case is None or live.case.seq >= written:
+            return live
+        async with asyncio.timeout(LIVE_SECONDS):
+            await parts.client.get_workflow_handle(workflow_id(tenant, case_id)).signal(messages.FOLLOW_RECORD)
+    except messages.SILENT:
+        pass
+    return None
+
+
+async def _written(parts: System, tenant: str, case_id: str) -> int:
+    """The number of the last event that the record has of a case; 0 where it does not answer."""
+    try:
+        known = await parts.look_up(_SEQ, {"case_id": case_id, "tenant": tenant})
+    except RecordSilent:
+        return 0
+    return known.seq if known is not None else 0
 
 
 async def _ask(parts: System, tenant: str, case_id: str) -> messages.Live | None:

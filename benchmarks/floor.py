@@ -52,10 +52,10 @@ async def commands(stage: Stage, report: Report, times: int, repeats: int) -> No
             spent[name] += cpu_seconds(part) - before[name]
     for name, seconds in spent.items():
         report.figures[f"{name}: CPU ms a command"] = seconds * 1000 / (PEOPLE * A_TURN * turns)
-    report.figures["updates a second: floor"] = rate.raw[-1]["beside"]
-    report.figures["commands a second: HTTP, two cores"] = rate.raw[-1]["ours"]
-    report.figures["p50 ms: floor"] = speed.raw[-1]["beside"]
-    report.figures["p50 ms: command over HTTP"] = speed.raw[-1]["ours"]
+    report.figures["updates a second: floor"] = rate.middle("beside")
+    report.figures["commands a second: HTTP, two cores"] = rate.middle("ours")
+    report.figures["p50 ms: floor"] = speed.middle("beside")
+    report.figures["p50 ms: command over HTTP"] = speed.middle("ours")
 
 
 async def openings(stage: Stage, report: Report, times: int, repeats: int) -> None:

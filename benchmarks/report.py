@@ -29,6 +29,10 @@ class Ratio:
     def median(self) -> float:
         return statistics.median(self.values)
 
+    def middle(self, side: Literal["ours", "beside"]) -> float:
+        """The median of what was measured on one side."""
+        return statistics.median(values[side] for values in self.raw)
+
     @property
     def kept(self) -> bool:
         return self.median >= self.limit if self.keeps == "at least" else self.median <= self.limit

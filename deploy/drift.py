@@ -26,7 +26,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.record import RecordAhead, RecordGap, recalled
@@ -124,7 +124,7 @@ class Comparison:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 return await messages.ask(handle, messages.LIVE, messages.Live)
-        except (TemporalError, TimeoutError):  # also a release that the case cannot follow
+        except messages.SILENT:
             return None
 
     def _kept(self, case_id: str) -> Case | None:

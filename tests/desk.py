@@ -13,9 +13,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
+from activities.record import Message, Recording
 from deploy import moves
 from domain.case import Case
-from domain.command import Envelope, Outcome
+from domain.command import Envelope, Moment, Outcome
+from domain.decide import decide
+from domain.record import Page
 from domain.values import Actor
 from infra.settings import Settings
 from infra.tables import TimelineRow
@@ -149,3 +152,22 @@ class Desk:
             return
         for task in (await self.case()).open_tasks:
             await self.do("complete-task", task_id=task.id)
+
+
+async def write_ahead(
+    desk: Desk, recording: Recording, *envelopes: Envelope, later: timedelta = timedelta(seconds=1), by: str = ""
+) -> Case:
+    """Put decisions on record that the running case does not know, as a lost workflow task leaves them; or,
+    with another `by`, as they stand there when the engine was set back.
+    """
+    begun, page = await desk.case(), Page()
+    case: Case | None = begun
+    now = begun.opened_at + later
+    by = by or f"{desk.first_run}/{(await desk.handle.describe()).history_length}"
+    for envelope in envelopes:
+        decision = decide(envelope, case, Moment(now, in_force()))
+        page, case = page.followed(case, decision.entries)
+        page = page.answered(decision.outcome)
+    await recording.record(Message(tenant="local", case_id=desk.case_id, page=page, by=by))
+    assert case is not None
+    return case

@@ -122,6 +122,8 @@ class CaseWorkflow:
 
     @live.validator
     def _tell_live(self) -> None:
+        if self.ledger.ahead:
+            raise ApplicationError("the case reads the record", type=messages.RECORD_AHEAD)
         raise messages.told(Live(case=self.case, unrecorded=len(self.ledger.page.entries)))
 
     @workflow.update(name=messages.ANSWER)

@@ -1,10 +1,12 @@
 """What others may know of a case's workflow: the names of its messages and what they carry."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from pydantic import ValidationError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError, TemporalError
 
 from domain.case import Case
 from domain.command import Envelope, Outcome
@@ -19,7 +21,13 @@ STOP, PROGRESS = "stop", "progress"
 LIVE, ANSWER = "case", "answer"
 LOOP = 2
 TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
-REFUSED, KEY_REUSED, RECORD_BEHIND, TOLD = "Refused", "KeyReused", "RecordBehind", "Told"
+REFUSED, KEY_REUSED, TOLD = "Refused", "KeyReused", "Told"
+RECORD_AHEAD, RECORD_BEHIND = "RecordAhead", "RecordBehind"
+SILENT = (
+    TemporalError,
+    TimeoutError,
+    RuntimeError,
+)  # a case that does not tell, or an older release of it
 
 
 class Life(Value):
@@ -69,15 +77,28 @@ def told(value: Value) -> ApplicationError:
 
 
 async def ask(handle: Any, question: str, kind: type[Told], *about: str) -> Told:
-    """Ask a case's workflow, and be told. Raises what an update raises when it does not answer.
+    """Ask a case's workflow, and be told. Raises one of `SILENT` when it does not tell.
 
     Questions are updates that are always refused, not queries: a query that is answered while a command is settled
-    can leave a history which nothing can replay (docs/decisions/0013).
+    can leave a history which nothing can replay (docs/decisions/0016).
     """
     try:
         await handle.execute_update(question, args=about)
+    except WorkflowUpdateRPCTimeoutOrCancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # the SDK hides it; who stops us must stop us
+            raise asyncio.CancelledError from None
+        raise
     except WorkflowUpdateFailedError as refusal:
         if isinstance(refusal.cause, ApplicationError) and refusal.cause.type == TOLD:
-            return kind.model_validate(refusal.cause.details[0])
+            return _read(kind, refusal.cause.details[0])
         raise
     raise RuntimeError(f"{question} was taken for a command")
+
+
+def _read(kind: type[Told], said: Any) -> Told:
+    """Raises `RuntimeError` for what another release says; its text does not quote it."""
+    try:
+        return kind.model_validate(said)
+    except ValidationError:
+        raise RuntimeError(f"this release cannot read a {kind.__name__} of the case's") from None

@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from activities.record import Recording
 from infra import database, temporal
 from infra.loopback import free_port
 from tests.conftest import KEY
+from tests.desk import Desk, write_ahead
 from tests.office import Office
 from tests.story import referral
 
@@ -50,6 +52,28 @@ async def test_with_the_record_away_commands_go_on_and_lists_say_so(office: Offi
     health = await office.http.get("/healthz")
     assert (health.status_code, health.json()["record"]) == (503, "away")
     await gone.dispose()
+
+
+async def test_what_only_the_record_knows_is_shown_and_the_case_follows(
+    office: Office, engine: AsyncEngine
+) -> None:
+    """A worker was lost after it had recorded a command: repeated, that is answered from the record."""
+    desk = Desk(office.environment, office.parts.settings, engine)
+    desk.case_id = await office.open()
+    desk.id = f"case-local-{desk.case_id}"
+    desk.first_run = (await desk.handle.describe()).run_id
+    writing = database.blocking(engine.url)
+    recorded = await write_ahead(desk, Recording(writing), desk.envelope("add-note", text="seen by nobody yet"))
+    writing.dispose()
+    shown = (await office.get("cm-anna", f"/cases/{desk.case_id}")).json()
+    assert (shown["source"], shown["case"]["seq"]) == ("record", recorded.seq)
+
+    async def followed() -> bool:
+        found = (await office.get("cm-anna", f"/cases/{desk.case_id}")).json()
+        return (found["source"], found["case"]["seq"]) == ("live", recorded.seq)
+
+    await office.until(followed)
+    assert (await office.kinds(desk.case_id))[-1] == "note-added"
 
 
 async def test_with_both_away_nobody_is_told_that_there_is_no_such_case(office: Office) -> None:

@@ -45,6 +45,24 @@ async def test_a_case_walks_through_the_api_to_closure(office: Office) -> None:
     assert (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["stage"] == "follow-up"
 
 
+async def test_a_case_whose_workflow_is_over_is_read_from_the_record_and_refused_by_name(office: Office) -> None:
+    """It is not said to be missing: who may see it is told that it is sealed."""
+    case_id = await office.open()
+    await office.walk(case_id)
+    await office.do(case_id, "close", reason="moved")
+    await office.forward(case_id, days=32)
+
+    async def over() -> bool:
+        found = (await office.get("cm-anna", f"/cases/{case_id}")).json()
+        return bool(found["source"] == "record" and found["case"]["sealed"])
+
+    await office.until(over)
+    assert await office.refused(case_id, "add-note", text="late") == (409, "CaseSealed")
+    assert (await office.post("sup-1", f"/cases/{case_id}/assign", {})).json()["code"] == "CaseSealed"
+    undone = await office.post("sup-1", f"/cases/{await office.open()}/undo-merge", {"case_id": case_id})
+    assert (undone.status_code, undone.json()["code"]) == (409, "NotMerged")
+
+
 async def test_what_the_rules_refuse_is_409_with_the_reason_and_changes_nothing(office: Office) -> None:
     """The seq stays, the list says what is missing."""
     case_id = await office.open()

@@ -121,6 +121,8 @@ class Run:
         self.findings.faults += await unknowns(workload, self.log, checker.applied)
         self.findings.faults += await self._garbage(client, checker)
         self.findings.faults += workload.contradictions
+        if not workload.live_reads:
+            self.findings.faults.append("no case was ever read live")
         self.findings.operations = self.log.count()
         engine.dispose()
 

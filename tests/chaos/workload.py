@@ -42,6 +42,7 @@ class Workload:
         self.tasks: dict[str, list[str]] = {}
         self.stopping = False
         self.newest: dict[str, int] = {}
+        self.live_reads = 0
         self.contradictions: list[str] = []
         self.numbered = 0
 
@@ -102,6 +103,7 @@ class Workload:
         if 400 <= answer.status_code < 500:
             self.contradictions.append(f"case {case_id}: it was opened, and read with {answer.status_code}")
         if answer.status_code == 200 and answer.json()["source"] == "live":
+            self.live_reads += 1
             seq = answer.json()["case"]["seq"]
             if seq < known:
                 self.contradictions.append(f"case {case_id}: {known} was acknowledged, {seq} is shown")

@@ -52,7 +52,9 @@ async def _write_and_read(case: Desk) -> None:
             seen = now
 
     readers = [asyncio.create_task(read()) for _ in range(3)]
-    await asyncio.gather(*(write() for _ in range(4)))
-    written.set()
+    try:
+        await asyncio.gather(*(write() for _ in range(4)))
+    finally:
+        written.set()
     await asyncio.gather(*readers)
     assert (await case.case()).seq >= 48

@@ -9,14 +9,9 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 
-from activities.record import Message, Recording
-from domain.case import Case
-from domain.command import Envelope, Moment
-from domain.decide import decide
-from domain.record import Page
+from activities.record import Recording
 from infra import database
-from tests.desk import Desk
-from tests.story import in_force
+from tests.desk import Desk, write_ahead
 from workflows import messages
 
 Opener = Callable[..., Desk]
@@ -33,25 +28,6 @@ async def recording(engine: AsyncEngine) -> AsyncIterator[Recording]:
     writing = database.blocking(engine.url)
     yield Recording(writing)
     writing.dispose()
-
-
-async def write_ahead(
-    desk: Desk, recording: Recording, *envelopes: Envelope, later: timedelta = timedelta(seconds=1), by: str = ""
-) -> Case:
-    """Put decisions on record that the running case does not know, as a lost workflow task leaves them; or,
-    with another `by`, as they stand there when the engine was set back.
-    """
-    begun, page = await desk.case(), Page()
-    case: Case | None = begun
-    now = begun.opened_at + later
-    by = by or f"{desk.first_run}/{(await desk.handle.describe()).history_length}"
-    for envelope in envelopes:
-        decision = decide(envelope, case, Moment(now, in_force()))
-        page, case = page.followed(case, decision.entries)
-        page = page.answered(decision.outcome)
-    await recording.record(Message(tenant="local", case_id=desk.case_id, page=page, by=by))
-    assert case is not None
-    return case
 
 
 async def test_a_command_that_a_lost_task_has_recorded_is_answered_as_it_was_recorded(

@@ -105,14 +105,13 @@ class Checker:
             if (case_id, key, person) not in self.notices:
                 yield f"case {case_id}: {person} was told by rung {key} and has no notice"
 
-    def asleep(self) -> list[str]:
-        """Cases that should have climbed by now and have not."""
-        late = datetime.now(UTC) - OVERDUE_RUNG
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(CaseRow.id, CaseRow.wakes_at)).all()
-        return [
-            f"case {row.id} should have woken at {row.wakes_at}" for row in rows if _before(row.wakes_at, late)
-        ]
+
+def asleep(engine: Engine) -> list[str]:
+    """Cases that should have climbed by now and have not."""
+    late = datetime.now(UTC) - OVERDUE_RUNG
+    with engine.connect() as connection:
+        rows = connection.execute(select(CaseRow.id, CaseRow.wakes_at)).all()
+    return [f"case {row.id} should have woken at {row.wakes_at}" for row in rows if _before(row.wakes_at, late)]
 
 
 def _before(instant: datetime | None, limit: datetime) -> bool:

@@ -25,7 +25,7 @@ from temporalio.client import Client
 from deploy.drift import Comparison
 from infra import database, temporal
 from tests import postgres
-from tests.chaos.checker import Checker, unknowns, views
+from tests.chaos.checker import Checker, asleep, unknowns, views
 from tests.chaos.faults import FAULTS, Fault, mount, named, unmount
 from tests.chaos.herd import Stampede, stampede
 from tests.chaos.inherited import inherit
@@ -110,14 +110,14 @@ class Run:
         comparison = Comparison(client, engine, self.plant.settings, mend=False, over_gap=False)
 
         async def quiet() -> bool:
-            return not [f for f in await comparison.run() if f.state != "agrees"]
+            return not asleep(engine) and all(f.state == "agrees" for f in await comparison.run())
 
         try:
             await until(quiet, "the cases and the record do not agree", QUIET_SECONDS)
         except Exception as fault:
             self.findings.faults += [str(fault), *await views(comparison)]
         checker = Checker(engine, self.log)
-        self.findings.faults += [*checker.faults(), *checker.asleep()]
+        self.findings.faults += [*checker.faults(), *asleep(engine)]
         self.findings.faults += await unknowns(workload, self.log, checker.applied)
         self.findings.faults += await self._garbage(client, checker)
         self.findings.faults += workload.contradictions

@@ -151,7 +151,9 @@ async def main() -> int:
         metrics = f"http://127.0.0.1:{system.metrics_port}/metrics"
         temporal = f"127.0.0.1:{system.engine_port}"
         told = {"address": address, "temporal": temporal, "worker_metrics": metrics, "pid": os.getpid()}
-        running.write_text(json.dumps(told))
+        draft = running.with_suffix(".draft")
+        draft.write_text(json.dumps(told))
+        draft.replace(running)  # in one go: whoever waits for it may read it at once
         stack.callback(running.unlink, missing_ok=True)
         say(system, settings)
         return await _watch(system, stop)

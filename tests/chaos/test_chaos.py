@@ -25,7 +25,7 @@ async def test_kills_cuts_locks_and_garbage_lose_nothing_and_do_nothing_twice() 
 
 @pytest.mark.timeout(300)
 async def test_promises_due_in_one_second_each_climb_once_and_never_early() -> None:
-    """Forty cases: every one has its miss and its first rung, and people go on working meanwhile."""
-    found = await stampede(40, spread=10)
+    """Twenty-four cases: every one has its miss and its first rung, and people go on working meanwhile."""
+    found = await stampede(24, spread=5)
     assert found.faults == []
-    assert found.climbed == 40
+    assert found.climbed == 24

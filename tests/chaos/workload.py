@@ -182,11 +182,16 @@ class Workload:
         Returns the cases that did not answer.
         """
         silent = []
-        for case_id in self.plant.cases:
-            try:
-                await self._note_to(case_id, "the last one", SETTLE_SECONDS)
-            except TimeoutError:
-                silent.append(case_id)
+        gate = asyncio.Semaphore(8)
+
+        async def last_word(case_id: str) -> None:
+            async with gate:
+                try:
+                    await self._note_to(case_id, "the last one", SETTLE_SECONDS)
+                except TimeoutError:
+                    silent.append(case_id)
+
+        await asyncio.gather(*(last_word(case_id) for case_id in self.plant.cases))
         return silent
 
     async def _note_to(self, case_id: str, text: str, seconds: float) -> None:

@@ -161,10 +161,10 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
         raise Bug
 
     monkeypatch.setattr(Tick, "decide", broken)
-    await anna.forward(minutes=130)
+    await anna.forward(minutes=35)
     await anna.do("add-note", text="still here")
     monkeypatch.undo()
-    await anna.forward(minutes=70)
+    await anna.forward(minutes=12)
 
     async def noticed() -> bool:
         return any(row.kind == "clock-missed" for row in await anna.timeline())

@@ -69,9 +69,8 @@ def _record(engine: Engine, settings: Settings, now: datetime) -> list[Check]:
 
 async def _engine(client: Client | None, settings: Settings, now: datetime) -> list[Check]:
     if client is None:
-        return [
-            Check("engine", False, f"does not answer at {settings.temporal_address}", "start the Temporal server")
-        ]
+        away = f"does not answer at {settings.temporal_address}"
+        return [Check("engine", False, away, "`make up`, or start the Temporal server")]
     found = await watchdog.ask(client, settings, now)
     names = await watchdog.failing_cases(client) if found.failing else []
     return [

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.loopback import free_port
 
 ROOT = Path(__file__).parent.parent
-AGAIN_SECONDS, LONGEST_SECONDS, WELL_SECONDS = 0.5, 30.0, 60.0
+AGAIN_SECONDS, LONGEST_SECONDS, WELL_SECONDS = 0.5, 5.0, 10.0
 
 
 class StartFailed(Exception):
@@ -78,7 +78,7 @@ class System:
             began = time.monotonic()
             exit_code = await self.children[name].wait()
             pause = AGAIN_SECONDS if time.monotonic() - began > WELL_SECONDS else min(2 * pause, LONGEST_SECONDS)
-            tell(f"{name} ended by itself (exit {exit_code}); starting it again. {self.last_words(name)}")
+            tell(f"{name} ended (exit {exit_code}); starting it again in {pause:.1f} s. {self.last_words(name)}")
             await asyncio.sleep(pause)
             await self._launch(name)
 

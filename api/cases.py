@@ -18,14 +18,7 @@ from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, not_found, responses
 from api.scope import live_case, may_see, on_record, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
-from api.system import (
-    Principal,
-    PrincipalDep,
-    RecordSilent,
-    System,
-    SystemDep,
-    require_role,
-)
+from api.system import Principal, PrincipalDep, RecordSilent, System, SystemDep, require_role
 from domain.case import Case, Referral
 from domain.command import Envelope, Moment
 from domain.decide import decide

@@ -23,11 +23,8 @@ LOOP = 2
 TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
 REFUSED, KEY_REUSED, TOLD = "Refused", "KeyReused", "Told"
 RECORD_AHEAD, RECORD_BEHIND = "RecordAhead", "RecordBehind"
-SILENT = (
-    TemporalError,
-    TimeoutError,
-    RuntimeError,
-)  # a case that does not tell, or an older release of it
+# a case that does not tell, or whose workflow is of another release
+SILENT = (TemporalError, TimeoutError, RuntimeError)
 
 
 class Life(Value):

@@ -18,12 +18,12 @@ from workflows.messages import CASE_WORKFLOW, TASK_TIMEOUT, Life
 LEFT = ("screening", "follow-up", "consent-withdrawn", "whole-care")
 
 
-async def inherit(plant: Plant, states: tuple[str, ...] = LEFT) -> None:
+async def inherit(plant: Plant) -> None:
     """Begin what older releases have handed on. Their past is not on record: a kept state stands for it."""
     client = await temporal.connect(plant.settings)
     engine = database.blocking(plant.settings.database)
     for path in sorted((ROOT / "tests" / "snapshots").glob("*/*.json.gz")):
-        if path.name.removesuffix(".json.gz") not in states:
+        if path.name.removesuffix(".json.gz") not in LEFT:
             continue
         life, case = _left(path)
         with engine.begin() as connection:

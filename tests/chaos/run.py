@@ -28,7 +28,7 @@ from tests import postgres
 from tests.chaos.checker import Checker, asleep, unknowns, views
 from tests.chaos.faults import FAULTS, Fault, mount, named, unmount
 from tests.chaos.herd import Stampede, stampede
-from tests.chaos.inherited import LEFT, inherit
+from tests.chaos.inherited import inherit
 from tests.chaos.ops import OperationLog
 from tests.chaos.parts import Plant, until
 from tests.chaos.workload import Workload
@@ -138,12 +138,7 @@ class Run:
 
 
 async def chaos(
-    seed: int,
-    minutes: float,
-    names: list[str],
-    own_disk: bool,
-    on_postgres: postgres.Server | None = None,
-    states: tuple[str, ...] = LEFT,
+    seed: int, minutes: float, names: list[str], own_disk: bool, on_postgres: postgres.Server | None = None
 ) -> Findings:
     """A whole run in a folder of its own; the folder stays when something did not hold."""
     scratch = Path(tempfile.mkdtemp(prefix="caseloom-chaos-"))
@@ -161,7 +156,7 @@ async def chaos(
             await workload.hire()
             await workload.open_cases(CASES - DEMO_CASES)
             await workload.open_cases(DEMO_CASES, "demo")
-            await inherit(plant, states)
+            await inherit(plant)
             await run.go(workload, chosen, time.monotonic() + minutes * 60)
             await run.check(workload)
     finally:

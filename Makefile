@@ -53,8 +53,8 @@ catalog: $(VENV)/installed  ## Validate programmes and calendars
 token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north)
 	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(TENANT)"
 
-migrate: $(VENV)/installed  ## Bring the database to this release
-	@$(PY) -m infra.migrate
+migrate: $(VENV)/installed  ## Bring the database, and cases that an older release left, to this release
+	@$(PY) -m deploy.upgrade
 
 chaos: $(VENV)/installed  ## Faults against a whole system, then every promise checked (SEED= MINUTES= FAULT= POSTGRES=1 HERD=)
 	@$(PY) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
@@ -75,7 +75,7 @@ bench: $(VENV)/installed  ## What it costs, as ratios of the engine's own floor 
 bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of (about an hour)
 	@$(PY) -m benchmarks.run --full
 
-histories: $(VENV)/installed  ## Record workflow histories for new paths under tests/histories
+histories: $(VENV)/installed  ## Record workflow histories and timelines that later releases must follow
 	@$(PY) -m tests.record_histories
 
 lock:  ## Pin all dependencies with hashes (needs uv)

@@ -1,6 +1,7 @@
 """The worker process: runs the workflows and activities. Composition root of everything but the API."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -8,24 +9,38 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import URL
-from temporalio.client import Client
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    SchedulePolicy,
+    ScheduleSpec,
+)
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities.bulk_move import BulkMoving
-from activities.decide import Deciding
-from activities.record import Recording
+from activities.decide import Rules
+from activities.night_watch import Watching
 from activities.settle import Settling
+from activities.states import States
 from domain.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from workflows import preflight
+from infra.watchdog import Heartbeat
+from workflows import messages, preflight
 from workflows.bulk_move import BulkMoveWorkflow
-from workflows.case import CaseWorkflow
+from workflows.case import CaseLife
+from workflows.night_watch import NightWatch
 
 log = structlog.get_logger()
 STICKY = timedelta(seconds=3)  # how long a case waits for the worker that knows it, before any other may take it
+A_ROUND = timedelta(minutes=1)
 
 
 @asynccontextmanager
@@ -33,25 +48,43 @@ async def worker(
     client: Client, settings: Settings, rulebook: Rulebook, record: str | URL
 ) -> AsyncIterator[Worker]:
     """A running worker for all that the task queue carries; `record` is the address of the database."""
-    preflight.install(rulebook)
-    engine, reading = database.blocking(record), database.blocking(record)
-    deciding = Deciding(rulebook, reading, timedelta(seconds=settings.jitter_seconds))
-    recording = Recording(engine)
-    settling, moving = Settling(deciding, recording), BulkMoving(engine, client)
+    states = States(KeyRing(load_keys(settings.encryption_keys, settings.data_dir)))
+    preflight.install(rulebook, states.at)
+    engine = database.blocking(record)
+    settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
+    moving, watching = BulkMoving(engine, client), Watching(engine, client, settings)
     try:
-        async with Worker(
-            client,
-            task_queue=settings.task_queue,
-            workflows=[CaseWorkflow, BulkMoveWorkflow],
-            activities=[settling.settle, deciding.decide, recording.record, recording.recall, moving.ask_next],
-            deployment_config=deployment(settings),
-            sticky_queue_schedule_to_start_timeout=STICKY,
-            max_workflow_task_external_storage_concurrency=1,  # there is no such storage: more only makes tasks
-        ) as running:
+        async with (
+            at_work(engine, settings),
+            Worker(
+                client,
+                task_queue=settings.task_queue,
+                workflows=[CaseLife, BulkMoveWorkflow, NightWatch],
+                activities=[settling.settle, moving.ask_next, watching.ring_sleepers],
+                deployment_config=deployment(settings),
+                sticky_queue_schedule_to_start_timeout=STICKY,
+                max_workflow_task_external_storage_concurrency=1,  # there is none: more only makes tasks
+            ) as running,
+        ):
             yield running
     finally:
+        await asyncio.to_thread(settling.close)
         engine.dispose()
-        reading.dispose()
+
+
+@asynccontextmanager
+async def at_work(engine: Engine, settings: Settings) -> AsyncIterator[None]:
+    """Say in the record that a worker is at work, until it is not."""
+    heartbeat = Heartbeat(engine, settings.task_queue, settings.worker_build_id)
+    stop = asyncio.Event()
+    beating = asyncio.create_task(heartbeat.beat(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await beating
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            await asyncio.to_thread(heartbeat.leave)
 
 
 def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
@@ -68,6 +101,19 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
     )
 
 
+async def post_night_watch(client: Client, settings: Settings) -> None:
+    """Have the engine start the night watch every minute. Asked again it changes nothing."""
+    name = f"night-watch-{settings.task_queue}"
+    action = ScheduleActionStartWorkflow(messages.NIGHT_WATCH_WORKFLOW, id=name, task_queue=settings.task_queue)
+    plan = Schedule(
+        action=action,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=A_ROUND)]),
+        policy=SchedulePolicy(catchup_window=A_ROUND),
+    )
+    with contextlib.suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(name, plan)
+
+
 async def main() -> None:
     """Run until told to stop. Refuses to start with a broken catalogue."""
     settings = Settings()
@@ -82,6 +128,7 @@ async def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     async with worker(client, settings, rulebook, settings.database):
+        await post_night_watch(client, settings)
         log.info("worker_started", task_queue=settings.task_queue, programs=len(rulebook.programs))
         await stop.wait()
     log.info("worker_stopped")

@@ -2,75 +2,89 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, delete
-from sqlmodel import SQLModel, col
+from sqlmodel import SQLModel, col, select
 
-from activities.rows import add, contact_row, lock_case, put, table_of
+from activities.rows import CONTACT_LOGGED, add, contact_row, lock_case, put, state_row, table_of
 from domain.case import Case
 from domain.event import Entry
-from domain.record import Page
-from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, TaskRow
-from infra.timeline import beginning, entry_of, rows_of
+from domain.record import Lines
+from infra.encryption import KeyRing
+from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, StateRow, TaskRow
+from infra.timeline import beginning, digest, entry_of, opened, rows_of
 
+Rows = list[dict[str, Any]]
 DERIVED: tuple[type[SQLModel], ...] = (CaseRow, TaskRow, ClockRow, ContactRow, OutboxRow)
-NOT_DERIVED = {"recorded_at", "written_by", "read_at"}  # when, by which task, and what its reader has done
+NOT_DERIVED = {"recorded_at", "wakes_at", "read_at"}  # when, until when a fault waits, what its reader has done
 
 
-def digest(rows: list[dict[str, Any]]) -> str:
+def digest_of(rows: Rows) -> str:
     """The same for the same rows in any order."""
     derived = [{k: str(v) for k, v in row.items() if k not in NOT_DERIVED} for row in rows]
     said = sorted(json.dumps(row, sort_keys=True) for row in derived)
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def rebuild_case(connection: Connection, case_id: str) -> dict[str, bool]:
+def rebuild_case(connection: Connection, keys: KeyRing, case_id: str) -> dict[str, bool]:
     """Make the derived rows of one case anew; say for each table whether they were right before."""
     lock_case(connection, case_id)
+    begun = beginning(connection, case_id)
+    timeline = rows_of(connection, case_id, begun.seq if begun else 0)
+    entries = [entry_of(row) for row in timeline]
+    lines = (Lines.whole(begun, begun.opened_at) if begun else Lines()).then(entries)
+    assert lines.case is not None
     before = {model: _rows(connection, model, case_id) for model in DERIVED}
-    after = dict(zip(DERIVED, _made(connection, case_id, before), strict=True))
+    after = _made(lines, entries, begun, before)
+    if timeline:
+        after[CaseRow][0]["head"] = timeline[-1].hash
     for model in DERIVED:
         key = CaseRow.id if model is CaseRow else table_of(model).c.case_id
         connection.execute(delete(table_of(model)).where(col(key) == case_id))
-        (put if model is CaseRow else add)(connection, model, after[model])
-    return {str(m.__tablename__): digest(before[m]) == digest(after[m]) for m in DERIVED}
+        add(connection, model, after[model])
+    same = {str(m.__tablename__): digest_of(before[m]) == digest_of(after[m]) for m in DERIVED}
+    return {**same, "states": _state_was_right(connection, keys, lines.case)}
+
+
+def _state_was_right(connection: Connection, keys: KeyRing, case: Case) -> bool:
+    """Keep the state anew; say whether the one that was there is what the timeline makes."""
+    kept = connection.execute(select(StateRow.state).where(col(StateRow.case_id) == case.id)).scalar()
+    before = opened(keys, kept) if kept else None
+    put(connection, StateRow, [state_row(keys, case)])
+    return before is not None and digest(before) == digest(case)
 
 
 def _made(
-    connection: Connection, case_id: str, before: dict[type[SQLModel], list[dict[str, Any]]]
-) -> Iterator[list[dict[str, Any]]]:
+    lines: Lines, entries: list[Entry], begun: Case | None, before: dict[type[SQLModel], Rows]
+) -> dict[type[SQLModel], Rows]:
     """The derived rows of a case as its timeline makes them, with what is not derived kept.
 
     Where entries are lost, so are the contacts and notices among them, but for those whose rows are still there.
     """
-    begun = beginning(connection, case_id)
-    page, entries = _page(connection, case_id, begun)
-    assert page.case is not None
-    key = {"tenant": page.case.tenant, "case_id": case_id}
-    known = before[CaseRow][0] if before[CaseRow] else {"recorded_at": page.case.updated_at, "written_by": ""}
-    yield [{**known, **dict(page.case)}]
-    yield [{**key, **dict(task)} for task in page.tasks]
-    yield [{**key, **dict(clock)} for clock in page.clocks]
+    assert lines.line is not None
+    key = {"tenant": lines.line.tenant, "case_id": lines.line.id}
+    known = before[CaseRow][0] if before[CaseRow] else {"recorded_at": lines.line.updated_at, "head": ""}
     lost = begun.seq if begun else 0
     older = [row for row in before[ContactRow] if row["seq"] <= lost]
-    yield [*older, *(contact_row(key, entry) for entry in entries if entry.kind == "contact-logged")]
-    told = {(row["key"], row["recipient"]): row for row in before[OutboxRow]}
-    notices = {(n.key, n.recipient): {**key, **dict(n), "read_at": None} for n in reversed(page.notices)}
-    for name, row in notices.items():
+    return {
+        CaseRow: [{**known, **dict(lines.line)}],
+        TaskRow: [{**key, **dict(task)} for task in lines.tasks.values()],
+        ClockRow: [{**key, **dict(clock)} for clock in lines.clocks.values()],
+        ContactRow: [*older, *(contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED)],
+        OutboxRow: _notices(key, lines, before[OutboxRow], begun is not None),
+    }
+
+
+def _notices(key: dict[str, str], lines: Lines, before: Rows, with_gap: bool) -> Rows:
+    told = {(row["key"], row["recipient"]): row for row in before}
+    made = {(n.key, n.recipient): {**key, **dict(n), "read_at": None} for n in reversed(lines.notices)}
+    for name, row in made.items():
         row["read_at"] = told[name]["read_at"] if name in told else None
-    yield list(({**told, **notices} if begun else notices).values())
+    return list(({**told, **made} if with_gap else made).values())
 
 
-def _page(connection: Connection, case_id: str, begun: Case | None) -> tuple[Page, list[Entry]]:
-    """The whole timeline as one page, its entries beside it."""
-    page = Page.of(begun, begun.opened_at) if begun else Page()
-    entries = [entry_of(row) for row in rows_of(connection, case_id, begun.seq if begun else 0)]
-    return page.followed(begun, entries)[0], entries
-
-
-def _rows(connection: Connection, model: type[SQLModel], case_id: str) -> list[dict[str, Any]]:
+def _rows(connection: Connection, model: type[SQLModel], case_id: str) -> Rows:
     table = table_of(model)
     mine = table.c.id if model is CaseRow else table.c.case_id
     return [dict(row) for row in connection.execute(table.select().where(mine == case_id)).mappings()]

@@ -10,9 +10,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, select
 
 from domain.case import Case
-from domain.command import Outcome
+from domain.command import Envelope, Outcome
 from domain.event import Entry
+from infra.encryption import KeyRing
 from infra.timeline import chain, digest
+
+CONTACT_LOGGED = "contact-logged"
 
 
 def lock_case(connection: Connection, case_id: str) -> None:
@@ -25,6 +28,11 @@ def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
     """The row that keeps a case as it was at its last event."""
     kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
     return {**kept, "state": case.model_dump(mode="json"), "digest": digest(case)}
+
+
+def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
+    """The row that keeps the state of a case beside its line."""
+    return {"case_id": case.id, "seq": case.seq, "state": keys.seal(case.model_dump_json().encode())}
 
 
 def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
@@ -43,11 +51,17 @@ def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, 
     }
 
 
-def command_row(key: dict[str, str], outcome: Outcome) -> dict[str, Any]:
-    """The row of an outcome."""
+def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, Any]:
+    """The row of an outcome; `actor` is who sent the command."""
     said = outcome.model_dump(mode="json")
     named = {name: getattr(outcome, name) for name in ("command_id", "kind", "fingerprint", "status", "at")}
-    return {**key, **named, "outcome": said}
+    return {**key, **named, "actor": actor, "outcome": said}
+
+
+def quarantine_row(key: dict[str, str], keys: KeyRing, envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
+    """The row of a command that met a fault of ours."""
+    named = {"command_id": envelope.command_id, "kind": envelope.kind, "fault": outcome.error, "at": outcome.at}
+    return {**key, **named, "envelope": keys.seal(envelope.model_dump_json().encode())}
 
 
 def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, Engine, Row, or_
+from sqlalchemy import Connection, Row, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
@@ -20,7 +20,7 @@ NAMING = ("owner", "assignee", "to", "person")
 
 
 def directory(
-    engine: Engine, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
+    connection: Connection, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
 ) -> Directory:
     """The sender, owner, assignees and whoever the body names, those above and covering them, and the leads."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
@@ -29,13 +29,12 @@ def directory(
     if case is not None:
         named |= {task.assignee for task in case.open_tasks if task.assignee}
         named |= {case.owner} if case.owner else set()
-    with engine.connect() as connection:
-        found = {row.subject: row for row in _leads(connection, tenant, case.team if case else None)}
-        for _ in range(LEVELS):
-            if missing := named - set(found):
-                found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
-            known = [found[name] for name in named if name in found]
-            named = {other for row in known for other in (row.supervisor, row.cover) if other}
+    found = {row.subject: row for row in _leads(connection, tenant, case.team if case else None)}
+    for _ in range(LEVELS):
+        if missing := named - set(found):
+            found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
+        known = [found[name] for name in named if name in found]
+        named = {other for row in known for other in (row.supervisor, row.cover) if other}
     return Directory(members=tuple(_member(row) for row in found.values()))
 
 

@@ -26,6 +26,7 @@ from api import (
 )
 from api.system import System
 from infra import catalog, database, logs, temporal
+from infra.encryption import KeyRing, load_keys
 from infra.loopback import free_port
 from infra.settings import Settings
 from infra.tokens import Verifier
@@ -45,6 +46,7 @@ async def connect(settings: Settings) -> System:
         client=await temporal.connect(settings, runtime, lazy=True),
         verifier=Verifier(settings),
         runtime=runtime,
+        keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
     )
 
 
@@ -83,7 +85,7 @@ def build() -> FastAPI:
     """The application with all its routes, without a system behind it yet."""
     application = FastAPI(
         title="Caseloom",
-        version="0.3.0",
+        version="0.4.0",
         summary="Case orchestration for health and social care",
         description=(
             "Answers: 200/201 applied, once and for ever · 202 queued, ask at `Location` · 404 also for what one "

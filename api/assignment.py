@@ -11,8 +11,9 @@ from sqlmodel import col, select
 
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
-from api.problems import BODY_LIMIT, Refusal, responses, unknown
-from api.scope import require_case, require_live, visible
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.reading import read_case
+from api.scope import require_case, visible
 from api.submission import CommandResult, Wish, answer, command_id, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.command import LEADS
@@ -72,19 +73,14 @@ async def assign(
     """Give the case to the active, present member of its team with the lowest weighted caseload."""
     require_role(who, *LEADS)
     at = command_id(who, case_id, wish.key)
-    known = await require_case(parts, who, case_id, at)
+    known = (await require_case(parts, who, case_id, at)).outcome
     if known is not None and known.kind == ReassignCase.kind:  # repeated: the person was chosen the first time
         return answer(case_id, known, response)
-    case = await require_live(parts, who, case_id)
+    case = (await read_case(parts, who, case_id)).case
     kept_out = {*case.excluded, *((case.owner,) if case.owner else ())}
     person = await lightest(parts, who.tenant, case.team, kept_out, wanted.licence)
     body: dict[str, JsonValue] = {"owner": person, "reason": wanted.reason}
-    try:
-        return await submit(parts, who, case_id, ReassignCase.kind, body, wish, response)
-    except Refusal as refusal:
-        if refusal.problem.code == "KeyReused" and known is None:  # chosen before; the record does not say so yet
-            raise unknown(case_id, at) from None
-        raise
+    return await submit(parts, who, case_id, ReassignCase.kind, body, wish, response)
 
 
 async def lightest(parts: System, tenant: str, team: str, kept_out: set[str], licence: str | None = None) -> str:

@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import ColumnElement
 from sqlmodel import col, select
 
+from api import reading
 from api.commands import REFUSALS, CaseId
 from api.examples import REFERRAL
 from api.headers import WishDep
-from api.outcomes import recorded, same_request
 from api.pages import Page, PagingDep, cursor_of, slice_of
-from api.problems import BODY_LIMIT, Refusal, not_found, responses
-from api.scope import live_case, may_see, on_record, require_case, visible
-from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case
-from api.system import Principal, PrincipalDep, RecordSilent, System, SystemDep, require_role
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.scope import require_case, visible
+from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import Case, Referral
 from domain.command import Envelope, Moment
 from domain.decide import decide
@@ -28,6 +28,7 @@ from domain.program import Stage
 from domain.staff import Directory
 from domain.values import Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
+from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
@@ -46,13 +47,14 @@ class NewCase(BaseModel):
 
 
 class CaseView(BaseModel):
-    """One case. `source` says whether it was asked live or read from the record, and `as_of` of when it is."""
+    """One case as the record has it; `as_of` is when that was last written.
 
-    source: Literal["live", "record"]
+    With `live=1` its workflow was asked as well: how far it knows the case, when it wakes, what waits there.
+    """
+
+    source: Literal["live", "record"] = "record"
     as_of: datetime
-    unrecorded: int | None = Field(
-        description="Events that the record does not have yet; null when no worker answers, for nobody can tell"
-    )
+    live: Live | None = None
     case: Case
 
 
@@ -151,14 +153,10 @@ async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, respons
         command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
     )
     response.headers["Location"] = f"/cases/{case_id.hex}"
-    try:
-        known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
-    except RecordSilent:
-        pass  # it may have been opened already, under yesterday's rules
-    else:
-        if known is not None:
-            return answer(case_id.hex, same_request(known, envelope), response)
-        _look_ahead(parts, envelope, case_id.hex)
+    known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
+    if known is not None:
+        return answer(case_id.hex, same_request(known, envelope), response)
+    _look_ahead(parts, envelope, case_id.hex)
     return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
 
 
@@ -207,19 +205,19 @@ async def list_cases(
     return Page(items=items, next=cursor_of((getattr(more, name), more.id)) if more else None)
 
 
-@router.get("/cases/{case_id}", responses=responses(401, 404, 503))
-async def read_case(case_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response) -> CaseView:
-    """One case, live; from the record with `as_of` when no worker answers."""
-    live = await live_case(parts, who.tenant, case_id)
-    if live is not None and live.case is not None:
-        if not may_see(who, live.case):
-            raise not_found()
-        response.headers["ETag"] = f'"{live.case.seq}"'
-        return CaseView(source="live", as_of=datetime.now(UTC), unrecorded=live.unrecorded, case=live.case)
-    await require_case(parts, who, case_id)
-    case, as_of = await on_record(parts, who.tenant, case_id)
-    response.headers["ETag"] = f'"{case.seq}"'
-    return CaseView(source="record", as_of=as_of, unrecorded=None, case=case)
+@router.get("/cases/{case_id}", responses=responses(401, 404, 503), response_model=CaseView)
+async def read_case(
+    case_id: CaseId,
+    parts: SystemDep,
+    who: PrincipalDep,
+    live: Annotated[bool, Query(description="Ask the case's workflow too; 503 when it does not answer")] = False,
+) -> Response:
+    """One case, from the record, which is never behind its workflow. `ETag` is the number of its last event."""
+    found = await reading.read_case(parts, who, case_id)
+    told = await reading.live(parts, who.tenant, case_id) if live else None
+    view = CaseView(source="live" if told else "record", as_of=found.as_of, live=told, case=found.case)
+    etag = {"ETag": f'"{found.case.seq}"'}
+    return Response(view.model_dump_json(), media_type="application/json", headers=etag)
 
 
 @router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422, 503))

@@ -6,20 +6,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, JsonValue
-from sqlmodel import col, select
+from sqlalchemy import bindparam
+from sqlalchemy import select as select_columns
+from sqlmodel import col
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.examples import EXAMPLES
 from api.headers import WishDep
-from api.outcomes import recorded, recorded_if_it_answers
 from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
 from api.scope import require_case
 from api.submission import CommandResult, enveloped, send
-from api.system import Principal, PrincipalDep, RecordSilent, System, SystemDep, require_role
+from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
-from infra.tables import TimelineRow
+from domain.intake import Open
+from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -27,7 +29,6 @@ router = APIRouter(tags=["commands"], max_body_size=BODY_LIMIT)
 CaseId = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 REFUSALS = responses(401, 403, 404, 409, 412, 413, 422, 500, 503)
 ASK_SECONDS = 1.5
-UNTOUCHED = 2  # events of a workflow that was started and that no worker has seen
 
 
 class CommandAnswer(BaseModel):
@@ -50,9 +51,9 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
     ) -> CommandResult:
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
         envelope = enveloped(who, case_id, command.kind, said, wish)
-        known = await require_case(parts, who, case_id, envelope.command_id)
+        seen = await require_case(parts, who, case_id, envelope.command_id)
         require_role(who, *command.roles)
-        result = await send(parts, who, case_id, envelope, known, wish, response)
+        result = await send(parts, who.tenant, case_id, envelope, seen, wish, response)
         return result.model_copy(update={"advice": command.advice})
 
     example = EXAMPLES[command.kind]
@@ -88,74 +89,62 @@ async def unknown_command(case_id: CaseId, kind: str, who: PrincipalDep) -> Comm
 async def read_command(
     case_id: CaseId, command_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response
 ) -> CommandAnswer:
-    """What became of a command, from the record or from the case itself."""
-    await _require_command_scope(parts, who, case_id, command_id)
-    try:
-        outcome, silent = await recorded(parts, who.tenant, case_id, command_id), False
-    except RecordSilent:
-        outcome, silent = None, True
+    """What became of a command, from the record; while it waits to be decided, from the case's workflow."""
+    wanted = {"case_id": case_id, "command_id": command_id, "tenant": who.tenant}
+    outcome, sent = await _on_record(parts, who, wanted)
+    if not sent:
+        await require_case(parts, who, case_id)
+    if outcome is None and await _waits(parts, who.tenant, case_id, command_id):
+        response.status_code = 202
+        return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
+    if outcome is None:  # it may have been decided while we asked
+        outcome, _ = await _on_record(parts, who, wanted)
     if outcome is None:
-        if await _opening_waits(parts, who.tenant, case_id):
-            response.status_code = 202
-            return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
-        live = await _ask(parts, who.tenant, case_id, command_id)
-        if live.status == "waiting":
-            response.status_code = 202
-            return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
-        if live.outcome is None and silent:
-            raise unknown(case_id, command_id)
-        if live.outcome is None:
-            raise Refusal(
-                404,
-                "UnknownCommandId",
-                "no command of this id changed the case: it never arrived, or was refused at once",
-                command_id=command_id,
-            )
-        outcome = live.outcome
+        detail = "no command of this id changed the case: it never arrived, or was refused at once"
+        raise Refusal(404, "UnknownCommandId", detail, command_id=command_id)
     return CommandAnswer(case_id=case_id, command_id=command_id, status=outcome.status, outcome=outcome)
 
 
-async def _require_command_scope(parts: System, who: Principal, case_id: str, command_id: str) -> None:
-    """A refused opening has no case; its outcome may be asked for by whoever is given its id.
-
-    So may what one has sent oneself, also when one has given the case away with it.
-    """
-    try:
-        await require_case(parts, who, case_id)
-    except Refusal as refusal:
-        outcome = await recorded_if_it_answers(parts, who.tenant, case_id, command_id)
-        refused_opening = outcome is not None and outcome.kind == "open" and outcome.status == "refused"
-        if refused_opening or await _sent_by(parts, who, case_id, command_id):
-            return
-        if not await _opening_waits(parts, who.tenant, case_id):
-            raise refusal from None
+async def _on_record(parts: System, who: Principal, wanted: dict[str, str]) -> tuple[Outcome | None, bool]:
+    """The outcome of a command, and whether this person sent it, or it opened no case: then its id is enough."""
+    row = await parts.look_up(_COMMAND, wanted)
+    if row is None:
+        reserved = await parts.look_up(_RESERVED, wanted)
+        return None, reserved is not None and reserved.actor == who.sub
+    outcome = Outcome.model_validate(row.outcome)
+    refused_opening = outcome.kind == Open.kind and outcome.status != "applied"
+    return outcome, row.actor == who.sub or refused_opening
 
 
-async def _sent_by(parts: System, who: Principal, case_id: str, command_id: str) -> bool:
-    wanted = {"case_id": case_id, "command_id": command_id, "actor": who.sub, "tenant": who.tenant}
-    mine = [col(getattr(TimelineRow, name)) == value for name, value in wanted.items()]
-    try:
-        return await parts.look_up(select(col(TimelineRow.seq)).where(*mine).limit(1), {}) is not None
-    except RecordSilent:
-        return False
-
-
-async def _opening_waits(parts: System, tenant: str, case_id: str) -> bool:
-    """Whether the engine holds a case that no worker has opened yet; its ids are known to its sender only."""
-    try:
-        async with asyncio.timeout(ASK_SECONDS):
-            found = await parts.client.get_workflow_handle(workflow_id(tenant, case_id)).describe()
-    except (RPCError, TimeoutError, RuntimeError):
-        return False
-    return found.status is WorkflowExecutionStatus.RUNNING and found.history_length <= UNTOUCHED
-
-
-async def _ask(parts: System, tenant: str, case_id: str, command_id: str) -> messages.Answer:
+async def _waits(parts: System, tenant: str, case_id: str, command_id: str) -> bool:
+    """Whether a command waits to be decided. Raises 503 where nobody can tell."""
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            return await messages.ask(handle, messages.ANSWER, messages.Answer, command_id)
+            answer = await messages.ask(handle, messages.WAITING, messages.Waiting, command_id)
+            return answer.status == "waiting"
     except messages.SILENT as fault:
         if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
-            return messages.Answer(status="unknown")
-        raise unknown(case_id, command_id) from None
+            return False
+    wanted = {"case_id": case_id, "command_id": command_id, "tenant": tenant}
+    if await parts.look_up(_RESERVED, wanted) is None or not await _runs(handle):
+        raise unknown(case_id, command_id)
+    return True
+
+
+async def _runs(handle: Any) -> bool:
+    """Whether the engine holds the case's workflow, which no worker need answer for."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return bool((await handle.describe()).status is WorkflowExecutionStatus.RUNNING)
+    except (RPCError, TimeoutError, RuntimeError):
+        return False
+
+
+def _by_id(model: Any, *columns: Any) -> Any:
+    names = ("case_id", "command_id", "tenant")
+    return select_columns(*columns).where(*(col(getattr(model, name)) == bindparam(name) for name in names))
+
+
+_COMMAND = _by_id(CommandRow, col(CommandRow.outcome), col(CommandRow.actor))
+_RESERVED = _by_id(QueuedRow, col(QueuedRow.actor))

@@ -157,6 +157,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "evaluate-outcome": {"ratings": RATINGS, "summary": "Goals reached"},
     "close": {"reason": "goals-met"},
     "reopen-case": {"reason": "Back in hospital"},
+    "dismiss-quarantined": {"reason": "Sent by a test of the feed; nothing is lost"},
 }
 REFERRAL: dict[str, Any] = {
     "program": "complex-care",

@@ -2,12 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import httpx2
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import func, text
+from sqlalchemy import func
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.service import RPCError
@@ -23,32 +23,35 @@ State = Literal["ok", "away"]
 
 
 class Health(BaseModel):
-    """`ok` when the record and the engine answer; commands go on while the record is away.
+    """`ok` when the record and the engine answer; while the record is away commands are queued.
 
-    `degraded` asks for an operator, not for a restart: no worker asks for work, a case should have woken, or a
-    case fails at every step. `make doctor` names the cases.
+    `degraded` asks for an operator, not for a restart: no worker is at work, a case should have woken or fails at
+    every step, or cases run under a programme whose file is missing. `make doctor` names the cases.
     """
 
     status: Literal["ok", "degraded", "away"]
     record: State
     engine: State
-    workers: int | None = Field(description="Workers that asked for work lately; null when nobody can tell")
+    workers: int | None = Field(description="Workers at work in the last 12 seconds; null when nobody can tell")
     asleep: int | None = Field(description="Cases that should have woken and did not")
     failing: int | None = Field(description="Cases whose workflow tasks fail")
+    missing: list[str] = Field(description="Programmes that open cases run under and the catalogue lacks")
 
 
 @router.get("/healthz", responses={503: {"model": Health}})
 async def healthz(parts: SystemDep, response: Response) -> Health:
     """Needs no token and says nothing about anybody."""
     now = datetime.now(UTC)
-    record, engine, found, asleep = await asyncio.gather(
-        _record(parts), _engine(parts), watchdog.ask(parts.client, parts.settings, now), _asleep(parts, now)
+    record, engine, failing = await asyncio.gather(
+        _record(parts, now), _engine(parts), watchdog.failing(parts.client)
     )
-    status: Literal["ok", "degraded", "away"] = "ok" if record == engine == "ok" else "away"
-    if status == "ok" and (found.workers == 0 or asleep or found.failing):
+    status: Literal["ok", "degraded", "away"] = "ok" if record and engine == "ok" else "away"
+    kept = record or Kept(workers=None, asleep=None, missing=[])
+    if status == "ok" and (kept.workers == 0 or kept.asleep or failing or kept.missing):
         status = "degraded"
     response.status_code = 503 if status == "away" else 200
-    return Health(status=status, record=record, engine=engine, asleep=asleep, **vars(found))
+    answers: State = "ok" if record else "away"
+    return Health(status=status, record=answers, engine=engine, failing=failing, **kept._asdict())
 
 
 @router.get("/metrics", responses=responses(401, 403, 503))
@@ -67,22 +70,25 @@ async def metrics(parts: SystemDep, who: PrincipalDep) -> Response:
     return Response(found.text, media_type="text/plain; version=0.0.4")
 
 
-async def _record(parts: System) -> State:
+class Kept(NamedTuple):
+    """What the record says of the system's health."""
+
+    workers: int | None
+    asleep: int | None
+    missing: list[str]
+
+
+async def _record(parts: System, now: datetime) -> Kept | None:
+    """None when the record does not answer."""
+    late = select(func.count()).select_from(watchdog.asleep(now, parts.settings).order_by(None).subquery())
     try:
         async with asyncio.timeout(2), parts.connection() as connection:
-            await connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError, TimeoutError):
-        return "away"
-    return "ok"
-
-
-async def _asleep(parts: System, now: datetime) -> int | None:
-    query = select(func.count()).select_from(watchdog.asleep(now, parts.settings).order_by(None).subquery())
-    try:
-        async with asyncio.timeout(2), parts.session() as session:
-            return (await session.exec(query)).one()
+            workers = (await connection.execute(watchdog.workers(now))).scalar_one()
+            asleep = (await connection.execute(late)).scalar_one()
+            used = (await connection.execute(watchdog.versions_in_use())).all()
     except (SQLAlchemyError, OSError):
         return None
+    return Kept(workers, asleep, watchdog.missing_programs(used, parts.rulebook))
 
 
 async def _engine(parts: System) -> State:
@@ -101,12 +107,12 @@ async def _measure(parts: System) -> None:
         unanswered = (await session.exec(missed.where(col(ClockRow.acknowledged_by).is_(None)))).one()
         quarantined = (await session.exec(select(func.count()).where(CaseRow.quarantined > 0))).one()
     meter, now = parts.runtime.metric_meter, datetime.now(UTC)
-    found, asleep = await watchdog.ask(parts.client, parts.settings, now), await _asleep(parts, now)
+    failing, kept = await watchdog.failing(parts.client), await _record(parts, now)
     meter.create_gauge("caseloom_cases_quarantined", "Cases where something was set aside").set(quarantined)
     for name, value, says in (
-        ("caseloom_cases_asleep", asleep, "Cases that should have woken and did not"),
-        ("caseloom_cases_failing", found.failing, "Cases whose workflow tasks fail"),
-        ("caseloom_workers", found.workers, "Workers that asked for work lately"),
+        ("caseloom_cases_asleep", kept and kept.asleep, "Cases that should have woken and did not"),
+        ("caseloom_cases_failing", failing, "Cases whose workflow tasks fail"),
+        ("caseloom_workers", kept and kept.workers, "Workers at work in the last seconds"),
     ):
         if value is not None:
             meter.create_gauge(name, says).set(value)

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal
-from api.scope import require_case, require_live
+from api.reading import read_case
 from api.submission import CommandResult, Wish, submit
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case import MOST_OPEN_TASKS, Case
@@ -125,8 +125,7 @@ async def _both(parts: System, who: Principal, target: str, source: str) -> tupl
 
 
 async def _live(parts: System, who: Principal, case_id: str) -> Case:
-    await require_case(parts, who, case_id)
-    return await require_live(parts, who, case_id)
+    return (await read_case(parts, who, case_id)).case
 
 
 async def _given_back(parts: System, who: Principal, case_id: str, source: Case) -> dict[str, Any]:

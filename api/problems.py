@@ -56,6 +56,14 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
+class RecordSilent(Refusal):
+    """The record, which is asked first, does not answer in time: nothing was sent on, so nothing has changed."""
+
+    def __init__(self) -> None:
+        detail = "the record does not answer; nothing was changed: repeat the request in a moment"
+        super().__init__(503, "RecordUnavailable", detail, {"Retry-After": "2"})
+
+
 def not_found() -> Refusal:
     """The one answer for what is not there and for what one may not know of."""
     return Refusal(404, "NotFound", "there is no such case, or it is not yours to see")
@@ -179,13 +187,8 @@ async def _http(request: Request, fault: Exception) -> JSONResponse:
 
 async def _database(request: Request, fault: Exception) -> JSONResponse:
     log.error("database_fault", fault=type(fault).__name__, at=places(fault))
-    problem = Problem(
-        title="The record does not answer",
-        status=503,
-        code="RecordUnavailable",
-        detail="commands still go on; ask again in a moment",
-    )
-    return respond(problem, {"Retry-After": "2"}, request)
+    away = RecordSilent()
+    return respond(away.problem, away.headers, request)
 
 
 async def _fault(request: Request, fault: Exception) -> JSONResponse:

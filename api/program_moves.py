@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.commands import CaseId
 from api.problems import BODY_LIMIT, Refusal, not_found, responses
-from api.scope import require_live
+from api.reading import read_case
 from api.system import PrincipalDep, System, SystemDep, require_role
 from domain.moving import BulkMove, ClockMove, obstacles, preview_of, version_of
 from domain.values import Role, Slug, Text
@@ -63,7 +63,7 @@ EXAMPLE = {"program": "complex-care", "from_version": 1, "to_version": 2, "reaso
 async def preview_move(case_id: CaseId, version: int, parts: SystemDep, who: PrincipalDep) -> MovePreview:
     """Which promises of a case would move, from when to when, and what stands in the way. Changes nothing."""
     require_role(who, Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR)
-    case = await require_live(parts, who, case_id)
+    case = (await read_case(parts, who, case_id)).case
     new = version_of(parts.rulebook, case.program, version)
     missing = obstacles(case, new)
     clocks = [] if missing else list(preview_of(case, parts.rulebook, version, datetime.now(UTC)))

@@ -1,7 +1,7 @@
 """How a command travels: update first, the signal as the durable fallback, always under one id.
 
 2xx is a promise; a refusal changed nothing; everything else is unknown, and repeating it with the same key
-is safe (docs/decisions/0002).
+is safe (docs/decisions/0017).
 """
 
 import asyncio
@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy import bindparam
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import (
     WithStartWorkflowOperation,
@@ -21,13 +23,13 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from api.outcomes import key_reused, recorded, recorded_if_it_answers, same_request
 from api.problems import Refusal, place, unknown
-from api.system import RECORD_SECONDS, Principal, RecordSilent, System
+from api.scope import Seen, require_case
+from api.system import RECORD_SECONDS, Principal, System
 from domain.command import Envelope, Outcome
-from infra.tables import QueuedRow
+from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -36,6 +38,9 @@ NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
 UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
+_OUTCOME = select(col(CommandRow.outcome)).where(
+    *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
+)
 
 
 class Unknown(Exception):
@@ -79,11 +84,10 @@ async def submit(
     wish: Wish,
     response: Response,
 ) -> CommandResult:
-    """Send a command to a case and say what became of it. Raises `Refusal`."""
+    """Send a command to a case that this person may see, and say what became of it. Raises `Refusal`."""
     envelope = enveloped(who, case_id, kind, body, wish)
-    at = envelope.command_id
-    known = await recorded_if_it_answers(parts, who.tenant, case_id, at) if wish.key else None
-    return await send(parts, who, case_id, envelope, known, wish, response)
+    seen = await require_case(parts, who, case_id, envelope.command_id)
+    return await send(parts, who.tenant, case_id, envelope, seen, wish, response)
 
 
 def enveloped(who: Principal, case_id: str, kind: str, body: dict[str, JsonValue], wish: Wish) -> Envelope:
@@ -98,30 +102,24 @@ def enveloped(who: Principal, case_id: str, kind: str, body: dict[str, JsonValue
 
 
 async def send(
-    parts: System,
-    who: Principal,
-    case_id: str,
-    envelope: Envelope,
-    known: Outcome | None,
-    wish: Wish,
-    response: Response,
+    parts: System, tenant: str, case_id: str, envelope: Envelope, seen: Seen, wish: Wish, response: Response
 ) -> CommandResult:
-    """Send a command of which the record has this outcome, or none yet. Raises `Refusal`."""
+    """Send a command to a case that was seen on record. Raises `Refusal`."""
     structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
-    if known is not None:
-        return answer(case_id, same_request(known, envelope), response)
+    if seen.outcome is not None:
+        return answer(case_id, same_request(seen.outcome, envelope), response)
+    if seen.sealed:
+        raise Refusal(409, "CaseSealed", "the window for reopening is over; refer the person again")
     if not wish.later:
         try:
-            outcome = await _update(parts, who.tenant, case_id, envelope)
+            outcome = await _update(parts, tenant, case_id, envelope)
         except Unknown:
             pass
         else:
             return answer(case_id, outcome, response)
     if wish.key:
-        await _reserve(parts, who.tenant, case_id, envelope)
-    settled = await _signal(parts, who.tenant, case_id, envelope)
-    if settled is not None:
-        return answer(case_id, settled, response)
+        await _reserve(parts, tenant, case_id, envelope)
+    await _signal(parts, tenant, case_id, envelope, seen)
     return queued(case_id, envelope.command_id, response)
 
 
@@ -130,13 +128,7 @@ async def open_case(
 ) -> CommandResult:
     """Start a case with the command that opens it. The start itself is the durable queue."""
     structlog.contextvars.bind_contextvars(case_id=case_id, command_id=envelope.command_id, kind=envelope.kind)
-    life = messages.Life(
-        tenant=tenant,
-        case_id=case_id,
-        history_events=parts.settings.history_events,
-        opening=envelope,
-        loop=messages.LOOP,
-    )
+    life = _life(parts, tenant, case_id).changed(opening=envelope)
     if not later:
         try:
             return answer(case_id, await _start_and_update(parts, tenant, life, envelope), response)
@@ -145,6 +137,25 @@ async def open_case(
     await _reserve(parts, tenant, case_id, envelope)
     await _start(parts, tenant, life, envelope)
     return queued(case_id, envelope.command_id, response)
+
+
+async def recorded(parts: System, tenant: str, case_id: str, command_id: str) -> Outcome | None:
+    """The outcome that the record has under this id, however old. Raises `RecordSilent`."""
+    row = await parts.look_up(_OUTCOME, {"case_id": case_id, "command_id": command_id, "tenant": tenant})
+    return Outcome.model_validate(row.outcome) if row is not None else None
+
+
+def same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
+    """The engine and the record answer by id alone: see that it was asked the same thing. Raises 422."""
+    if outcome.fingerprint != envelope.fingerprint:
+        raise key_reused(envelope.command_id)
+    return outcome
+
+
+def key_reused(command: str) -> Refusal:
+    return Refusal(
+        422, "KeyReused", "this Idempotency-Key was used for another request; take a new one", command_id=command
+    )
 
 
 def answer(case_id: str, outcome: Outcome, response: Response) -> CommandResult:
@@ -181,6 +192,10 @@ def queued(case_id: str, command: str, response: Response) -> CommandResult:
     return CommandResult(case_id=case_id, command_id=command, status="queued")
 
 
+def _life(parts: System, tenant: str, case_id: str) -> messages.Life:
+    return messages.Life(tenant=tenant, case_id=case_id, history_events=parts.settings.history_events)
+
+
 async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome:
     handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
@@ -189,8 +204,8 @@ async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) 
                 messages.SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
             )
     except WorkflowUpdateFailedError as fault:
-        outcome = _refusal(fault, envelope)
-    except UNKNOWN:  # also "not found": a run that is closing aborts its updates, and may have applied them
+        outcome = _refusal(fault)
+    except UNKNOWN:  # also "not found": an engine that was emptied; the signal begins the case again
         raise Unknown from None
     return same_request(outcome, envelope)
 
@@ -207,10 +222,8 @@ async def _start_and_update(parts: System, tenant: str, life: messages.Life, env
                 result_type=Outcome,
             )
     except WorkflowUpdateFailedError as fault:
-        outcome = _refusal(fault, envelope)
-    except WorkflowAlreadyStartedError:
-        raise Unknown from None
-    except UNKNOWN:
+        outcome = _refusal(fault)
+    except (WorkflowAlreadyStartedError, *UNKNOWN):
         raise Unknown from None
     return same_request(outcome, envelope)
 
@@ -226,23 +239,15 @@ def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
     }
 
 
-async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome | None:
-    """Queue a command. Returns its outcome where the case ended with it. Raises `Refusal`."""
-    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope, seen: Seen) -> None:
+    """Queue a command durably; where the engine has lost the case, that begins it again. Raises 503."""
+    life = _life(parts, tenant, case_id).changed(known=seen.known)
+    name, queue = workflow_id(tenant, case_id), parts.settings.task_queue
     try:
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
-            await handle.signal(messages.SUBMIT_LATER, envelope)
-    except UNKNOWN as fault:
-        if (sealed := _gone(fault)) is None:
-            raise unknown(case_id, envelope.command_id) from None
-        try:
-            known = await recorded(parts, tenant, case_id, envelope.command_id)
-        except RecordSilent:  # it may have been applied long ago
-            raise unknown(case_id, envelope.command_id) from None
-        if known is None:
-            raise sealed from None
-        return same_request(known, envelope)
-    return None
+            await messages.wake(parts.client, name, queue, life, messages.SUBMIT_LATER, envelope)
+    except UNKNOWN:
+        raise unknown(case_id, envelope.command_id) from None
 
 
 async def _start(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> None:
@@ -250,46 +255,37 @@ async def _start(parts: System, tenant: str, life: messages.Life, envelope: Enve
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
             await parts.client.start_workflow(messages.CASE_WORKFLOW, life, **_once(parts, tenant, life))
     except WorkflowAlreadyStartedError:
-        return  # it was started and is over; its outcome is on record, or will be in a moment
+        return  # it was started and is over; its outcome is on record
     except UNKNOWN:
         raise unknown(life.case_id, envelope.command_id) from None
 
 
-def _refusal(fault: WorkflowUpdateFailedError, envelope: Envelope) -> Outcome:
+def _refusal(fault: WorkflowUpdateFailedError) -> Outcome:
     """The refusal that a validator gave. Raises `Unknown` when the run ended under the command."""
     cause = fault.cause
     if isinstance(cause, ApplicationError):
         if cause.type == messages.REFUSED:
             return Outcome.model_validate(cause.details[0])
-        if cause.type == messages.KEY_REUSED:
-            raise key_reused(envelope.command_id)
-        if cause.type == messages.RECORD_BEHIND:
-            raise Refusal(
-                503, "RecordBehind", "the record is catching up; nothing was changed", {"Retry-After": "5"}
-            )
+        if cause.type == messages.TOO_MANY_WAIT:
+            detail = "too many messages of this case wait for the record; nothing was changed"
+            raise Refusal(503, "TooManyWait", detail, {"Retry-After": "5"})
     raise Unknown
 
 
 async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
     """Write down what a queued id stands for: a signal cannot be refused. Raises 422 for another request.
 
-    While the record is away nobody can compare; the loop then applies the first of the two.
+    While the record is away nobody can compare; the first of the two is applied.
     """
     row = {"case_id": case_id, "command_id": envelope.command_id, "tenant": tenant}
     try:
         async with asyncio.timeout(RECORD_SECONDS), AsyncSession(parts.engine) as session:
             known = await session.get(QueuedRow, (case_id, envelope.command_id))
             if known is None:
-                session.add(QueuedRow(**row, fingerprint=envelope.fingerprint))
+                mine = QueuedRow(**row, fingerprint=envelope.fingerprint, actor=envelope.actor.subject)
+                session.add(mine)
                 await session.commit()
     except (SQLAlchemyError, OSError):
         return
     if known is not None and known.fingerprint != envelope.fingerprint:
         raise key_reused(envelope.command_id)
-
-
-def _gone(fault: Exception) -> Refusal | None:
-    """The case's workflow has completed: its window for reopening is over."""
-    if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
-        return Refusal(409, "CaseSealed", "the window for reopening is over; refer the person again")
-    return None

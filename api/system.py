@@ -16,19 +16,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 
-from api.problems import Refusal
+from api.problems import RecordSilent, Refusal
 from domain.rulebook import Rulebook
 from domain.values import Actor, Opaque, Role, Slug
 from infra import database
 from infra.database import reading
+from infra.encryption import KeyRing
 from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 RECORD_SECONDS = 1.5
-
-
-class RecordSilent(Exception):
-    """The record does not answer in time: what it has cannot be said, and is not to be taken for nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class System:
     client: Client
     verifier: Verifier
     runtime: Runtime
+    keys: KeyRing
 
     def session(self) -> AsyncSession:
         """A session for queries; close it with `async with`."""

@@ -8,6 +8,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from worker import STICKY
+
 QUEUE = "bare"
 
 
@@ -50,7 +52,14 @@ class BareTimer:
 
 async def main() -> None:
     client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
-    await Worker(client, task_queue=QUEUE, workflows=[Bare, BareTimer], activities=[nothing]).run()
+    bare = Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=[Bare, BareTimer],
+        activities=[nothing],
+        sticky_queue_schedule_to_start_timeout=STICKY,
+    )
+    await bare.run()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What one command leaves behind and needs: events, bytes, rows, transitions; memory and cold start of a case."""
 
+import asyncio
 import statistics
 
 from sqlalchemy import func
@@ -7,11 +8,13 @@ from sqlmodel import SQLModel, select
 
 from activities.derived import DERIVED
 from activities.rows import table_of
+from benchmarks.bare import Bare
 from benchmarks.grown import begin, young
 from benchmarks.report import Report
 from benchmarks.stage import Stage, resident, timed
 from infra.tables import CommandRow, TimelineRow
 from infra.temporal import workflow_id
+from worker import STICKY
 
 TABLES: tuple[type[SQLModel], ...] = (*DERIVED, TimelineRow, CommandRow)
 
@@ -38,7 +41,8 @@ async def of_commands(stage: Stage, report: Report, number: int) -> None:
     stage.checkpoint()
     after = (await handle.describe()).raw_description.workflow_execution_info
     report.figures["history events a command"] = (after.history_length - history.history_length) / number
-    report.figures["history bytes a command"] = (after.history_size_bytes - history.history_size_bytes) / number
+    size = report.ratio("history bytes a command, against 2,000", 1.0, "at most")
+    size.note((after.history_size_bytes - history.history_size_bytes) / number, 2000)
     report.figures["state transitions a command"] = (
         after.state_transition_count - history.state_transition_count
     ) / number
@@ -58,17 +62,25 @@ async def of_memory(stage: Stage, report: Report, number: int) -> None:
 
 
 async def of_cold_starts(stage: Stage, report: Report, number: int) -> None:
-    """A worker without a cache is asked for a case: read its history, replay it, decide, answer."""
+    """Workers that know nothing are asked: read a history, replay it, decide, answer; beside a bare update."""
+    ratio = report.ratio("a cold case: p50 against a cold bare update", 2.0, "at most")
     ids = [await begin(stage, young()) for _ in range(number)]
-    for case_id in ids:
+    await stage.start_bare(number)
+    for case_id, handle in zip(ids, stage.bare, strict=True):
         for n in range(20):
             await stage.do(case_id, "add-note", text=f"{n}")
+            await handle.execute_update(Bare.touch)
     warm = [await timed(stage.do(case_id, "add-note", text="warm")) for case_id in ids]
-    worker = stage.plant.workers[0]
-    await worker.stop()
-    await worker.start()
+    assert stage.bare_worker is not None
+    for part in (stage.plant.workers[0], stage.bare_worker):
+        await part.stop()
+        await part.start()
     await stage.do(await begin(stage, young()), "add-note", text="the worker is up")
+    await (await stage.one_bare()).execute_update(Bare.touch)
+    await asyncio.sleep(STICKY.total_seconds() + 1)  # nobody waits for the workers that are gone any more
     cold = sorted([await timed(stage.do(case_id, "add-note", text="cold")) for case_id in ids])
+    bare = sorted([await timed(handle.execute_update(Bare.touch)) for handle in stage.bare])
+    ratio.note(statistics.median(cold), statistics.median(bare))
     report.figures["ms a command: warm case, p50"] = statistics.median(warm)
     report.figures["ms a command: cold case (about 200 events), p50"] = statistics.median(cold)
     report.figures["ms a command: cold case, p95"] = cold[int(len(cold) * 0.95)]

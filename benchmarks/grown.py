@@ -3,14 +3,14 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from activities.record import Message
 from benchmarks.stage import Stage
 from domain.command import AT_ONCE
 from domain.deadlines import rings_at
-from domain.record import Page
+from domain.event import Position
 from infra.temporal import workflow_id
+from tests.recorded import put_entries
 from tests.story import Story
-from workflows.messages import CASE_WORKFLOW, LOOP, Life
+from workflows.messages import CASE_WORKFLOW, Life
 
 HOUR = timedelta(hours=1)
 
@@ -42,16 +42,15 @@ def due_case(due_at: datetime) -> Story:
 
 async def begin(stage: Stage, story: Story, spread: timedelta = AT_ONCE) -> str:
     """Write the story into the record and begin its case, its promises spread; return its id."""
-    case_id, (page, _) = story.known.id, Page().followed(None, story.timeline)
-    await stage.recording.record(Message(tenant="local", case_id=case_id, page=page))
+    case_id = story.known.id
+    _, known = put_entries(stage.record, stage.keys, case_id, (None, Position()), story.timeline)
     life = Life(
         tenant="local",
         case_id=case_id,
         history_events=stage.plant.settings.history_events,
-        case=story.known,
+        known=known,
         wake_at=story.wake_at(),
         rings_at=rings_at(story.known, spread),
-        loop=LOOP,
     )
     await stage.case_client.start_workflow(
         CASE_WORKFLOW, life, id=workflow_id("local", case_id), task_queue=stage.plant.settings.task_queue

@@ -24,6 +24,7 @@ from activities.rows import table_of
 from api.system import System
 from benchmarks.report import Report
 from infra import database, migrate, temporal
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.tables import CaseRow, ClockRow, TaskRow
 from infra.tokens import Verifier
@@ -84,7 +85,8 @@ def _case(case_id: str, who: str, team: str, number: int, missed: bool) -> dict[
         "patient_reference": f"Patient/{number}",
         "next_due_at": NOW + timedelta(minutes=number % 10_000),
         "wakes_at": NOW + timedelta(minutes=number % 10_000),
-        "written_by": "",
+        "head": "",
+        "sealed": False,
         "open_tasks": 3,
         "overdue": int(missed),
         "escalated": int(missed),
@@ -161,6 +163,7 @@ async def office_over(url: str, folder: Path) -> AsyncIterator[Office]:
         client=await temporal.connect(settings, lazy=True),
         verifier=Verifier(settings),
         runtime=Runtime.default(),
+        keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
     )
     async with Office(parts, None) as office:  # type: ignore[arg-type]
         yield office

@@ -16,11 +16,11 @@ from typing import Any
 import httpx2
 from temporalio.client import Client, WorkflowHandle
 
-from activities.record import Recording
 from activities.rows import table_of
 from benchmarks.bare import QUEUE, Bare
 from domain.values import Role
 from infra import database, temporal
+from infra.encryption import KeyRing, load_keys
 from infra.tables import TimelineRow
 from tests.chaos.parts import Part, Plant
 from tests.chaos.workload import STAFF
@@ -33,12 +33,16 @@ Measure = Callable[[int], Awaitable[float]]
 class Stage:
     """What the benchmarks act on: HTTP as a case manager, and the bare engine by its client."""
 
-    def __init__(self, plant: Plant, client: Client, case_client: Client, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, plant: Plant, bare_worker: Part | None, client: Client, case_client: Client, http: httpx2.AsyncClient
+    ) -> None:
         self.plant, self.client, self.case_client, self.http = plant, client, case_client, http
+        self.bare_worker = bare_worker
         self.anna = plant.sign_in("cm-anna", Role.CASE_MANAGER, "north")
         self.bare: list[WorkflowHandle[Any, Any]] = []
         self.record = database.blocking(plant.settings.database)
-        self.recording = Recording(self.record)
+        keys = load_keys(plant.settings.encryption_keys, plant.settings.data_dir)
+        self.keys = KeyRing(keys)
 
     async def hire(self) -> None:
         director = self.plant.sign_in("dir-1", Role.DIRECTOR)
@@ -58,6 +62,10 @@ class Stage:
         await self.do(case_id, "record-consent", form="verbal")
         await self.do(case_id, "complete-screening", accepted=True)
         return case_id
+
+    async def read(self, case_id: str) -> None:
+        """Read a case over HTTP."""
+        (await self.http.get(f"/cases/{case_id}", headers=self.anna)).raise_for_status()
 
     async def do(self, case_id: str, kind: str, **body: Any) -> dict[str, Any]:
         """Send a command until it is applied."""
@@ -93,12 +101,12 @@ class Stage:
 
     async def start_bare(self, number: int) -> None:
         """Bare workflows, each with one update behind it."""
-        self.bare = [
-            await self.client.start_workflow(Bare.run, id=f"bare-{uuid.uuid4().hex}", task_queue=QUEUE)
-            for _ in range(number)
-        ]
+        self.bare = [await self.one_bare() for _ in range(number)]
         for handle in self.bare:
             await handle.execute_update(Bare.touch)
+
+    async def one_bare(self) -> WorkflowHandle[Any, Any]:
+        return await self.client.start_workflow(Bare.run, id=f"bare-{uuid.uuid4().hex}", task_queue=QUEUE)
 
 
 @asynccontextmanager
@@ -115,7 +123,7 @@ async def stage(database_url: str = "", **variables: str) -> AsyncIterator[Stage
             try:
                 case_client = await temporal.connect(plant.settings)
                 async with httpx2.AsyncClient(base_url=plant.address, timeout=60) as http:
-                    found = Stage(plant, client, case_client, http)
+                    found = Stage(plant, bare, client, case_client, http)
                     await found.hire()
                     yield found
             finally:

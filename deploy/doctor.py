@@ -3,22 +3,23 @@
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, func
+from sqlalchemy import Connection, Engine, func
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import Client
 
 from deploy import running
-from infra import database, temporal, watchdog
+from infra import catalog, database, temporal, watchdog
 from infra.settings import Settings
-from infra.tables import CaseRow
+from infra.tables import CaseRow, WakingRow
 
-SHOWN = 10
+SHOWN, LATELY = 10, timedelta(hours=24)
 console = Console(stderr=True)
 
 
@@ -42,40 +43,62 @@ async def examine(client: Client | None, engine: Engine, settings: Settings) -> 
 def _record(engine: Engine, settings: Settings, now: datetime) -> list[Check]:
     try:
         with engine.connect() as connection:
-            late = connection.execute(watchdog.asleep(now, settings)).all()
-            odd = list(connection.execute(select(CaseRow.id).where(col(CaseRow.quarantined) > 0)).scalars())
-            number = connection.execute(select(func.count()).where(col(CaseRow.status) == "open")).scalar_one()
+            return list(_on_record(connection, settings, now))
     except SQLAlchemyError:
-        return [Check("record", False, "does not answer", "start the database; commands go on meanwhile")]
+        says = "start the database; what is sent meanwhile is queued, or refused without a change"
+        return [Check("record", False, "does not answer", says)]
+
+
+def _on_record(connection: Connection, settings: Settings, now: datetime) -> Iterator[Check]:
+    number = connection.execute(select(func.count()).where(col(CaseRow.status) == "open")).scalar_one()
+    yield Check("record", True, f"{number} open cases")
+    workers = connection.execute(watchdog.workers(now)).scalar_one()
+    yield Check(
+        "workers", workers > 0, f"{workers} at work", "start `python worker.py`; its log says why it ended"
+    )
+    late = connection.execute(watchdog.asleep(now, settings)).all()
     since = f", the first at {late[0].wakes_at:%F %H:%M}Z" if late else ""
-    return [
-        Check("record", True, f"{number} open cases"),
-        Check(
-            "asleep",
-            not late,
-            f"{len(late)} cases should have woken{since}",
-            "see that a worker runs; then `make drift`: the engine may have lost them",
-            tuple(row.id for row in late),
-        ),
-        Check(
-            "quarantined",
-            not odd,
-            f"{len(odd)} cases have something set aside",
-            "read their timelines; the cases go on",
-            tuple(odd),
-        ),
-    ]
+    yield Check(
+        "asleep",
+        not late,
+        f"{len(late)} cases should have woken{since}",
+        "see that a worker runs: the night watch rings them within a minute",
+        tuple(row.id for row in late),
+    )
+    yield _woken(connection, now)
+    odd = list(connection.execute(select(CaseRow.id).where(col(CaseRow.quarantined) > 0)).scalars())
+    yield Check(
+        "quarantined",
+        not odd,
+        f"{len(odd)} cases have something set aside",
+        "GET /quarantine says what; decide it again after a fix, or dismiss it with a reason",
+        tuple(odd),
+    )
+    used = connection.execute(watchdog.versions_in_use()).all()
+    missing = watchdog.missing_programs(used, catalog.load())
+    yield Check(
+        "programmes",
+        not missing,
+        f"missing: {', '.join(missing)}" if missing else "all that cases run under are there",
+        "put the file back into catalog/programs and restart the workers; commands of these cases wait",
+    )
+
+
+def _woken(connection: Connection, now: datetime) -> Check:
+    """What the night watch has healed of late: nothing to do, but to be known."""
+    lately = select(WakingRow.case_id).where(col(WakingRow.at) > now - LATELY)
+    woken = tuple(dict.fromkeys(connection.execute(lately.order_by(col(WakingRow.at))).scalars()))
+    return Check("night watch", True, f"woke {len(woken)} cases in the last 24 hours", cases=woken)
 
 
 async def _engine(client: Client | None, settings: Settings, now: datetime) -> list[Check]:
     if client is None:
         away = f"does not answer at {settings.temporal_address}"
         return [Check("engine", False, away, "`make up`, or start the Temporal server")]
-    found = await watchdog.ask(client, settings, now)
-    names = await watchdog.failing_cases(client) if found.failing else []
+    failing = await watchdog.failing(client)
+    names = await watchdog.failing_cases(client) if failing else []
     return [
-        Check("engine", found.failing is not None, "answers" if found.failing is not None else "does not answer"),
-        Check("workers", bool(found.workers), f"{found.workers} ask for work", "start `python worker.py`"),
+        Check("engine", failing is not None, "answers" if failing is not None else "does not answer"),
         Check(
             "failing",
             not names,

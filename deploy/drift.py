@@ -1,17 +1,15 @@
 """`make drift`: holds every open case of the engine against the record, and heals what differs (HEAL=1).
 
-Whichever of the two was restored from an older copy, the other one still knows what happened. A record that is
-behind is healed from the engine's histories; a case that is behind follows the record; a case that the engine has
-lost is started again from the record, and one that fails at every step begins its run again. Nothing is decided
-anew, so nobody is told twice.
+The record decides, and a run may be a little behind it: its next message brings the rest. What is not well: a
+record that was restored from an older copy lacks what its cases' runs were told, and is healed from the engine's
+histories; a case that the engine has lost begins again from the record, and so does one that fails at every step
+or has another past than the record. Nothing is decided anew, so nobody is told twice.
 """
 
 import argparse
 import asyncio
-import contextlib
 import os
 import sys
-import uuid
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,30 +17,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from sqlalchemy import Engine, or_
+from sqlalchemy import Engine
 from sqlmodel import col, select
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from activities.record import RecordAhead, RecordGap, recalled
 from deploy import running
-from deploy.heal import NotHealed, heal
-from domain.case import Case
+from deploy.heal import Healing, NotHealed
+from deploy.runs import begin_again
+from domain.event import Position
 from infra import database, temporal
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from infra.tables import CaseRow
+from infra.tables import CaseRow, TimelineRow
 from infra.temporal import workflow_id
-from infra.timeline import digest, folded
 from workflows import messages
 
 ASK_SECONDS = 10
 OPEN = f"WorkflowType = '{messages.CASE_WORKFLOW}' AND ExecutionStatus = 'Running'"
-WELL = ("agrees", "catching up")
+WELL = ("agrees", "follows")
 console = Console(stderr=True)
 
 
@@ -58,25 +52,24 @@ class Finding:
     done: str = ""
 
 
-def judge(live: messages.Live | None, kept: Case | None) -> str:
-    """In a word, how a case of the engine and the same case on record stand to each other."""
+def judge(live: messages.Live | None, record: int, hash_there: str) -> str:
+    """In a word, how a case's run stands to the record; `hash_there` is the record's of the run's last entry."""
     if live is None:
         return "does not answer"
-    if live.case is None or kept is None:
-        return "agrees" if live.case is kept else "behind" if kept is None else "ahead"
-    if live.unrecorded and kept.seq == live.case.seq - live.unrecorded:
-        return "catching up"
-    if live.case.seq != kept.seq:
-        return "behind" if kept.seq < live.case.seq else "ahead"
-    return "agrees" if digest(live.case) == digest(kept) else "differs"
+    if live.seq > record:
+        return "record behind"
+    if live.head not in ("", hash_there):
+        return "differs"
+    return "agrees" if live.seq == record else "follows"
 
 
 class Comparison:
     """The engine, the record, and whether what differs is put right."""
 
     def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
-        self.client, self.engine, self.settings = client, engine, settings
-        self.mend, self.over_gap = mend, over_gap
+        self.client, self.engine, self.settings, self.mend = client, engine, settings, mend
+        keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+        self.healing = Healing(client, engine, keys, over_gap)
 
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to."""
@@ -97,8 +90,7 @@ class Comparison:
     def _on_record(self) -> list[tuple[str, str]]:
         """The cases that must be running: all that are not sealed, as far as the record knows."""
         with self.engine.connect() as connection:
-            alive = or_(col(CaseRow.wakes_at).is_not(None), col(CaseRow.status) == "open")
-            rows = connection.execute(select(CaseRow.id, CaseRow.tenant).where(alive))
+            rows = connection.execute(select(CaseRow.id, CaseRow.tenant).where(~col(CaseRow.sealed)))
             return [(row.id, row.tenant) for row in rows]
 
     async def compare(self, name: str) -> Finding:
@@ -109,15 +101,15 @@ class Comparison:
         if not self.mend or found.state in WELL:
             return found
         try:
-            return await self._mended(found, name)
-        except (RPCError, RecordAhead, RecordGap) as fault:
-            return replace(found, done=f"not mended: {type(fault).__name__}")
+            return replace(found, done=await self._mended(found, name))
+        except (RPCError, NotHealed) as fault:
+            return replace(found, done=str(fault) if isinstance(fault, NotHealed) else "not mended: RPCError")
 
     async def _look(self, name: str) -> Finding:
         tenant, case_id = name.removeprefix("case-").rsplit("-", 1)
-        live, kept = await self._live(name), self._kept(case_id)
-        seqs = (live.case.seq if live and live.case else None, kept.seq if kept else None)
-        return Finding(case_id, tenant, judge(live, kept), *seqs)
+        live = await self._live(name)
+        record, hash_there = self._kept(case_id, live.seq if live else 0)
+        return Finding(case_id, tenant, judge(live, record, hash_there), live.seq if live else None, record)
 
     async def _live(self, name: str) -> messages.Live | None:
         handle: Any = self.client.get_workflow_handle(name)
@@ -127,75 +119,56 @@ class Comparison:
         except messages.SILENT:
             return None
 
-    def _kept(self, case_id: str) -> Case | None:
+    def _kept(self, case_id: str, at: int) -> tuple[int, str]:
+        """The number of the last entry on record, and the hash of the one with number `at`."""
+        there = (col(TimelineRow.case_id) == case_id, col(TimelineRow.seq) == at)
         with self.engine.connect() as connection:
-            return folded(connection, case_id)
+            last = connection.execute(select(CaseRow.seq).where(col(CaseRow.id) == case_id)).scalar()
+            found = connection.execute(select(TimelineRow.hash).where(*there)).scalar()
+        return last or 0, found or ""
 
-    async def _mended(self, found: Finding, name: str) -> Finding:
-        done = ""
-        if found.state == "behind":
-            try:
-                added = await heal(self.client, self.engine, name, found.tenant, found.case_id, self.over_gap)
-                done = f"{added} entries added to the record"
-            except NotHealed as fault:
-                done = str(fault)
-        elif found.state == "does not answer":
-            done = await self._begin_run_again(name)
-        elif found.state in ("ahead", "differs"):
-            await self.client.get_workflow_handle(name).signal(messages.FOLLOW_RECORD)
-            done = "the case follows the record"
-        return replace(found, done=done)
-
-    async def _begin_run_again(self, name: str) -> str:
-        """Take a run back to its beginning: a release that should not have run has written what none can follow.
-
-        What had been decided since is on record, and the case follows it; what was queued is queued again. A case
-        whose last task did not fail only waits for a worker, and is left alone.
-        """
-        handle = self.client.get_workflow_handle(name)
-        events = (await handle.fetch_history()).events
-        done, failed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
-        tasks = [event for event in events if event.event_type in (done, failed)]
-        first = next((event.event_id for event in tasks if event.event_type == done), None)
-        if first is None or tasks[-1].event_type == done:
+    async def _mended(self, found: Finding, name: str) -> str:
+        if found.state == "record behind":
+            added, gap = await self.healing.heal(name, found.tenant, found.case_id)
+            if gap:  # the record has another past now than the run knows
+                await self._begin_again(found, name)
+            return f"{added} entries added to the record"
+        if found.state == "does not answer" and not await self._fails(name):
             return ""
-        request = ResetWorkflowExecutionRequest(
-            namespace=self.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=name),
-            workflow_task_finish_event_id=first,
-            reason="a run that no release can follow",
-            request_id=uuid.uuid4().hex,
-        )
-        await self.client.workflow_service.reset_workflow_execution(request)
-        return "begun again; the case follows the record"
+        await self._begin_again(found, name)
+        return "begun again from the record"
 
-    async def lost(self, case_id: str, tenant: str) -> Finding:
-        """A case that the record has and the engine does not run."""
-        kept = self._kept(case_id)
-        found = Finding(case_id, tenant, "not in the engine", None, kept.seq if kept else None)
-        if not self.mend or kept is None:
-            return found
+    async def _fails(self, name: str) -> bool:
+        """Whether its last task failed: a case whose worker is only away is left alone."""
+        events = (await self.client.get_workflow_handle(name).fetch_history()).events
+        ended = (EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+        last = [event.event_type for event in events if event.event_type in ended][-1:]
+        return last == [EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
+
+    async def _begin_again(self, found: Finding, name: str) -> None:
+        life = self._life(found.case_id, found.tenant)
+        await begin_again(self.client, name, self.settings.task_queue, life)
+
+    def _life(self, case_id: str, tenant: str) -> messages.Life:
         with self.engine.connect() as connection:
-            known = recalled(connection, case_id)
-        life = messages.Life(
+            mine = select(CaseRow.seq, CaseRow.head).where(col(CaseRow.id) == case_id)
+            row = connection.execute(mine).first()
+        return messages.Life(
             tenant=tenant,
             case_id=case_id,
             history_events=self.settings.history_events,
-            case=kept,
-            outcomes=known.outcomes,
-            wake_at=known.wake_at,
-            loop=messages.LOOP,
+            known=Position(seq=row.seq, head=row.head) if row else Position(),
         )
-        with contextlib.suppress(WorkflowAlreadyStartedError):  # it was opened while we looked
-            await self.client.start_workflow(
-                messages.CASE_WORKFLOW,
-                life,
-                id=workflow_id(tenant, case_id),
-                task_queue=self.settings.task_queue,
-                task_timeout=messages.TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            )
-        return replace(found, done="started again from the record")
+
+    async def lost(self, case_id: str, tenant: str) -> Finding:
+        """A case that the record has and the engine does not run."""
+        life = self._life(case_id, tenant)
+        found = Finding(case_id, tenant, "not in the engine", None, life.known.seq)
+        if not self.mend:
+            return found
+        name, queue = workflow_id(tenant, case_id), self.settings.task_queue
+        await messages.wake(self.client, name, queue, life, messages.RING)
+        return replace(found, done="begun again from the record")
 
 
 def show(findings: list[Finding]) -> int:

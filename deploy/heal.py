@@ -1,149 +1,119 @@
-"""Heals a record that lacks what its case has: the engine's histories are replayed, and what they show is written.
+"""Heals a record that lacks what its case's run was told: the engine's histories have it, and it is written again.
 
-A case's decisions stand in its workflow's history, which the engine keeps for its retention. Replaying decides
-nothing; it only brings the entries and outcomes to light again, and those that the record lacks are added.
+What the record had decided stands in the workflow's history, which the engine keeps for its retention. Nothing is
+decided anew; the entries and outcomes that the record lacks are added.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sqlalchemy import Connection, Engine
-from temporalio.client import Client, WorkflowHistory
-from temporalio.service import RPCError
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from sqlmodel import col, select
+from temporalio.client import Client
 
 from activities.derived import rebuild_case
-from activities.record import Message, RecordAhead, RecordGap, write
-from activities.rows import add, snapshot
+from activities.record import write_entries
+from activities.rows import add, command_row, lock_case, snapshot
+from deploy.runs import histories, told
 from domain.case import Case
 from domain.command import Outcome
-from domain.event import Entry
-from domain.record import Page
-from infra.tables import SnapshotRow
-from infra.timeline import GAP, folded
-from workflows import witness
-from workflows.case import CaseWorkflow
-from workflows.messages import Life
+from domain.event import Entry, Position
+from infra.encryption import KeyRing
+from infra.tables import CommandRow, SnapshotRow, TimelineRow
+from infra.timeline import GAP, chain, digest, folded
 
 
 class NotHealed(Exception):
     """The histories do not reach back to where the record ends; the message says what is missing."""
 
 
-async def histories(client: Client, workflow_id: str) -> AsyncIterator[WorkflowHistory]:
-    """The histories of a case's runs, the newest first, as far back as the engine has them."""
-    run_id: str | None = None
-    while True:
-        try:
-            history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
-        except RPCError:
-            return
-        yield history
-        run_id = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
-        if not run_id:
-            return
+@dataclass
+class Known:
+    """What the runs of a case were told, and the oldest state that one of them was given."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    oldest: Case | None = None
+
+    def after(self, seq: int) -> list[Entry]:
+        """The entries behind a number. Raises `NotHealed` where there is a hole between them."""
+        found = [self.entries[number] for number in sorted(self.entries) if number > seq]
+        if any(later.seq != earlier.seq + 1 for earlier, later in pairwise(found)):
+            raise NotHealed("its histories have a hole; they were cut short")
+        return found
 
 
-@dataclass(frozen=True)
-class Missing:
-    """What the record lacks of a case, and the oldest history that was read for it."""
-
-    entries: list[Entry]
-    outcomes: list[Outcome]
-    oldest: WorkflowHistory
-
-
-async def missing(client: Client, workflow_id: str, after: int) -> Missing:
-    """What happened to a case from entry `after` on, read from its histories, oldest first."""
-    entries: dict[int, Entry] = {}
-    outcomes: dict[str, Outcome] = {}
-    seen = _Seen()
-    replayer = Replayer(
-        workflows=[CaseWorkflow],
-        data_converter=client.data_converter,
-        namespace=client.namespace,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
-    oldest: WorkflowHistory | None = None
-    with witness.listening(seen.note):
-        async for history in histories(client, workflow_id):
-            seen.entries, seen.outcomes = {}, {}
-            result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-            if result.replay_failure is not None:
-                raise NotHealed("a history does not replay under this release; start the release it ran under")
-            entries = {**seen.entries, **entries}
-            outcomes = {**seen.outcomes, **outcomes}
-            oldest = history
-            if entries and min(entries) <= after:
-                break
-    if oldest is None:
+async def known_to_engine(client: Client, name: str, since: int) -> Known:
+    """What the engine still knows of a case, from its newest run back to the one that has entry `since`."""
+    known = Known()
+    async for history in histories(client, name):
+        for settled in await told(client, history):
+            known.outcomes.setdefault(settled.outcome.command_id, settled.outcome)
+            known.oldest = settled.case or known.oldest
+            for entry in settled.entries:
+                known.entries.setdefault(entry.seq, entry)
+        if known.entries and min(known.entries) <= since:
+            break
+    if not known.entries:
         raise NotHealed("the engine has no history of this case")
-    found = [entries[seq] for seq in sorted(entries) if seq >= after]
-    if any(later.seq != earlier.seq + 1 for earlier, later in pairwise(found)):
-        raise NotHealed("its histories have a hole; they were cut short")
-    return Missing(found, list(outcomes.values()), oldest)
+    return known
 
 
-class _Seen:
-    """What one history brings to light; what a case followed the record to replaces what it had decided."""
+class Healing:
+    """Adds to the record of one case what the engine knows and the record does not."""
 
-    def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
-        self.outcomes: dict[str, Outcome] = {}
+    def __init__(self, client: Client, engine: Engine, keys: KeyRing, over_gap: bool) -> None:
+        self.client, self.engine, self.keys, self.over_gap = client, engine, keys, over_gap
 
-    def note(self, _: str, what: Entry | Outcome) -> None:
-        if isinstance(what, Entry):
-            self.entries[what.seq] = what
-        else:
-            self.outcomes[what.command_id] = what
+    async def heal(self, name: str, tenant: str, case_id: str) -> tuple[int, bool]:
+        """Return how many entries were added, and whether it was over a gap. Raises `NotHealed`.
 
+        Going over a gap accepts that some are lost: a state that a run was given is kept in their place.
+        """
+        with self.engine.connect() as connection:
+            at = _end(connection, case_id)
+        known = await known_to_engine(self.client, name, at.seq)
+        with self.engine.begin() as connection:
+            lock_case(connection, case_id)
+            return self._write(connection, {"tenant": tenant, "case_id": case_id}, known)
 
-async def heal(
-    client: Client, engine: Engine, workflow_id: str, tenant: str, case_id: str, over_gap: bool = False
-) -> int:
-    """Add what the record lacks of a case; return the number of entries added. Raises `NotHealed`.
+    def _write(self, connection: Connection, key: dict[str, str], known: Known) -> tuple[int, bool]:
+        case_id = key["case_id"]
+        at, case = _end(connection, case_id), folded(connection, case_id)
+        _same_past(connection, case_id, known, at)
+        entries, gap = known.after(at.seq), False
+        if entries and entries[0].seq > at.seq + 1:
+            case, at = self._over_gap(connection, known, f"entries {at.seq + 1} to {entries[0].seq - 1}")
+            entries, gap = known.after(at.seq), True
+        write_entries(connection, self.keys, key, (case, at), entries)
+        authors = {entry.command_id: entry.actor.subject for entry in entries}
+        missing = [o for o in known.outcomes.values() if not o.command_id.startswith("tick-")]
+        add(connection, CommandRow, [command_row(key, o, authors.get(o.command_id, "")) for o in missing])
+        if gap:
+            rebuild_case(connection, self.keys, case_id)
+        return len(entries), gap
 
-    `over_gap` accepts that some are lost: the state that the oldest run began with is kept in their place.
-    """
-    with engine.begin() as connection:
-        before = folded(connection, case_id)
-    known = before.seq if before else 0
-    lacking = await missing(client, workflow_id, known)
-    entries = lacking.entries
-    began_with = None
-    if entries and entries[0].seq > known + 1:
-        lost = f"entries {known + 1} to {entries[0].seq - 1}"
-        if not over_gap:
+    def _over_gap(self, connection: Connection, known: Known, lost: str) -> tuple[Case, Position]:
+        if not self.over_gap:
             raise NotHealed(f"{lost} are in no history that the engine still has; GAP=1 goes on without them")
-        before = began_with = await _began_with(client, lacking.oldest)
-    with engine.begin() as connection:
-        if began_with is not None:
-            add(connection, SnapshotRow, [snapshot(began_with, GAP, entries[0].at)])
-        _write(connection, Message(tenant=tenant, case_id=case_id, page=Page(), by="healed"), before, lacking)
-        if began_with is not None:
-            rebuild_case(connection, case_id)
-    return sum(entry.seq > known for entry in entries)
+        if known.oldest is None:
+            raise NotHealed(f"{lost} are in no history, and no run was given the case as it was after them")
+        add(connection, SnapshotRow, [snapshot(known.oldest, GAP, known.oldest.opened_at)])
+        return known.oldest, Position(seq=known.oldest.seq, head=digest(known.oldest))
 
 
-async def _began_with(client: Client, history: WorkflowHistory) -> Case:
-    """The case as a run found it."""
-    given = history.events[0].workflow_execution_started_event_attributes.input.payloads
-    [life] = await client.data_converter.decode(given, [Life])
-    if life.case is None:
-        raise NotHealed("its oldest history begins with the opening, and its entries are lost all the same")
-    case: Case = life.case
-    return case
+def _end(connection: Connection, case_id: str) -> Position:
+    """Where the timeline of a case ends."""
+    mine = select(TimelineRow.seq, TimelineRow.hash).where(col(TimelineRow.case_id) == case_id)
+    row = connection.execute(mine.order_by(col(TimelineRow.seq).desc()).limit(1)).first()
+    return Position(seq=row.seq, head=row.hash) if row else Position()
 
 
-def _write(connection: Connection, message: Message, case: Case | None, lacking: Missing) -> None:
-    known = case.seq if case else 0
-    there = tuple(entry for entry in lacking.entries if entry.seq <= known)  # only to be compared with the record
-    page, _ = message.page.changed(entries=there).followed(case, lacking.entries[len(there) :])
-    for outcome in lacking.outcomes:
-        page = page.answered(outcome)
-    if not page.empty:
-        try:
-            write(connection, message.changed(page=page))
-        except (RecordAhead, RecordGap):
-            raise NotHealed("the record has something else than its histories; look at its timeline") from None
+def _same_past(connection: Connection, case_id: str, known: Known, at: Position) -> None:
+    """Raises `NotHealed` unless the last entry on record is the one that the case's run was told."""
+    if (entry := known.entries.get(at.seq)) is None:
+        return
+    mine = (col(TimelineRow.case_id) == case_id, col(TimelineRow.seq) == at.seq)
+    previous = connection.execute(select(TimelineRow.previous).where(*mine)).scalar_one()
+    if chain(previous, case_id, entry) != at.head:
+        raise NotHealed("the record has something else than its histories; look at its timeline")

@@ -14,21 +14,24 @@ from sqlmodel import col, select
 
 from activities.derived import DERIVED, rebuild_case
 from infra import database
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.tables import TimelineRow
 
 console = Console(stderr=True)
 
 
-def rebuild(engine: Engine) -> dict[str, list[str]]:
+def rebuild(engine: Engine, keys: KeyRing) -> dict[str, list[str]]:
     """Rebuild every case in a transaction of its own; return for each table the cases that it changed."""
     with engine.connect() as connection:
         named = select(col(TimelineRow.case_id)).distinct().order_by(col(TimelineRow.case_id))
         cases: list[str] = list(connection.execute(named).scalars())
-    changed: dict[str, list[str]] = {str(model.__tablename__): [] for model in DERIVED}
+    changed: dict[str, list[str]] = {
+        name: [] for name in (*(str(model.__tablename__) for model in DERIVED), "states")
+    }
     for case_id in track(cases, "Folding timelines", console=console, transient=True):
         with engine.begin() as connection:
-            for table, same in rebuild_case(connection, case_id).items():
+            for table, same in rebuild_case(connection, keys, case_id).items():
                 if not same:
                     changed[table].append(case_id)
     console.print(f"{len(cases)} cases folded.")
@@ -44,9 +47,11 @@ def show(changed: dict[str, list[str]]) -> int:
 
 
 def main() -> int:
-    engine = database.blocking(Settings().database)
+    settings = Settings()
+    engine = database.blocking(settings.database)
+    keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
     try:
-        return show(rebuild(engine))
+        return show(rebuild(engine, keys))
     finally:
         engine.dispose()
 

@@ -36,7 +36,7 @@ from infra.encryption import load_keys
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from infra.tables import StaffRow
-from infra.timeline import states
+from infra.timeline import folded, states
 from worker import worker
 from workflows import messages
 
@@ -86,9 +86,7 @@ class Player:
         if self.program.target_groups:
             body["target_group"] = next(iter(self.program.target_groups))
         opening = self._envelope("open", body)
-        life = messages.Life(
-            tenant="simulation", case_id=self.case_id, history_events=1000, opening=opening, loop=messages.LOOP
-        )
+        life = messages.Life(tenant="simulation", case_id=self.case_id, history_events=1000, opening=opening)
         await self.environment.client.start_workflow(
             messages.CASE_WORKFLOW, life, id=f"case-simulation-{self.case_id}", task_queue=self.queue
         )
@@ -111,8 +109,9 @@ class Player:
         for kind, body in moves.assess(rules, tools, today, tier, ["simulated"]):
             await self.do(kind, **body)
         await self.do("agree-plan", **moves.plan(rules, today))
-        live = await messages.ask(self.handle, messages.LIVE, messages.Live)
-        for task in live.case.open_tasks if live.case else ():
+        async with self.engine.connect() as connection:
+            case = await connection.run_sync(folded, self.case_id)
+        for task in case.open_tasks if case else ():
             await self.do("complete-task", task_id=task.id)
 
     async def do(self, kind: str, **body: Any) -> None:

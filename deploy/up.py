@@ -50,15 +50,29 @@ async def keep_history(system: System) -> None:
         raise StartFailed("the Temporal server does not take the retention; see engine.log")
 
 
+async def bring_up_to_date(system: System, settings: Settings) -> None:
+    """Migrate the database, and begin anew the cases that runs of an older release hold."""
+    from deploy import upgrade
+    from infra import database, migrate, temporal
+
+    await migrate.upgrade(settings.database)
+    address = f"127.0.0.1:{system.engine_port}"
+    client = await temporal.connect(settings.model_copy(update={"temporal_address": address}))
+    engine = database.blocking(settings.database)
+    try:
+        await upgrade.renew(client, engine, settings)
+    finally:
+        engine.dispose()
+
+
 async def start_parts(system: System, settings: Settings) -> None:
-    """Start the worker and the API; migrate while they start, and wait until the API is well."""
+    """Bring what an older release left to this one, start the worker and the API, and wait until all is well."""
+    await bring_up_to_date(system, settings)
     metrics = f"127.0.0.1:{system.metrics_port}"
     await system.start("worker", sys.executable, "worker.py", CASELOOM_METRICS_ADDRESS=metrics)
     uvicorn = (sys.executable, "-m", "uvicorn", "api.app:app", "--host", "127.0.0.1", "--no-access-log")
     await system.start("api", *uvicorn, "--port", str(system.port))
-    from infra import migrate
-
-    await asyncio.gather(migrate.upgrade(settings.database), keep_history(system))
+    await keep_history(system)
     async with asyncio.timeout(WAIT_SECONDS):
         while not await asyncio.to_thread(_well, system.port):
             system.check()

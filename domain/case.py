@@ -177,6 +177,15 @@ class Task(Value):
         return self.status not in CLOSED_TASK
 
 
+class SetAside(Value):
+    """Something that could not be read or decided, until somebody has looked at it. `fault` is a name, no text."""
+
+    id: Opaque
+    kind: Slug
+    fault: Opaque
+    at: Instant
+
+
 class Closure(Value):
     reason: Slug
     at: Instant
@@ -221,6 +230,7 @@ class Case(Value):
     last_contact_at: Instant | None = None
     attempts_since_contact: int = 0
     quarantined: int = 0
+    set_aside: tuple[SetAside, ...] = ()
     closure: Closure | None = None
     sealed: bool = False
     target_group: Slug | None = None

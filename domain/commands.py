@@ -24,6 +24,7 @@ from domain import (
     observations,
     ownership,
     planning,
+    quarantine,
     queues,
     reaching,
     referrals,
@@ -121,9 +122,11 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     leaving.ReviewGraduation,
     closure.CloseCase,
     closure.ReopenCase,
+    quarantine.DismissQuarantined,
 )
 BETWEEN_CASES: tuple[type[Command], ...] = (merge.LayBy, merge.TakeIn, merge.GiveBack, merge.TakeUpAgain)
-ALL: tuple[type[Command], ...] = (intake.Open, *FROM_PEOPLE, *BETWEEN_CASES, tick.Tick)
+FROM_ITSELF: tuple[type[Command], ...] = (tick.Tick, quarantine.ReportUnreadable)
+ALL: tuple[type[Command], ...] = (intake.Open, *FROM_PEOPLE, *BETWEEN_CASES, *FROM_ITSELF)
 BY_KIND = {command.kind: command for command in ALL}
 
 

@@ -16,8 +16,13 @@ from domain.command import (
 )
 from domain.commands import parse
 from domain.deadlines import rings_at, wake_at
+from domain.event import Entry
 from domain.intake import Open
-from domain.values import Invalid, Rejected
+from domain.quarantine import CommandQuarantined
+from domain.tick import Tick
+from domain.values import SYSTEM, Invalid, Rejected
+
+LONGEST_WAIT_MINUTES = 10
 
 
 class NotPermitted(Rejected):
@@ -45,7 +50,7 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
     try:
         write(draft, envelope)
     except Rejected as refusal:
-        return Decision(outcome=_refused(envelope, refusal, case, moment), **_wake(case, moment.spread))
+        return Decision(outcome=_refused(envelope, refusal, case, moment), **wakes(case, moment.spread))
     outcome = Outcome(
         command_id=envelope.command_id,
         kind=envelope.kind,
@@ -56,7 +61,7 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
         events=tuple(entry.kind for entry in draft.entries),
         created=tuple(draft.created),
     )
-    return Decision(outcome=outcome, entries=tuple(draft.entries), **_wake(draft.before, moment.spread))
+    return Decision(outcome=outcome, entries=tuple(draft.entries), **wakes(draft.before, moment.spread))
 
 
 def write(draft: Draft, envelope: Envelope) -> None:
@@ -82,8 +87,12 @@ def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
         draft.refuse(CaseClosed, "reopen the case first, while its window lasts")
 
 
-def failed(envelope: Envelope, case: Case | None, now: datetime, fault: str) -> Decision:
-    """The decision that there is none: a fault of ours, by its type's name, kept the rules from deciding."""
+def set_aside(envelope: Envelope, case: Case | None, now: datetime, fault: str, again: int = 0) -> Decision:
+    """The decision that there is none: a fault of ours, by its type's name, kept the rules from deciding.
+
+    The command is set aside on record. A tick comes back by itself, `again` being how often it has failed in a
+    row: within ten minutes at the latest, and it is set aside once.
+    """
     outcome = Outcome(
         command_id=envelope.command_id,
         kind=envelope.kind,
@@ -94,7 +103,14 @@ def failed(envelope: Envelope, case: Case | None, now: datetime, fault: str) -> 
         error=fault,
         detail="the command was set aside; nothing was changed",
     )
-    return Decision(outcome=outcome, **_wake(case))
+    if case is None:
+        return Decision(outcome=outcome)
+    event = CommandQuarantined(quarantined_id=envelope.command_id, quarantined_kind=envelope.kind, fault=fault)
+    entry = Entry.of(event, case.seq + 1, now, SYSTEM, envelope.command_id)
+    if envelope.kind != Tick.kind:
+        return Decision(outcome=outcome, entries=(entry,), **wakes(case))
+    at = now + timedelta(minutes=min(2 ** min(again, 6), LONGEST_WAIT_MINUTES))
+    return Decision(outcome=outcome, entries=() if again else (entry,), wake_at=at, rings_at=at)
 
 
 def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: Moment) -> Outcome:
@@ -112,5 +128,6 @@ def _refused(envelope: Envelope, refusal: Rejected, case: Case | None, moment: M
     )
 
 
-def _wake(case: Case | None, spread: timedelta = AT_ONCE) -> dict[str, datetime | None]:
+def wakes(case: Case | None, spread: timedelta = AT_ONCE) -> dict[str, datetime | None]:
+    """When a case asks for attention, and when it is woken for that; see `Decision`."""
     return {"wake_at": wake_at(case), "rings_at": rings_at(case, spread)} if case else {}

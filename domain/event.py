@@ -81,6 +81,13 @@ class Entry(Value):
         return follow(case, self.event, self.seq, self.at)
 
 
+class Position(Value):
+    """How far a case's timeline is known: the number of its last entry, and that entry's hash on record."""
+
+    seq: int = 0
+    head: str = ""
+
+
 def follow(case: Case | None, event: Event, seq: int, at: datetime) -> Case:
     """The case after `event`, which is number `seq` of its timeline."""
     if isinstance(event, Opening):

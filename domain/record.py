@@ -1,16 +1,15 @@
-"""What the database is told of a case: the new lines of its timeline, and the latest state of what they touched.
+"""What the lists are told of one case: its own line, and the lines of the tasks and promises that changed.
 
-A page grows while events happen and is written in one transaction. Everything but `entries` is derived
-from the entries and could be made again from them.
+They are derived from the entries of the timeline, written with them, and can be made again from them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
 from domain.case import Case, Task
 from domain.clock import Clock
-from domain.command import Outcome
 from domain.deadlines import wake_at
 from domain.event import Entry, Notice
 from domain.values import Instant, Value
@@ -39,6 +38,7 @@ class CaseLine(Value):
     patient_reference: str
     next_due_at: Instant | None
     wakes_at: Instant | None = None
+    sealed: bool = False
     open_tasks: int
     overdue: int
     escalated: int
@@ -84,76 +84,38 @@ class NoticeLine(Notice):
     created_at: Instant
 
 
-MOST_ENTRIES, MOST_BYTES = 1000, 512 * 1024
+@dataclass(frozen=True)
+class Lines:
+    """What some entries changed. `case` is the state after them, None before a case was opened."""
 
-
-class Page(Value):
-    """All that the record has still to be told of one case.
-
-    `size` is about what its entries weigh, in bytes; `sealed` is the case as it ended, kept beside the timeline.
-    """
-
-    case: CaseLine | None = None
-    entries: tuple[Entry, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    tasks: tuple[TaskLine, ...] = ()
-    clocks: tuple[ClockLine, ...] = ()
+    case: Case | None = None
+    line: CaseLine | None = None
+    tasks: dict[str, TaskLine] = field(default_factory=dict)
+    clocks: dict[str, ClockLine] = field(default_factory=dict)
     notices: tuple[NoticeLine, ...] = ()
-    size: int = 0
-    sealed: Case | None = None
 
     @classmethod
-    def of(cls, case: Case, at: datetime) -> Self:
-        """What the lists show of a case of which nothing earlier is known."""
-        tasks = tuple(_task_line(task) for task in case.tasks)
-        clocks = tuple(_clock_line(clock, None, case) for clock in case.clocks)
-        return cls(case=case_line(case, at), tasks=tasks, clocks=clocks)
+    def whole(cls, case: Case, at: datetime) -> Self:
+        """All that the lists show of a case of which nothing earlier is known."""
+        tasks = {task.id: _task_line(task) for task in case.tasks}
+        clocks = {clock.id: _clock_line(clock, None, case) for clock in case.clocks}
+        return cls(case, case_line(case, at), tasks, clocks)
 
-    @property
-    def full(self) -> bool:
-        """Whether a case must wait for the database before it takes more: all of this is carried along."""
-        return len(self.entries) >= MOST_ENTRIES or self.size >= MOST_BYTES
-
-    @property
-    def empty(self) -> bool:
-        return not self.entries and not self.outcomes
-
-    def followed(self, case: Case | None, entries: Sequence[Entry]) -> tuple[Self, Case | None]:
-        """This page with what these entries did to a case, and the case after them."""
-        tasks, clocks = {t.id: t for t in self.tasks}, {c.id: c for c in self.clocks}
-        notices = list(self.notices)
+    def then(self, entries: Sequence[Entry]) -> Self:
+        """These lines with what more entries did to the case."""
+        found = self
         for entry in entries:
-            before, case = case, entry.apply(case)
-            tasks |= {t.id: t for t in _changed_tasks(before, case)}
-            clocks |= {c.id: c for c in _changed_clocks(before, entry, case)}
-            notices += _notices(entry, case)
-        if case is None or not entries:
-            return self, case
-        page = self.changed(
-            case=case_line(case, entries[-1].at),
-            entries=(*self.entries, *entries),
-            tasks=tuple(tasks.values()),
-            clocks=tuple(clocks.values()),
-            notices=tuple(notices),
-            size=self.size + sum(_weight(entry) for entry in entries),
-            sealed=case if case.sealed else None,
-        )
-        return page, case
+            found = found._after(entry)
+        return replace(found, line=case_line(found.case, entries[-1].at)) if found.case and entries else found
 
-    def answered(self, outcome: Outcome) -> Self:
-        """This page with the outcome of a command."""
-        return self.changed(outcomes=(*self.outcomes, outcome))
-
-    def without(self, written: Self) -> Self:
-        """What is left when `written`, an earlier state of this page, is in the database."""
-        return self.changed(
-            entries=self.entries[len(written.entries) :],
-            outcomes=self.outcomes[len(written.outcomes) :],
-            notices=self.notices[len(written.notices) :],
-            size=self.size - written.size,
-            tasks=tuple(t for t in self.tasks if t not in written.tasks),
-            clocks=tuple(c for c in self.clocks if c not in written.clocks),
-            sealed=self.sealed if self.sealed != written.sealed else None,
+    def _after(self, entry: Entry) -> Self:
+        before, case = self.case, entry.apply(self.case)
+        return replace(
+            self,
+            case=case,
+            tasks=self.tasks | {line.id: line for line in _changed_tasks(before, case)},
+            clocks=self.clocks | {line.id: line for line in _changed_clocks(before, entry, case)},
+            notices=(*self.notices, *_notices(entry, case)),
         )
 
 
@@ -182,15 +144,12 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         patient_reference=case.referral.patient.reference,
         next_due_at=min(waiting, default=None),
         wakes_at=wake_at(case),
+        sealed=case.sealed,
         open_tasks=len(case.open_tasks),
         overdue=len(overdue),
         escalated=sum(c.acknowledged is None for c in overdue),
         quarantined=case.quarantined,
     )
-
-
-def _weight(entry: Entry) -> int:
-    return len(str(entry.data)) + 200
 
 
 def _notices(entry: Entry, after: Case) -> list[NoticeLine]:

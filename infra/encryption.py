@@ -1,4 +1,4 @@
-"""Encryption of everything the engine stores: AES-256-GCM around each payload, under a ring of keys.
+"""Encryption of what the engine stores, and of a case's state on record: AES-256-GCM, under a ring of keys.
 
 A payload names its key by a fingerprint of the key's bytes. An unknown key is a missing key: the work
 waits until it is back. A known key with a bad tag is garbage: it becomes a payload that nothing can read,
@@ -8,6 +8,7 @@ so that the message is quarantined and the case goes on (docs/decisions/0006).
 import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from temporalio.converter import PayloadCodec
 
 ENCODING = b"binary/caseloom-aes256gcm"
 NONCE = 12
+NAME = 16  # characters of a key's fingerprint
 UNREADABLE = Payload(metadata={"encoding": b"binary/unreadable"}, data=b"")
 
 
@@ -55,6 +57,23 @@ class KeyRing(PayloadCodec):
         except (InvalidTag, ValueError):
             return UNREADABLE
         return Payload.FromString(plain)
+
+    def seal(self, plain: bytes) -> bytes:
+        """Bytes as the record keeps them: packed, encrypted, with the name of their key in front."""
+        nonce = os.urandom(NONCE)
+        return (
+            self._first + nonce + self._ciphers[self._first].encrypt(nonce, zlib.compress(plain, 1), self._first)
+        )
+
+    def unseal(self, sealed: bytes) -> bytes | None:
+        """What was sealed; None where it was changed since. Raises `KeyMissing` for a key that is not here."""
+        key, nonce, text = sealed[:NAME], sealed[NAME : NAME + NONCE], sealed[NAME + NONCE :]
+        if (cipher := self._ciphers.get(key)) is None:
+            raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
+        try:
+            return zlib.decompress(cipher.decrypt(nonce, text, key))
+        except (InvalidTag, ValueError, zlib.error):
+            return None
 
 
 def fingerprint(key: bytes) -> bytes:

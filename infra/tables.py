@@ -6,7 +6,7 @@ Every row carries its tenant, and no query crosses it.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Index, TypeDecorator
+from sqlalchemy import JSON, Column, DateTime, Dialect, Index, LargeBinary, TypeDecorator
 from sqlmodel import Field, SQLModel
 
 
@@ -70,11 +70,22 @@ class CaseRow(SQLModel, table=True):
     patient_reference: str
     next_due_at: datetime | None = instant(nullable=True)
     wakes_at: datetime | None = instant(nullable=True)
-    written_by: str = ""
+    head: str = ""
+    sealed: bool = False
     open_tasks: int
     overdue: int
     escalated: int
     quarantined: int
+
+
+class StateRow(SQLModel, table=True):
+    """A case as its timeline makes it up to `seq`, encrypted, so that one look reads it."""
+
+    __tablename__ = "states"
+
+    case_id: str = Field(primary_key=True)
+    seq: int
+    state: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class TimelineRow(SQLModel, table=True):
@@ -171,6 +182,7 @@ class CommandRow(SQLModel, table=True):
     fingerprint: str
     status: str
     at: datetime = instant()
+    actor: str = ""
     outcome: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
@@ -183,6 +195,44 @@ class QueuedRow(SQLModel, table=True):
     command_id: str = Field(primary_key=True)
     tenant: str
     fingerprint: str
+    actor: str = ""
+
+
+class QuarantineRow(SQLModel, table=True):
+    """A command that met a fault of ours, sealed as it was sent, so that it can be decided again after a fix."""
+
+    __tablename__ = "quarantine"
+
+    case_id: str = Field(primary_key=True)
+    command_id: str = Field(primary_key=True)
+    tenant: str
+    kind: str
+    fault: str
+    at: datetime = instant()
+    envelope: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class WorkerRow(SQLModel, table=True):
+    """A worker process, and when it was last at work: it says so every few seconds."""
+
+    __tablename__ = "workers"
+
+    id: str = Field(primary_key=True)
+    task_queue: str
+    build: str = ""
+    started_at: datetime = instant()
+    seen_at: datetime = instant()
+
+
+class WakingRow(SQLModel, table=True):
+    """A case that slept past its time and was woken by the night watch."""
+
+    __tablename__ = "wakings"
+
+    case_id: str = Field(primary_key=True)
+    at: datetime = instant(primary_key=True)
+    tenant: str
+    should_have: datetime = instant()
 
 
 class OutboxRow(SQLModel, table=True):
@@ -203,10 +253,7 @@ class OutboxRow(SQLModel, table=True):
 
 
 class SnapshotRow(SQLModel, table=True):
-    """A case as it was at one event: `sealed` when it ended, `gap` where the entries before it are lost.
-
-    The engine forgets a completed case after its retention; this and the timeline do not.
-    """
+    """A case as it was at one event: `gap` where the entries before it are lost (up to 0.3 also `sealed`)."""
 
     __tablename__ = "snapshots"
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Row
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, bindparam
 from sqlmodel import col, select
 
 import domain.commands  # so that every event is known, with those that no command brings about
@@ -12,9 +13,10 @@ import domain.quarantine  # noqa: F401
 from domain.case import Case
 from domain.event import Entry
 from domain.values import Actor, Role
-from infra.tables import SnapshotRow, TimelineRow
+from infra.encryption import KeyRing
+from infra.tables import SnapshotRow, StateRow, TimelineRow
 
-GAP, SEALED = "gap", "sealed"
+GAP = "gap"
 
 
 def entry_of(row: TimelineRow | Row[tuple[TimelineRow]]) -> Entry:
@@ -63,6 +65,26 @@ def states(connection: Connection, case_id: str) -> Iterator[tuple[Case | None, 
         after = entry.apply(before)
         yield before, entry, after
         before = after
+
+
+_STATE = select(StateRow.state).where(
+    col(StateRow.case_id) == bindparam("case_id"), col(StateRow.seq) == bindparam("seq")
+)
+
+
+def state(connection: Connection, keys: KeyRing, case_id: str, seq: int) -> Case | None:
+    """The case as it is at its last entry, `seq`: from the state that was kept with that entry, else folded."""
+    kept = connection.execute(_STATE, {"case_id": case_id, "seq": seq}).scalar()
+    return (opened(keys, kept) if kept else None) or folded(connection, case_id)
+
+
+def opened(keys: KeyRing, sealed: bytes) -> Case | None:
+    """A state that was kept; None where it was changed since, or is of a release that this one cannot read."""
+    plain = keys.unseal(sealed)
+    try:
+        return Case.model_validate_json(plain) if plain else None
+    except ValidationError:
+        return None
 
 
 def folded(connection: Connection, case_id: str) -> Case | None:

@@ -1,41 +1,36 @@
-"""Finds the cases that nothing else would tell of: asleep past their time, or failing at every step.
+"""Finds what nothing else would tell of: cases asleep past their time or failing at every step, lost workers.
 
-A case looks after its own promises; who looks after the case? The record knows when each case asked to be woken,
-and the engine knows which workflows fail their tasks and whether any worker asks for work.
+A case looks after its own promises; who looks after the case? The record knows when each case asked to be woken
+and which workers are at work, and the engine knows which workflows fail their tasks.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select
+import structlog
+from sqlalchemy import Connection, Engine, Select, delete, func
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from domain.rulebook import Rulebook
 from infra.settings import Settings
-from infra.tables import CaseRow
+from infra.tables import CaseRow, WorkerRow
 
+log = structlog.get_logger()
 GRACE = timedelta(minutes=2)
 ASK_SECONDS = 2
 FAILING = "ExecutionStatus = 'Running' AND TemporalReportedProblems IS NOT NULL"
-POLLED_LATELY = timedelta(minutes=2)
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What the engine says: how many workers ask for work, and how many workflows fail their tasks.
-
-    None stands for what it did not answer.
-    """
-
-    workers: int | None
-    failing: int | None
+BEAT_SECONDS = 4.0
+AT_WORK = timedelta(seconds=12)  # three beats: a worker that is silent for longer is taken for gone
+FORGOTTEN = timedelta(days=1)
 
 
 def asleep(now: datetime, settings: Settings) -> Select[Any]:
@@ -47,12 +42,24 @@ def asleep(now: datetime, settings: Settings) -> Select[Any]:
     return late
 
 
-async def ask(client: Client, settings: Settings, now: datetime) -> Engine:
-    """Ask the engine; what does not answer in time is None."""
-    workers, failing = await asyncio.gather(
-        _within(_workers(client, settings.task_queue, now)), _within(_failing(client))
-    )
-    return Engine(workers=workers, failing=failing)
+def workers(now: datetime) -> Select[Any]:
+    """How many workers were at work in the last seconds."""
+    counted: Any = select(func.count()).select_from(WorkerRow)
+    found: Select[Any] = counted.where(col(WorkerRow.seen_at) > now - AT_WORK)
+    return found
+
+
+def versions_in_use() -> Select[Any]:
+    """The programmes and versions that open cases run under."""
+    found: Any = select(col(CaseRow.program), col(CaseRow.program_version))
+    used: Select[Any] = found.where(col(CaseRow.status) == "open").distinct()
+    return used
+
+
+def missing_programs(used: Iterable[Any], rulebook: Rulebook) -> list[str]:
+    """Of the versions that cases run under, those whose file the catalogue does not have any more."""
+    there = {(program.program, program.version) for program in rulebook.programs}
+    return sorted(f"{row.program}-{row.program_version}" for row in used if tuple(row) not in there)
 
 
 async def failing_cases(client: Client) -> list[str]:
@@ -60,24 +67,47 @@ async def failing_cases(client: Client) -> list[str]:
     return [found.id async for found in client.list_workflows(FAILING)]
 
 
-async def _failing(client: Client) -> int:
-    return (await client.count_workflows(FAILING)).count
-
-
-async def _workers(client: Client, queue: str, now: datetime) -> int:
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    answer = await client.workflow_service.describe_task_queue(request)
-    pollers = [p for p in answer.pollers if now - p.last_access_time.ToDatetime(now.tzinfo) < POLLED_LATELY]
-    return len({poller.identity for poller in pollers})
-
-
-async def _within(asking: Awaitable[int]) -> int | None:
+async def failing(client: Client) -> int | None:
+    """How many workflows fail their tasks; None when the engine does not say in time."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            return await asking
+            return (await client.count_workflows(FAILING)).count
     except (RPCError, RuntimeError, TimeoutError):
         return None
+
+
+class Heartbeat:
+    """Writes down, every few seconds, that this worker is at work."""
+
+    def __init__(self, engine: Engine, task_queue: str, build: str) -> None:
+        self._engine, self._started = engine, datetime.now(UTC)
+        self._row = {"task_queue": task_queue, "build": build, "started_at": self._started}
+        self._id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"[:64]
+
+    async def beat(self, until: asyncio.Event) -> None:
+        """Until told otherwise. A record that does not answer is tried again with the next beat."""
+        while not until.is_set():
+            try:
+                await asyncio.to_thread(self._write)
+            except (SQLAlchemyError, OSError) as fault:
+                log.warning("heartbeat_failed", fault=type(fault).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await until.wait()
+
+    def _write(self) -> None:
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            mine = WorkerRow.__table__.update().where(col(WorkerRow.id) == self._id)  # type: ignore[attr-defined]
+            if connection.execute(mine.values(seen_at=now)).rowcount == 0:
+                connection.execute(delete(WorkerRow).where(col(WorkerRow.seen_at) < now - FORGOTTEN))
+                self._insert(connection, now)
+
+    def _insert(self, connection: Connection, now: datetime) -> None:
+        table = WorkerRow.__table__  # type: ignore[attr-defined]
+        connection.execute(table.insert().values(id=self._id, seen_at=now, **self._row))
+
+    def leave(self) -> None:
+        """A worker that stops in order is not at work any more."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(WorkerRow).where(col(WorkerRow.id) == self._id))

@@ -2,30 +2,39 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-from activities.record import Message, Recording
+from activities.decide import Rules
+from activities.settle import Message, Settled, Settling
+from activities.states import States
 from deploy import moves
 from domain.case import Case
-from domain.command import Envelope, Moment, Outcome
-from domain.decide import decide
-from domain.record import Page
+from domain.command import Envelope, Outcome
+from domain.event import Position
 from domain.values import Actor
+from infra import database
+from infra.database import reading
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from infra.tables import TimelineRow
+from infra.tables import CaseRow, CommandRow, TimelineRow
+from infra.timeline import folded
 from tests.story import ANNA, TOOLS, as_json, in_force, referral
 from workflows import messages
-from workflows.case import CaseWorkflow
-from workflows.messages import LOOP, Answer, Life, Live
+from workflows.case import CaseLife
+from workflows.messages import Life, Live
 
 
 class Desk:
@@ -46,8 +55,8 @@ class Desk:
         self.id = f"case-local-{self.case_id}"
 
     @property
-    def handle(self) -> WorkflowHandle[CaseWorkflow, None]:
-        return self.environment.client.get_workflow_handle_for(CaseWorkflow.run, self.id)
+    def handle(self) -> WorkflowHandle[CaseLife, None]:
+        return self.environment.client.get_workflow_handle_for(CaseLife.run, self.id)
 
     def envelope(self, kind: str, command_id: str = "", actor: Actor = ANNA, **body: Any) -> Envelope:
         return Envelope(command_id=command_id or uuid.uuid4().hex, kind=kind, body=body, actor=actor)
@@ -57,7 +66,6 @@ class Desk:
         body = {"case_id": self.case_id, "tenant": "local", "program": self.program, "team": "north"}
         opening = self.envelope("open", **{**body, "referral": referral(), **more})
         life = Life(
-            loop=LOOP,
             tenant="local",
             case_id=self.case_id,
             history_events=self.history_events,
@@ -65,7 +73,7 @@ class Desk:
             tick_faults=self.tick_faults,
         )
         await self.environment.client.start_workflow(
-            CaseWorkflow.run,
+            CaseLife.run,
             life,
             id=self.id,
             task_queue=self.settings.task_queue,
@@ -112,20 +120,37 @@ class Desk:
     async def live(self) -> Live:
         return await messages.ask(self.handle, messages.LIVE, Live)
 
-    async def answer(self, command_id: str) -> Answer:
-        return await messages.ask(self.handle, messages.ANSWER, Answer, command_id)
+    async def waits(self, command_id: str) -> bool:
+        told = await messages.ask(self.handle, messages.WAITING, messages.Waiting, command_id)
+        return told.status == "waiting"
+
+    async def outcome(self, command_id: str) -> Outcome | None:
+        """What the record says of a command."""
+        async with reading(self.engine).connect() as connection:
+            query = select(CommandRow.outcome).where(CommandRow.command_id == command_id)
+            found = (await connection.execute(query)).scalar()
+        return Outcome.model_validate(found) if found else None
 
     async def case(self) -> Case:
-        found = (await self.live()).case
+        """The case as its timeline makes it."""
+        async with reading(self.engine).connect() as connection:
+            found = await connection.run_sync(folded, self.case_id)
         assert found is not None
         return found
+
+    async def position(self) -> Position:
+        """How far the case goes on record."""
+        async with reading(self.engine).connect() as connection:
+            query = select(CaseRow.seq, CaseRow.head).where(CaseRow.id == self.case_id)
+            row = (await connection.execute(query)).one()
+        return Position(seq=row.seq, head=row.head)
 
     async def forward(self, **span: float) -> None:
         """Let the case's own time pass."""
         await self.environment.fast_forward(self.handle, timedelta(**span))
 
     async def timeline(self) -> list[TimelineRow]:
-        async with self.engine.connect() as connection:
+        async with reading(self.engine).connect() as connection:
             query = select(TimelineRow).where(TimelineRow.case_id == self.case_id).order_by("seq")
             return [row for row in (await connection.execute(query)).all()]  # type: ignore[misc]
 
@@ -154,20 +179,47 @@ class Desk:
             await self.do("complete-task", task_id=task.id)
 
 
-async def write_ahead(
-    desk: Desk, recording: Recording, *envelopes: Envelope, later: timedelta = timedelta(seconds=1), by: str = ""
-) -> Case:
-    """Put decisions on record that the running case does not know, as a lost workflow task leaves them; or,
-    with another `by`, as they stand there when the engine was set back.
-    """
-    begun, page = await desk.case(), Page()
-    case: Case | None = begun
-    now = begun.opened_at + later
-    by = by or f"{desk.first_run}/{(await desk.handle.describe()).history_length}"
-    for envelope in envelopes:
-        decision = decide(envelope, case, Moment(now, in_force()))
-        page, case = page.followed(case, decision.entries)
-        page = page.answered(decision.outcome)
-    await recording.record(Message(tenant="local", case_id=desk.case_id, page=page, by=by))
-    assert case is not None
-    return case
+@contextmanager
+def settling(engine: AsyncEngine, settings: Settings) -> Iterator[Settling]:
+    """What settles messages without a workflow, as a worker does whose task is lost after it has committed."""
+    writing = database.blocking(engine.url)
+    states = States(KeyRing(load_keys(settings.encryption_keys, settings.data_dir)))
+    works = Settling(writing, Rules(in_force()), states)
+    yield works
+    works.close()
+    writing.dispose()
+
+
+async def settle_and_lose(
+    desk: Desk, *envelopes: Envelope, later: timedelta = timedelta(seconds=1)
+) -> list[Settled]:
+    """Settle messages on record without the knowledge of the running case."""
+    begun, lost = await desk.case(), []
+    with settling(desk.engine, desk.settings) as works:
+        for envelope in envelopes:
+            message = Message(
+                tenant="local",
+                case_id=desk.case_id,
+                envelope=envelope,
+                now=begun.opened_at + later,
+                known=await desk.position(),
+            )
+            lost.append(await works.settle(message))
+    return lost
+
+
+async def forget(environment: WorkflowEnvironment, workflow_id: str) -> None:
+    """Delete a workflow as the engine does when its retention is over; wait until it is gone."""
+    client, handle = environment.client, environment.client.get_workflow_handle(workflow_id)
+    request = DeleteWorkflowExecutionRequest(
+        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=workflow_id)
+    )
+    await client.workflow_service.delete_workflow_execution(request)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await handle.describe()
+            except RPCError:
+                if not [w async for w in client.list_workflows(f"WorkflowId = '{workflow_id}'")]:
+                    return
+            await asyncio.sleep(0.05)

@@ -7,7 +7,7 @@ from typing import Any
 from domain.case import MOST_OPEN, MOST_OPEN_TASKS
 from domain.deadlines import MOST_CLOCKS, rests_in_crisis, wake_at
 from domain.event import Entry
-from domain.record import Page
+from domain.record import Lines
 from tests.story import Story
 
 SETTLED = ("clock-kept", "clock-cancelled")
@@ -138,11 +138,11 @@ def ids_are_given_once(story: Story) -> None:
 
 
 def the_record_can_be_told(story: Story) -> None:
-    """Whatever happened, the page for the database can be made, and says what the case says."""
-    page, _ = Page().followed(None, story.timeline)
-    assert page.case is not None
-    assert page.case.open_tasks == len(story.known.open_tasks)
-    states = {c.id for c in page.clocks if c.state in ("running", "paused", "missed")}
+    """Whatever happened, the lines of the lists can be made, and say what the case says."""
+    lines = Lines().then(story.timeline)
+    assert lines.line is not None
+    assert lines.line.open_tasks == len(story.known.open_tasks)
+    states = {c.id for c in lines.clocks.values() if c.state in ("running", "paused", "missed")}
     assert states == {c.id for c in story.known.running}
 
 

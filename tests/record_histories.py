@@ -1,7 +1,7 @@
-"""Records the histories that every later release must replay: `make histories`, for this version's paths.
+"""Records what every later release must follow: `make histories`, for this version's paths and stories.
 
 Each path of the loop is played on the real engine, time included, and its history kept as gzipped JSON,
-encrypted under the tests' own key as the engine stores it.
+encrypted under the tests' own key as the engine stores it. Timelines are kept with the case that they make.
 """
 
 import asyncio
@@ -14,16 +14,12 @@ from pathlib import Path
 
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
-from activities.record import Message, Recording
-from domain.command import Moment
-from domain.decide import decide
-from domain.record import Page
 from infra import database, migrate, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests.conftest import KEY
-from tests.desk import Desk
-from tests.record_snapshots import STORIES, life
+from tests.desk import Desk, settle_and_lose
+from tests.record_timelines import keep_timelines
 from tests.story import BETTER, in_force
 from worker import worker
 from workflows import messages
@@ -110,36 +106,31 @@ async def whole_care(desk: Desk) -> None:
 
 
 async def set_back(desk: Desk) -> None:
-    """The record holds what the engine does not know of: the case follows it."""
+    """The record holds what the engine does not know of: the run follows it."""
     await desk.open()
-    writing = database.blocking(desk.engine.url)
-    case, page = await desk.case(), Page()
-    for n in range(2):
-        note = desk.envelope("add-note", text=f"{n}")
-        decision = decide(note, case, Moment(case.opened_at + timedelta(seconds=1), in_force()))
-        page, after = page.followed(case, decision.entries)
-        assert after is not None
-        page, case = page.answered(decision.outcome), after
-    message = Message(tenant="local", case_id=desk.case_id, page=page, by="another-run/9")
-    await Recording(writing).record(message)
-    writing.dispose()
+    await settle_and_lose(desk, *(desk.envelope("add-note", text=f"{n}") for n in range(2)))
     await desk.do("add-note", text="after")
 
 
 async def record_away(desk: Desk) -> None:
-    """Commands and a miss while the database is locked, then caught up with."""
+    """Commands and a miss while the database is locked, settled when it is back."""
     await desk.walk()
     async with desk.engine.connect() as holder:
         await holder.exec_driver_sql("SELECT 1")
-        await desk.do("add-note", text="unrecorded")
-        await desk.do("add-note", text="unrecorded too")
+        for n in range(2):
+            await desk.handle.signal(messages.SUBMIT_LATER, desk.envelope("add-note", text=f"waits {n}"))
+
+        async def waits() -> bool:
+            return bool((await desk.handle.describe()).raw_description.pending_activities)
+
+        await desk.until(waits)
         await holder.rollback()
 
-    async def caught_up() -> bool:
-        return (await desk.live()).unrecorded == 0
+    async def settled() -> bool:
+        return (await desk.live()).waiting == 0
 
-    await desk.until(caught_up, seconds=40)
-    await desk.do("add-note", text="recorded")
+    await desk.until(settled, seconds=40)
+    await desk.do("add-note", text="and on")
 
 
 PATHS: dict[str, tuple[Callable[[Desk], Awaitable[None]], int]] = {
@@ -154,19 +145,10 @@ PATHS: dict[str, tuple[Callable[[Desk], Awaitable[None]], int]] = {
 }
 
 
-def keep_snapshots(folder: Path) -> None:
-    """Keep what a run of this release hands on, where it is not kept yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, told in STORIES.items():
-        path = folder / f"{name}.json.gz"
-        if not path.exists():
-            path.write_bytes(gzip.compress(life(told()).model_dump_json().encode(), mtime=0))
-
-
 async def main() -> None:
     """Record the paths that have no history yet; those of earlier releases stay as they are."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    keep_snapshots(HERE / "snapshots" / VERSION)
+    keep_timelines(HERE / "timelines" / VERSION)
     switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
     data_dir = Path(tempfile.mkdtemp())
     settings = Settings(data_dir=data_dir, task_queue="histories")

@@ -5,67 +5,77 @@ from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
-from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, TemporalError
 
-from domain.case import Case
-from domain.command import Envelope, Outcome
-from domain.record import Page
+from domain.command import Envelope
+from domain.event import Position
 from domain.values import Instant, Value
 
-CASE_WORKFLOW, BULK_MOVE_WORKFLOW = "Case", "BulkMove"
+CASE_WORKFLOW, BULK_MOVE_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkMove", "NightWatch"
 SUBMIT = "submit"
-SUBMIT_LATER = "submit_later"
-FOLLOW_RECORD = "follow_record"
+SUBMIT_LATER, RING = "submit_later", "ring"
 STOP, PROGRESS = "stop", "progress"
-LIVE, ANSWER = "case", "answer"
-LOOP = 2
+LIVE, WAITING = "live", "waiting"
 TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
-REFUSED, KEY_REUSED, TOLD = "Refused", "KeyReused", "Told"
-RECORD_AHEAD, RECORD_BEHIND = "RecordAhead", "RecordBehind"
+REFUSED, TOO_MANY_WAIT, TOLD = "Refused", "TooManyWait", "Told"
 # a case that does not tell, or whose workflow is of another release
 SILENT = (TemporalError, TimeoutError, RuntimeError)
 
 
 class Life(Value):
-    """What a run begins with: the command that opens the case, or what the run before has left.
+    """What a run begins with: the command that opens the case, or how far the case is on record.
 
-    `history_events` is the length at which a run continues as new. `loop` says which loop the run began with:
-    the first release recorded by a normal activity, and its runs go on like that until they continue as new.
-    `before` is how much history the earlier runs had, `kept` the commands whose outcomes are not on record.
+    `history_events` is the length at which a run continues as new. `inbox` are messages that were not settled
+    yet, `unreadable` how many could not be read so far, `tick_faults` how often the last tick has failed.
     """
 
     tenant: str
     case_id: str
     history_events: int
     opening: Envelope | None = None
-    case: Case | None = None
-    inbox: tuple[Envelope, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    page: Page = Page()
+    known: Position = Position()
     wake_at: Instant | None = None
     rings_at: Instant | None = None
+    inbox: tuple[Envelope, ...] = ()
+    unreadable: int = 0
     tick_faults: int = 0
-    loop: int = 1
-    before: int = 0
-    kept: tuple[Envelope, ...] = ()
 
 
 class Live(Value):
-    """The case as it is now, and how many events the database does not have yet."""
+    """How far the case's workflow knows its timeline, when it wakes, and how many messages wait to be settled."""
 
-    case: Case | None
-    unrecorded: int
+    seq: int
+    head: str = ""
+    wakes_at: Instant | None = None
+    waiting: int = 0
 
 
-class Answer(Value):
-    """What is known of a command: its outcome, or that it waits its turn, or nothing."""
+class Waiting(Value):
+    """Whether a command waits to be settled. One that does not was settled, or never came: the record knows."""
 
-    status: Literal["done", "waiting", "unknown"]
-    outcome: Outcome | None = None
+    status: Literal["waiting", "not waiting"]
 
 
 Told = TypeVar("Told", bound=Value)
+
+
+async def wake(client: Client, name: str, task_queue: str, life: Life, signal: str, *about: Envelope) -> None:
+    """Send a signal to the run of a case, durably. Where the engine runs none, one begins with this life.
+
+    So an engine that was set back or emptied has every case again with the next message to it.
+    """
+    await client.start_workflow(
+        CASE_WORKFLOW,
+        life,
+        id=name,
+        task_queue=task_queue,
+        task_timeout=TASK_TIMEOUT,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        start_signal=signal,
+        start_signal_args=about,
+    )
 
 
 def told(value: Value) -> ApplicationError:

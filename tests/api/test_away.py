@@ -6,11 +6,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
-from activities.record import Recording
 from infra import database, temporal
 from infra.loopback import free_port
 from tests.conftest import KEY
-from tests.desk import Desk, write_ahead
+from tests.desk import Desk, forget, settle_and_lose
 from tests.office import Office
 from tests.story import referral
 
@@ -38,71 +37,92 @@ async def test_with_the_engine_away_nothing_is_acknowledged_and_reads_go_on(offi
     assert (await office.kinds(case_id)).count("note-added") == 1
 
 
-async def test_with_the_record_away_commands_go_on_and_lists_say_so(office: Office, engine: AsyncEngine) -> None:
-    """The case itself is asked who may see it; a list is 503, not empty."""
+async def test_with_the_record_away_nothing_is_changed_and_everything_says_so(
+    office: Office, engine: AsyncEngine
+) -> None:
+    """Nobody can tell who may see a case: 503, never 404, and no command reaches the case."""
     case_id = await office.open()
     gone = database.connect("sqlite+aiosqlite:////nowhere/at/all.db")
     office.app.state.system = dataclasses.replace(office.parts, engine=gone)
-    await office.do(case_id, "add-note", text="x")
-    assert (await office.get("cm-anna", f"/cases/{case_id}")).json()["source"] == "live"
-    assert (await office.get("cm-cora", f"/cases/{case_id}")).status_code == 404
-    assert await office.refused(case_id, "add-note", "cm-cora", text="x") == (404, "NotFound")
-    answer = await office.get("cm-anna", "/worklist")
+    for path in (f"/cases/{case_id}", "/cases/nobody", f"/cases/{case_id}/timeline", "/worklist"):
+        answer = await office.get("cm-anna", path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "RecordUnavailable"), path
+        assert answer.headers["Retry-After"]
+    for person in ("cm-anna", "cm-cora"):
+        assert await office.refused(case_id, "add-note", person, text="x") == (503, "RecordUnavailable")
+    opening = {"program": "complex-care", "referral": referral(), "team": "north"}
+    answer = await office.post("cm-anna", "/cases", opening, Idempotency_Key="k-1")
     assert (answer.status_code, answer.json()["code"]) == (503, "RecordUnavailable")
     health = await office.http.get("/healthz")
     assert (health.status_code, health.json()["record"]) == (503, "away")
+    office.app.state.system = office.parts
+    assert (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["seq"] == 2
+    assert (await office.get("cm-anna", "/cases/nobody")).status_code == 404
     await gone.dispose()
 
 
-async def test_what_only_the_record_knows_is_shown_and_the_case_follows(
+async def test_commands_sent_while_the_record_cannot_be_written_are_queued_and_then_applied(
     office: Office, engine: AsyncEngine
 ) -> None:
-    """A worker was lost after it had recorded a command: repeated, that is answered from the record."""
+    """It can still be read: 202 with a place to ask at, and the outcome there when the record is back."""
+    case_id = await office.open()
+    settings = office.parts.settings.model_copy(update={"update_seconds": 2})
+    office.app.state.system = dataclasses.replace(office.parts, settings=settings)
+    path = f"/cases/{case_id}/commands/add-note"
+    async with engine.connect() as holder:
+        await holder.exec_driver_sql("SELECT 1")
+        answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-5")
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+        asked = await office.get("cm-anna", answer.headers["Location"])
+        assert (asked.status_code, asked.json()["status"]) == (202, "queued")
+        await holder.rollback()
+
+    async def applied() -> bool:
+        return bool((await office.get("cm-anna", answer.headers["Location"])).json()["status"] == "applied")
+
+    await office.until(applied)
+    assert (await office.kinds(case_id)).count("note-added") == 1
+
+
+async def test_what_a_lost_task_has_settled_is_shown_and_answered_from_the_record(
+    office: Office, engine: AsyncEngine
+) -> None:
+    """A worker was lost after it had recorded a command: the record is never behind, its run follows."""
     desk = Desk(office.environment, office.parts.settings, engine)
     desk.case_id = await office.open()
     desk.id = f"case-local-{desk.case_id}"
-    desk.first_run = (await desk.handle.describe()).run_id
-    writing = database.blocking(engine.url)
-    recorded = await write_ahead(desk, Recording(writing), desk.envelope("add-note", text="seen by nobody yet"))
-    writing.dispose()
-    shown = (await office.get("cm-anna", f"/cases/{desk.case_id}")).json()
-    assert (shown["source"], shown["case"]["seq"]) == ("record", recorded.seq)
-
-    async def followed() -> bool:
-        found = (await office.get("cm-anna", f"/cases/{desk.case_id}")).json()
-        return (found["source"], found["case"]["seq"]) == ("live", recorded.seq)
-
-    await office.until(followed)
-    assert (await office.kinds(desk.case_id))[-1] == "note-added"
+    [lost] = await settle_and_lose(desk, desk.envelope("add-note", text="seen by nobody yet"))
+    shown = (await office.get("cm-anna", f"/cases/{desk.case_id}", live=True)).json()
+    assert (shown["source"], shown["case"]["seq"]) == ("live", lost.known.seq)
+    assert shown["live"]["seq"] == lost.known.seq - 1
+    await office.do(desk.case_id, "add-note", text="and on")
+    shown = (await office.get("cm-anna", f"/cases/{desk.case_id}", live=True)).json()
+    assert shown["case"]["seq"] == shown["live"]["seq"] == lost.known.seq + 1
 
 
-async def test_with_both_away_nobody_is_told_that_there_is_no_such_case(office: Office) -> None:
-    """404 would promise that nothing was applied: only the record knows what the engine has forgotten."""
+async def test_asked_live_a_case_that_does_not_answer_says_so(office: Office) -> None:
+    """The record answers without it; what is asked of the workflow itself is 503."""
     case_id = await office.open()
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
+    assert (await office.get("cm-anna", f"/cases/{case_id}")).status_code == 200
+    answer = await office.get("cm-anna", f"/cases/{case_id}", live=True)
+    assert (answer.status_code, answer.json()["code"]) == (503, "CaseSilent")
+    assert (await office.get("sup-1", f"/cases/{case_id}/program-move/2")).status_code == 200
+
+
+async def test_a_message_to_a_case_that_the_engine_has_lost_begins_it_again(office: Office) -> None:
+    """The engine was emptied: the command is queued, applied, and the case keeps its promises from then on."""
+    case_id = await office.open()
+    await forget(office.environment, f"case-local-{case_id}")
     path = f"/cases/{case_id}/commands/add-note"
-    gone = database.connect("sqlite+aiosqlite:////nowhere/at/all.db")
-    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
-    office.app.state.system = dataclasses.replace(office.parts, engine=gone, client=nowhere)
-    answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-7")
-    assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown")
-    assert answer.json()["location"].endswith(answer.json()["command_id"])
-    assert (await office.get("cm-anna", f"/cases/{case_id}/timeline")).status_code == 503
-    office.app.state.system = dataclasses.replace(office.parts, engine=gone)
-    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 503
-    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
-    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 503
-    office.app.state.system = office.parts
-    assert (await office.post("cm-anna", path.replace(case_id, "nobody"), {"text": "x"})).status_code == 404
-    await gone.dispose()
+    answer = await office.post("cm-anna", path, {"text": "x"}, Idempotency_Key="k-6")
+    assert answer.status_code == 202, answer.text
 
+    async def applied() -> bool:
+        return bool((await office.get("cm-anna", answer.headers["Location"])).json()["status"] == "applied")
 
-async def test_a_case_that_does_not_answer_is_not_said_to_be_missing(office: Office) -> None:
-    """What needs the case as it is now says so, and asks to repeat: a merge may be half done."""
-    case_id, other = await office.open(), await office.open()
-    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
-    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
-    merge = {"case_id": other, "reason": "One person"}
-    for path, body in ((f"/cases/{case_id}/assign", {}), (f"/cases/{case_id}/merge", merge)):
-        answer = await office.post("sup-1", path, body)
-        assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown"), path
-    assert (await office.get("sup-1", f"/cases/{case_id}/program-move/2")).status_code == 503
+    await office.until(applied)
+    shown = (await office.get("cm-anna", f"/cases/{case_id}", live=True)).json()
+    assert shown["case"]["seq"] == shown["live"]["seq"] == 3
+    assert shown["live"]["wakes_at"]

@@ -15,13 +15,13 @@ from tests.story import in_force, referral
 from worker import worker
 
 
-async def test_a_referral_opens_a_case_that_is_read_live_and_listed(office: Office) -> None:
+async def test_a_referral_opens_a_case_that_is_read_and_listed(office: Office) -> None:
     """201 with a Location; the ETag is the case's seq; without an owner it is the case manager's own."""
     answer = await office.post("cm-anna", "/cases", {"program": "complex-care", "referral": referral()})
     assert answer.status_code == 201
     case_id = answer.json()["case_id"]
     read = await office.get("cm-anna", answer.headers["Location"])
-    assert (read.json()["source"], read.json()["case"]["owner"]) == ("live", "cm-anna")
+    assert (read.json()["source"], read.json()["case"]["owner"]) == ("record", "cm-anna")
     assert read.headers["ETag"] == answer.headers["ETag"] == '"2"'
     listed = (await office.get("cm-ben", "/cases", stage="screening", tier="", owner="cm-anna")).json()
     assert "code" in listed  # an empty tier is no tier

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from activities.record import Message, Recording
-from domain.record import Page
-from infra import database
 from infra.temporal import workflow_id
 from tests.office import Office
+from tests.recorded import put_on_record
 from tests.story import plain_story
-from workflows.messages import CASE_WORKFLOW, LOOP, Life
+from workflows.messages import CASE_WORKFLOW, Life
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -22,11 +20,8 @@ async def under_version_one(office: Office) -> str:
     case_id = uuid.uuid4().hex
     story = plain_story(now=datetime.now(UTC) - timedelta(hours=1)).open(case_id=case_id)
     story.do("record-consent", form="verbal")
-    page, _ = Page().followed(None, story.timeline)
-    writing = database.blocking(office.parts.engine.url)
-    await Recording(writing).record(Message(tenant="local", case_id=case_id, page=page))
-    writing.dispose()
-    life = Life(tenant="local", case_id=case_id, history_events=300, case=story.known, loop=LOOP)
+    known = put_on_record(office.parts.engine.url, office.parts.settings, case_id, story.timeline)
+    life = Life(tenant="local", case_id=case_id, history_events=300, known=known)
     await office.environment.client.start_workflow(
         CASE_WORKFLOW, life, id=workflow_id("local", case_id), task_queue=office.parts.settings.task_queue
     )

@@ -7,26 +7,19 @@ from typing import Any
 
 import pytest
 
-from activities.record import Message, Recording
 from api.report_definitions import REPORTS
-from domain.record import Page
-from infra import database
 from tests.domain.test_programs import do_all_tasks, opened
 from tests.domain.test_transitions import home
 from tests.office import Office
+from tests.recorded import put_on_record
 from tests.story import SAM, Story
 
 FIRST, LAST = "2026-03-01", "2027-06-01"
 
 
-def told(story: Story) -> Page:
-    """All that the record is told of a story."""
-    return Page().followed(None, story.timeline)[0]
-
-
-def followed() -> Story:
+def followed(case_id: str = "case-1") -> Story:
     """A person with a late contact, a readmission, a closed referral loop, a better score and avoidable days."""
-    story = opened("complex-care").assess("high")
+    story = opened("complex-care", case_id=case_id).assess("high")
     story.do("agree-plan", **story.plan("education"))
     do_all_tasks(story)
     high = {f"q{n}": 2 for n in range(1, 10)}
@@ -56,14 +49,8 @@ def followed() -> Story:
 async def filled(office: Office) -> Office:
     """An office whose record holds the story twice, as two people of two cases."""
     for number in (1, 2):
-        story = followed()
-        page = told(story)
-        assert page.case is not None
-        line = page.case.changed(id=f"case{number}")
-        message = Message(tenant="local", case_id=f"case{number}", page=page.changed(case=line))
-        writing = database.blocking(office.parts.engine.url)
-        await Recording(writing).record(message)
-        writing.dispose()
+        story = followed(f"case{number}")
+        put_on_record(office.parts.engine.url, office.parts.settings, f"case{number}", story.timeline)
     return office
 
 

@@ -6,16 +6,16 @@ from datetime import timedelta
 from temporalio import workflow
 
 import worker
-from workflows.case import CaseWorkflow
+from workflows.case import CaseLife
 
-good = CaseWorkflow._turn
+good = CaseLife._wait
 
 
-async def bad(self: CaseWorkflow) -> None:
+async def bad(self: CaseLife) -> None:
     await workflow.sleep(timedelta(milliseconds=1))
     await good(self)
 
 
 if __name__ == "__main__":
-    CaseWorkflow._turn = bad  # type: ignore[method-assign]
+    CaseLife._wait = bad  # type: ignore[method-assign]
     asyncio.run(worker.main())

@@ -43,7 +43,7 @@ async def stampede(size: int, spread: int) -> Stampede:
         async with Plant(Path(name), workers=2, CASELOOM_JITTER_SECONDS=str(spread)) as plant:
             client = await temporal.connect(plant.settings)
             async with httpx2.AsyncClient(base_url=plant.address, timeout=60) as http:
-                stage = Stage(plant, client, client, http)
+                stage = Stage(plant, None, client, client, http)
                 await stage.hire()
                 return await _watch(stage, size, timedelta(seconds=spread))
 

@@ -8,25 +8,22 @@ import pytest_asyncio
 from sqlalchemy import Engine, delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, col, select
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHistory
-from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.derived import DERIVED, digest
+from activities.derived import DERIVED, digest_of
 from activities.rows import table_of
 from deploy import heal
 from deploy.drift import Comparison, Finding
 from deploy.rebuild import rebuild
-from domain.case import Case
+from deploy.runs import histories
 from infra import database
+from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from infra.tables import CaseRow, CommandRow, SnapshotRow, TaskRow, TimelineRow
-from infra.timeline import digest as digest_of
-from infra.timeline import folded
-from tests.chaos.parts import until
-from tests.desk import Desk
+from infra.tables import CaseRow, CommandRow, StateRow, TaskRow, TimelineRow
+from infra.timeline import opened
+from tests.desk import Desk, forget
+from workflows import messages
 
 Opener = Callable[..., Desk]
 Histories = Callable[[Client, str], AsyncIterator[WorkflowHistory]]
@@ -51,42 +48,51 @@ def compare(environment: WorkflowEnvironment, record: Engine, settings: Settings
     return found
 
 
+@pytest.fixture
+def keys(settings: Settings) -> KeyRing:
+    return KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+
+
 def digests(record: Engine) -> dict[str, str]:
     models: list[type[SQLModel]] = [*DERIVED, TimelineRow, CommandRow]
     with record.connect() as connection:
         rows = {m: connection.execute(table_of(m).select()).mappings().all() for m in models}
-    return {str(m.__tablename__): digest([dict(row) for row in found]) for m, found in rows.items()}
+    return {str(m.__tablename__): digest_of([dict(row) for row in found]) for m, found in rows.items()}
 
 
-def set_back(record: Engine, case_id: str, seq: int) -> None:
+def set_back(record: Engine, keys: KeyRing, case_id: str, seq: int) -> None:
     """Leave the record as a copy had it that was made after entry `seq`."""
     with record.begin() as connection:
         connection.execute(delete(TimelineRow).where(col(TimelineRow.seq) > seq))
         kept = connection.execute(select(CommandRow.command_id, CommandRow.outcome))
         late = [command_id for command_id, outcome in kept if outcome["seq"] > seq]
         connection.execute(delete(CommandRow).where(col(CommandRow.command_id).in_(late)))
-    rebuild(record)
+    rebuild(record, keys)
 
 
-async def test_rebuilding_finds_the_same_rows_and_repairs_those_that_are_not(desk: Opener, record: Engine) -> None:
+async def test_rebuilding_finds_the_same_rows_and_repairs_those_that_are_not(
+    desk: Opener, record: Engine, keys: KeyRing
+) -> None:
     """Equal by digest on both databases; a row that somebody changed or lost is made again."""
     anna = desk()
     await anna.walk()
     await anna.do("log-contact", mode="video", party="patient", reached=True, outcome="x")
     await anna.forward(days=9)
     before = digests(record)
-    assert rebuild(record) == {str(m.__tablename__): [] for m in DERIVED}
+    assert not any(rebuild(record, keys).values())
     assert digests(record) == before
     with record.begin() as connection:
-        connection.execute(update(CaseRow).values(stage="closure"))
+        connection.execute(update(CaseRow).values(stage="closure", head="x"))
         connection.execute(delete(TaskRow))
-    repaired = rebuild(record)
-    assert repaired["cases"] == repaired["tasks"] == [anna.case_id]
+        connection.execute(delete(StateRow))
+    repaired = rebuild(record, keys)
+    assert repaired["cases"] == repaired["tasks"] == repaired["states"] == [anna.case_id]
     assert digests(record) == before
+    await anna.do("add-note", text="and on")
 
 
 async def test_a_record_restored_from_an_older_copy_is_healed_from_the_histories(
-    desk: Opener, record: Engine, compare: Callable[..., Any]
+    desk: Opener, record: Engine, keys: KeyRing, compare: Callable[..., Any]
 ) -> None:
     """Over several continue-as-news, with a miss and rungs among what was lost; digests equal, nothing twice."""
     anna = desk(history_events=30)
@@ -101,26 +107,34 @@ async def test_a_record_restored_from_an_older_copy_is_healed_from_the_histories
         await anna.do("add-note", text=f"note {n}")
     before = digests(record)
     assert (await compare(anna)).state == "agrees"
-    set_back(record, anna.case_id, 4)
-    assert (await compare(anna)).state == "behind"
+    set_back(record, keys, anna.case_id, 4)
+    assert (await compare(anna)).state == "record behind"
     mended = await compare(anna, mend=True)
     assert mended.done.endswith("entries added to the record"), mended
     assert (await compare(anna)).state == "agrees"
     assert digests(record) == before
+    await anna.do("add-note", text="and on")
 
 
-async def test_a_case_goes_on_over_a_gap_and_is_on_record_when_that_is_healed(
-    desk: Opener, record: Engine, compare: Callable[..., Any]
+async def test_a_case_waits_for_what_its_record_lost_and_goes_on_when_that_is_healed(
+    desk: Opener, record: Engine, keys: KeyRing, compare: Callable[..., Any]
 ) -> None:
-    """Commands are answered while entries before them are missing; healing lets them in."""
+    """Nothing is decided on a record that is behind; what came meanwhile is applied behind what was put back."""
     anna = desk()
     await anna.walk()
-    set_back(record, anna.case_id, 3)
-    await anna.do("add-note", text="while there is a gap")
+    set_back(record, keys, anna.case_id, 3)
+    note = anna.envelope("add-note", text="while the record is behind")
+    await anna.handle.signal(messages.SUBMIT_LATER, note)
+
+    async def waits() -> bool:
+        pending = (await anna.handle.describe()).raw_description.pending_activities
+        return any(p.last_failure.application_failure_info.type == "RecordBehind" for p in pending)
+
+    await anna.until(waits)
     assert (await compare(anna, mend=True)).done
 
     async def there() -> bool:
-        return [row.data.get("text") for row in await anna.timeline()][-1:] == ["while there is a gap"]
+        return [row.data.get("text") for row in await anna.timeline()][-1:] == ["while the record is behind"]
 
     await anna.until(there, seconds=40)
     rows = await anna.timeline()
@@ -130,7 +144,7 @@ async def test_a_case_goes_on_over_a_gap_and_is_on_record_when_that_is_healed(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_what_no_history_has_any_more_is_said_and_gone_over_only_when_asked(
-    desk: Opener, record: Engine, compare: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    desk: Opener, record: Engine, keys: KeyRing, compare: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the newest run is left, as after the retention: entries are lost, the state they led to is not."""
     anna = desk(history_events=30)
@@ -138,18 +152,40 @@ async def test_what_no_history_has_any_more_is_said_and_gone_over_only_when_aske
     for n in range(10):
         await anna.do("add-note", text=f"note {n}")
     known = await anna.case()
-    monkeypatch.setattr(heal, "histories", newest_only(heal.histories))
-    set_back(record, anna.case_id, 2)
+    monkeypatch.setattr(heal, "histories", newest_only(histories))
+    set_back(record, keys, anna.case_id, 2)
     assert "in no history" in (await compare(anna, mend=True)).done
     await compare(anna, mend=True, over_gap=True)
-    with record.connect() as connection:
-        assert folded(connection, anna.case_id) == known
+    assert await anna.case() == known
     await anna.do("add-note", text="and on")
     assert (await compare(anna)).state == "agrees"
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_case_that_the_engine_lost_is_started_again_from_the_record(
+async def test_a_case_whose_past_differs_waits_until_it_is_begun_again_from_the_record(
+    desk: Opener, record: Engine, keys: KeyRing, compare: Callable[..., Any]
+) -> None:
+    """Somebody exchanged its last entry: nothing is decided on it by itself, and what waits is not lost."""
+    anna = desk()
+    await anna.open()
+    with record.begin() as connection:
+        last = col(TimelineRow.seq) == 2
+        connection.execute(update(TimelineRow).where(last).values(hash="another"))
+        connection.execute(update(CaseRow).values(head="another"))
+    note = anna.envelope("add-note", text="waits")
+    await anna.handle.signal(messages.SUBMIT_LATER, note)
+    assert (await compare(anna)).state == "differs"
+    assert (await compare(anna, mend=True)).done == "begun again from the record"
+
+    async def applied() -> bool:
+        return await anna.outcome(note.command_id) is not None
+
+    await anna.until(applied)
+    assert (await compare(anna)).state == "agrees"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_case_that_the_engine_lost_is_begun_again_from_the_record(
     desk: Opener, compare: Callable[..., Any], environment: WorkflowEnvironment
 ) -> None:
     """It knows its state, its promises and the outcomes of its commands."""
@@ -160,7 +196,7 @@ async def test_a_case_that_the_engine_lost_is_started_again_from_the_record(
     known = await anna.case()
     await forget(environment, anna.id)
     assert (await compare(anna)).state == "not in the engine"
-    assert (await compare(anna, mend=True)).done == "started again from the record"
+    assert (await compare(anna, mend=True)).done == "begun again from the record"
     assert await anna.case() == known
     assert await anna.update(note) == first
     await anna.forward(days=10)
@@ -172,52 +208,30 @@ async def test_a_case_that_the_engine_lost_is_started_again_from_the_record(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_sealed_case_is_whole_without_the_engine(desk: Opener, record: Engine) -> None:
-    """Its snapshot is on record before its workflow completes, and is what its timeline makes."""
+async def test_a_sealed_case_is_whole_without_the_engine(
+    desk: Opener, record: Engine, keys: KeyRing, environment: WorkflowEnvironment
+) -> None:
+    """Its state is on record before its workflow completes, and is what its timeline makes."""
     anna = desk()
     await anna.walk()
     await anna.do("close", reason="moved")
     await anna.forward(days=32)
 
-    async def kept() -> bool:
-        with record.connect() as connection:
-            return connection.execute(select(SnapshotRow.seq)).first() is not None
+    async def sealed() -> bool:
+        return (await anna.case()).sealed
 
-    await anna.until(kept)
+    await anna.until(sealed)
     with record.connect() as connection:
-        row = connection.execute(table_of(SnapshotRow).select()).one()
-        case = folded(connection, anna.case_id)
-    assert case is not None
-    assert case.sealed
-    assert (row.reason, row.digest) == ("sealed", digest_of(case))
-    assert Case.model_validate(row.state) == case
+        row = connection.execute(table_of(StateRow).select()).one()
+    assert opened(keys, row.state) == await anna.case()
 
 
-def newest_only(histories: Histories) -> Histories:
+def newest_only(all_of_them: Histories) -> Histories:
     """The histories of a case as an engine has them that has forgotten all closed runs."""
 
     async def found(client: Client, workflow_id: str) -> AsyncIterator[WorkflowHistory]:
-        async for history in histories(client, workflow_id):
+        async for history in all_of_them(client, workflow_id):
             yield history
             return
 
     return found
-
-
-async def forget(environment: WorkflowEnvironment, workflow_id: str) -> None:
-    """Delete a workflow as the engine does when its retention is over; wait until it is gone."""
-    client, handle = environment.client, environment.client.get_workflow_handle(workflow_id)
-    request = DeleteWorkflowExecutionRequest(
-        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=workflow_id)
-    )
-    await client.workflow_service.delete_workflow_execution(request)
-
-    async def gone() -> bool:
-        try:
-            await handle.describe()
-        except RPCError:
-            listed = f"WorkflowId = '{workflow_id}'"
-            return not [w async for w in client.list_workflows(listed)]
-        return False
-
-    await until(gone, "the workflow is not gone")

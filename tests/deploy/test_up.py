@@ -94,7 +94,6 @@ def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart
         for name in (
             "caseloom_commands_total",
             "caseloom_clocks_missed_total",
-            "caseloom_record_lag",
             "temporal_",
         ):
             assert name in metered

@@ -1,21 +1,18 @@
 """What goes wrong around a case: a bug in a rule, a database that is away, a worker that is killed."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import select
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
 from domain.command import Draft
 from domain.contacts import AddNote
 from domain.tick import Tick
 from infra.settings import Settings
-from infra.tables import CommandRow, TimelineRow
+from infra.tables import TimelineRow
 from tests.desk import Desk
 from tests.story import in_force
 from worker import worker
@@ -77,74 +74,79 @@ async def test_a_tick_that_fails_is_tried_again_and_set_aside_once(
     assert faults == [3]
 
 
-async def test_while_the_database_is_away_commands_go_on_and_it_is_caught_up_with(
+async def test_while_the_record_is_away_nothing_is_decided_and_no_history_grows(
     desk: Opener, engine: AsyncEngine
 ) -> None:
-    """Another process holds the write lock; nothing waits for it, nothing is lost, nothing is twice."""
+    """Another process holds the write lock: what comes waits durably, and each is applied once when it is back."""
     anna = desk()
     await anna.open()
+    notes = [anna.envelope("add-note", text=f"note {n}") for n in range(6)]
     async with engine.connect() as holder:  # BEGIN IMMEDIATE: the lock is ours until we let go
         await holder.exec_driver_sql("SELECT 1")
-        for n in range(6):
-            await anna.do("add-note", text=f"note {n}")
-        live = await anna.live()
-        assert live.unrecorded == 6
-        assert live.case is not None
-        assert live.case.seq == 8
+        for note in notes:
+            await anna.handle.signal(messages.SUBMIT_LATER, note)
+
+        async def waits() -> bool:
+            pending = (await anna.handle.describe()).raw_description.pending_activities
+            return any(p.activity_type.name == "settle" and p.attempt > 2 for p in pending)
+
+        await anna.until(waits, seconds=40)
+        before = (await anna.handle.describe()).history_length
+        assert await anna.waits(notes[0].command_id)
+        assert await anna.outcome(notes[0].command_id) is None
+        await anna.until(waits)
+        assert (await anna.handle.describe()).history_length == before
         await holder.rollback()
 
-    async def caught_up() -> bool:
-        return (await anna.live()).unrecorded == 0
+    async def settled() -> bool:
+        return (await anna.live()).waiting == 0
 
-    await anna.until(caught_up, seconds=40)
+    await anna.until(settled, seconds=40)
     rows = await anna.timeline()
     assert [row.seq for row in rows] == list(range(1, 9))
+    assert [row.data["text"] for row in rows[-6:]] == [f"note {n}" for n in range(6)]
 
 
-async def test_a_sealed_case_does_not_end_before_its_last_event_is_recorded(
-    desk: Opener, engine: AsyncEngine
+async def test_a_case_whose_programme_is_missing_waits_until_its_file_is_back(
+    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
 ) -> None:
-    """The window is over while the database is away; what is sent then is still answered."""
-    anna = desk()
-    await anna.walk()
-    await anna.do("close", reason="moved")
-    async with engine.connect() as holder:
-        await holder.exec_driver_sql("SELECT 1")
-        passing = asyncio.create_task(anna.forward(days=32))  # time stands still while an activity is tried again
+    """Somebody removed a file that cases run under: their commands wait, and are not set aside as faults."""
+    anna = Desk(environment, settings, engine)
+    async with worker(environment.client, settings, in_force(), engine.url):
+        await anna.open()
+    others = tuple(p for p in in_force().programs if p.program != "complex-care")
+    note = anna.envelope("add-note", text="written meanwhile")
+    async with worker(environment.client, settings, in_force().changed(programs=others), engine.url):
+        await anna.handle.signal(messages.SUBMIT_LATER, note)
 
-        async def sealed() -> bool:
-            return (await anna.case()).sealed
+        async def waits() -> bool:
+            pending = (await anna.handle.describe()).raw_description.pending_activities
+            return any(p.last_failure.application_failure_info.type == "ProgramMissing" for p in pending)
 
-        await anna.until(sealed)
-        assert (await anna.handle.describe()).status is WorkflowExecutionStatus.RUNNING
-        assert await anna.refused("add-note", text="too late") == "CaseSealed"
-        late = anna.envelope("add-note", text="too late, by signal")
-        await anna.handle.signal(messages.SUBMIT_LATER, late)
-        await holder.rollback()
+        await anna.until(waits)
+        assert await anna.outcome(note.command_id) is None
+    async with worker(environment.client, settings, in_force(), engine.url):
 
-    async def over() -> bool:
-        return (await anna.handle.describe()).status is WorkflowExecutionStatus.COMPLETED
+        async def applied() -> bool:
+            return await anna.outcome(note.command_id) is not None
 
-    await anna.until(over, seconds=40)
-    await passing
-    assert (await anna.timeline())[-1].kind == "case-sealed"
-    async with engine.connect() as connection:
-        kept = (await connection.execute(select(CommandRow).where(CommandRow.command_id == late.command_id))).one()
-    assert kept.status == "refused"
+        await anna.until(applied, seconds=40)
+    assert [row.kind for row in await anna.timeline()][-1] == "note-added"
+    assert (await anna.case()).quarantined == 0
 
 
-async def test_a_new_run_carries_what_the_database_does_not_have(desk: Opener, engine: AsyncEngine) -> None:
-    """Continue-as-new in the middle of an outage loses nothing."""
+async def test_a_new_run_carries_what_waits_for_the_record(desk: Opener, engine: AsyncEngine) -> None:
+    """More comes than a run may hold while the record is away: nothing is lost over the continue-as-new."""
     anna = desk(history_events=20)
     await anna.open()
     async with engine.connect() as holder:
         await holder.exec_driver_sql("SELECT 1")
-        for n in range(8):
-            await anna.do("add-note", text=f"note {n}")
+        for n in range(30):
+            await anna.handle.signal(messages.SUBMIT_LATER, anna.envelope("add-note", text=f"note {n}"))
         await holder.rollback()
 
     async def there() -> bool:
-        return len(await anna.timeline()) == 10
+        return len(await anna.timeline()) == 32
 
     await anna.until(there, seconds=40)
     assert (await anna.handle.describe()).run_id != anna.first_run
@@ -172,27 +174,6 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
     await anna.until(noticed)
     kinds = [row.kind for row in await anna.timeline()]
     assert kinds.index("note-added") < kinds.index("clock-missed")
-
-
-async def test_a_rung_waits_until_the_directory_can_be_read(desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rung climbed while nobody can be found would tell nobody, for ever."""
-    anna = desk(program="demo")
-    await anna.walk(tier="moderate")
-
-    def away(*_: object) -> object:
-        raise OSError("the database is away")
-
-    monkeypatch.setattr("activities.decide.directory", away)
-    await anna.forward(minutes=12)
-    assert not [row for row in await anna.timeline() if row.kind == "rung-climbed"]
-    assert (await anna.case()).quarantined == 0
-    monkeypatch.undo()
-    await anna.forward(minutes=10)
-
-    async def climbed() -> bool:
-        return any(row.kind == "rung-climbed" for row in await anna.timeline())
-
-    await anna.until(climbed)
 
 
 def added_clock(timeline: list[TimelineRow], task_id: str) -> str:

@@ -1,23 +1,18 @@
-"""What a workflow says, it says once, however often it is replayed."""
+"""What a case says in the log, it says once, however often its workflow is replayed."""
 
 import io
 import json
 import logging
-from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.decide import Deciding
-from activities.record import Recording
-from activities.settle import Settling
-from infra import database, logs
+from infra import logs
 from infra.settings import Settings
-from tests.desk import Desk
-from tests.story import in_force
-from workflows.case import CaseWorkflow
+from tests.desk import Desk, settling
+from workflows.case import CaseLife
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -28,22 +23,19 @@ async def test_each_command_is_logged_once_though_every_task_replays(
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     logs.configure("json")
-    record = database.blocking(engine.url)
-    recording = Recording(record)
-    settling = Settling(Deciding(in_force(), record), recording)
-    activities: list[Any] = [settling.settle, recording.record]
-    uncached = Worker(
-        environment.client,
-        task_queue=settings.task_queue,
-        workflows=[CaseWorkflow],
-        activities=activities,
-        max_cached_workflows=0,
-    )
-    async with uncached:
-        anna = Desk(environment, settings, engine)
-        await anna.open()
-        for n in range(4):
-            await anna.do("add-note", text=f"SECRET {n}")
+    with settling(engine, settings) as works:
+        uncached = Worker(
+            environment.client,
+            task_queue=settings.task_queue,
+            workflows=[CaseLife],
+            activities=[works.settle],
+            max_cached_workflows=0,
+        )
+        async with uncached:
+            anna = Desk(environment, settings, engine)
+            await anna.open()
+            for n in range(4):
+                await anna.do("add-note", text=f"SECRET {n}")
     logging.getLogger().handlers.clear()
     lines = [json.loads(line) for line in stream.getvalue().split("\n") if line.startswith("{")]
     said = [line for line in lines if line["event"] == "command" and line["case_id"] == anna.case_id]

@@ -1,6 +1,7 @@
 """Recorded histories replay under today's code, and the sandbox re-imports nothing of ours."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,18 @@ from temporalio.worker import Replayer, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from domain.case import Case
+from domain.event import Entry
 from infra import temporal
 from tests.conftest import KEY
 from tests.record_histories import PATHS, VERSION
-from tests.record_snapshots import STORIES
+from tests.record_timelines import STORIES
 from tests.story import Story, in_force
-from workflows.case import CaseWorkflow
-from workflows.messages import Life
+from workflows.case import CaseLife
 
 HERE = Path(__file__).parents[1]
 HISTORIES = sorted((HERE / "histories").glob("*/*.json.gz"))
-SNAPSHOTS = sorted((HERE / "snapshots").glob("*/*.json.gz"))
+TIMELINES = sorted((HERE / "timelines").glob("*/*.json.gz"))
 
 
 def _history(path: Path) -> WorkflowHistory:
@@ -32,30 +34,31 @@ def _named(path: Path) -> str:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=_named)
 async def test_a_recorded_history_replays(path: Path) -> None:
-    """A change of the loop or of an event's `apply` that old cases could not follow fails here."""
+    """A change of the loop that old cases could not follow fails here."""
     history = _history(path)
-    replayer = Replayer(workflows=[CaseWorkflow], plugins=[temporal.plugin([KEY], checked=True)])
+    replayer = Replayer(workflows=[CaseLife], plugins=[temporal.plugin([KEY], checked=True)])
     result = await replayer.replay_workflow(history)
     assert result.replay_failure is None
 
 
-@pytest.mark.parametrize("path", SNAPSHOTS, ids=_named)
-def test_what_a_run_of_an_older_release_handed_on_is_read_and_goes_on(path: Path) -> None:
+@pytest.mark.parametrize("path", TIMELINES, ids=_named)
+def test_the_timeline_of_an_older_release_makes_the_same_case_and_goes_on(path: Path) -> None:
     """Fields are only ever added, with defaults: the case ticks on for a year and takes a command."""
-    life = Life.model_validate_json(gzip.decompress(path.read_bytes()))
+    kept = json.loads(gzip.decompress(path.read_bytes()))
     story = Story(rulebook=in_force())
-    assert life.case is not None
-    story.case, story.now = life.case, max(entry.at for entry in life.page.entries)
+    for entry in map(Entry.model_validate, kept["entries"]):
+        story.case, story.now = entry.apply(story.case), entry.at
+    assert story.case == Case.model_validate(kept["case"])
+    before = story.known.seq
     story.wait(days=370)
-    assert story.case.seq > life.case.seq
+    assert story.known.seq > before
     if not story.known.closed:
-        story.do(life.inbox[0].kind, **life.inbox[0].body)
-    assert life.page.without(life.page).empty
+        story.do("add-note", text="goes on")
 
 
-def test_every_path_and_every_state_of_this_version_is_kept() -> None:
+def test_every_path_and_every_timeline_of_this_version_is_kept() -> None:
     """`make histories` records them."""
-    for kept, wanted in ((HISTORIES, set(PATHS)), (SNAPSHOTS, set(STORIES))):
+    for kept, wanted in ((HISTORIES, set(PATHS)), (TIMELINES, set(STORIES))):
         assert {p.name.removesuffix(".json.gz") for p in kept if p.parent.name == VERSION} == wanted
 
 
@@ -67,7 +70,7 @@ async def test_everything_of_ours_is_passed_through_the_sandbox(client: Client) 
     checked = Worker(  # building it loads the workflow into the sandbox, which raises for what is not passed
         client,
         task_queue="sandbox-check",
-        workflows=[CaseWorkflow],
+        workflows=[CaseLife],
         workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
     )
     assert not checked.is_running

@@ -1,0 +1,64 @@
+"""Rings the cases that slept past their time, and writes down that it had to."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlmodel import col
+from temporalio import activity
+from temporalio.client import Client
+
+from activities.rows import add
+from domain.event import Position
+from infra import watchdog
+from infra.settings import Settings
+from infra.tables import CaseRow, WakingRow
+from infra.temporal import workflow_id
+from workflows import messages
+
+MOST_A_ROUND = 500
+
+
+class Watching:
+    """Holds the record, which knows when each case asked to be woken, and the engine, to ring it."""
+
+    def __init__(self, engine: Engine, client: Client, settings: Settings) -> None:
+        self._engine, self._client, self._settings = engine, client, settings
+
+    @activity.defn(name="ring_sleepers")
+    async def ring_sleepers(self) -> int:
+        """Ring the cases that sleep past their time, the longest asleep first; return how many there were.
+
+        One that the engine does not run any more begins again from the record.
+        """
+        now = datetime.now(UTC)
+        late = await asyncio.to_thread(self._late, now)
+        for row in late:
+            await self._ring(row)
+        if late:
+            await asyncio.to_thread(self._note, late, now)
+            activity.metric_meter().create_counter(
+                "caseloom_cases_rung", "Cases that slept past their time and were woken by the night watch"
+            ).add(len(late))
+        return len(late)
+
+    async def _ring(self, row: Any) -> None:
+        life = messages.Life(
+            tenant=row.tenant,
+            case_id=row.id,
+            history_events=self._settings.history_events,
+            known=Position(seq=row.seq, head=row.head),
+        )
+        name, queue = workflow_id(row.tenant, row.id), self._settings.task_queue
+        await messages.wake(self._client, name, queue, life, messages.RING)
+
+    def _late(self, now: datetime) -> list[Any]:
+        asleep = watchdog.asleep(now, self._settings).add_columns(col(CaseRow.seq), col(CaseRow.head))
+        with self._engine.connect() as connection:
+            return list(connection.execute(asleep.limit(MOST_A_ROUND)).all())
+
+    def _note(self, late: list[Any], now: datetime) -> None:
+        rows = [{"case_id": r.id, "tenant": r.tenant, "at": now, "should_have": r.wakes_at} for r in late]
+        with self._engine.begin() as connection:
+            add(connection, WakingRow, rows)

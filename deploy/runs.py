@@ -1,0 +1,106 @@
+"""The runs of a case as the engine keeps them: what was sent to one, what it was told, and how it begins again."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowHistory
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
+
+from activities.settle import Settled
+from domain.command import Envelope
+from workflows import messages
+
+CARRIED = ("opening", "inbox", "kept")  # what a run began with and had still to settle; `kept` up to 0.3
+
+
+async def histories(client: Client, name: str) -> AsyncIterator[WorkflowHistory]:
+    """The histories of a case's runs, the newest first, as far back as the engine has them."""
+    run_id: str | None = None
+    while True:
+        try:
+            history = await client.get_workflow_handle(name, run_id=run_id).fetch_history()
+        except RPCError:
+            return
+        yield history
+        run_id = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+        if not run_id:
+            return
+
+
+async def told(client: Client, history: WorkflowHistory) -> list[Settled]:
+    """What a run was told by the record, in order."""
+    found = []
+    for event in history.events:
+        if payloads := _result(event):
+            found += await client.data_converter.decode(payloads, [Settled])
+    return found
+
+
+def _result(event: HistoryEvent) -> Sequence[Payload]:
+    if event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
+        return event.marker_recorded_event_attributes.details["result"].payloads
+    if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+        return event.activity_task_completed_event_attributes.result.payloads
+    return ()
+
+
+async def sent(client: Client, history: WorkflowHistory) -> list[Envelope]:
+    """Every command that a run was begun with or sent, in order. Settled again, a known one changes nothing."""
+    found: list[Envelope] = []
+    for event in history.events:
+        for payload in _given(event):
+            [plain] = await client.data_converter.payload_codec.decode([payload])  # type: ignore[union-attr]
+            found += _envelopes(plain)
+    return list({envelope.command_id: envelope for envelope in found}.values())
+
+
+def _given(event: HistoryEvent) -> Sequence[Payload]:
+    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+        return event.workflow_execution_started_event_attributes.input.payloads
+    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        return event.workflow_execution_signaled_event_attributes.input.payloads
+    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+        return event.workflow_execution_update_accepted_event_attributes.accepted_request.input.args.payloads
+    return ()
+
+
+def _envelopes(payload: Payload) -> list[Envelope]:
+    """The commands in what a run was given; what is none, or cannot be read, is left out."""
+    try:
+        said: Any = json.loads(payload.data)
+        if not isinstance(said, dict):
+            return []
+        if "command_id" in said:
+            return [Envelope.model_validate(said)]
+        lists = (said.get(name) or [] for name in CARRIED)
+        return [Envelope.model_validate(e) for some in lists for e in (some if isinstance(some, list) else [some])]
+    except (ValueError, ValidationError):
+        return []
+
+
+async def begin_again(client: Client, name: str, task_queue: str, life: messages.Life) -> None:
+    """End the run of a case and begin it anew, from the record, in one go. What was sent to it is sent again."""
+    handle = client.get_workflow_handle(name)
+    old = await handle.fetch_history()
+    run_id = (await handle.describe()).run_id
+    known = await sent(client, old)
+    await client.start_workflow(
+        messages.CASE_WORKFLOW,
+        life.changed(inbox=tuple(known)),
+        id=name,
+        task_queue=task_queue,
+        task_timeout=messages.TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+    late = await sent(client, await client.get_workflow_handle(name, run_id=run_id).fetch_history())
+    there = {envelope.command_id for envelope in known}
+    for envelope in late:
+        if envelope.command_id not in there:
+            await messages.wake(client, name, task_queue, life, messages.SUBMIT_LATER, envelope)

@@ -1,0 +1,81 @@
+"""The record decides: a case's state beside its line, who sent a command, what is set aside, who is at work
+
+Revision ID: 0004
+Revises: 0003
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+import infra.tables
+
+revision: str = "0004"
+down_revision: str | None = "0003"
+
+TEXT = sa.String()
+WHEN = infra.tables.UtcDateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "states",
+        sa.Column("case_id", TEXT, primary_key=True),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "quarantine",
+        sa.Column("case_id", TEXT, primary_key=True),
+        sa.Column("command_id", TEXT, primary_key=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("fault", TEXT, nullable=False),
+        sa.Column("at", WHEN, nullable=False),
+        sa.Column("envelope", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("task_queue", TEXT, nullable=False),
+        sa.Column("build", TEXT, nullable=False),
+        sa.Column("started_at", WHEN, nullable=False),
+        sa.Column("seen_at", WHEN, nullable=False),
+    )
+    op.create_table(
+        "wakings",
+        sa.Column("case_id", TEXT, primary_key=True),
+        sa.Column("at", WHEN, primary_key=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("should_have", WHEN, nullable=False),
+    )
+    with op.batch_alter_table("cases", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("head", TEXT, nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("sealed", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.drop_column("written_by")
+    for table in ("commands", "queued"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.add_column(sa.Column("actor", TEXT, nullable=False, server_default=""))
+    op.execute(
+        "UPDATE cases SET head = COALESCE((SELECT t.hash FROM timeline t"
+        " WHERE t.case_id = cases.id AND t.seq = cases.seq), '')"
+    )
+    sealed = sa.table("cases", sa.column("sealed", sa.Boolean), sa.column("status"), sa.column("wakes_at"))
+    op.execute(
+        sealed.update().where(sealed.c.status == "closed", sealed.c.wakes_at.is_(None)).values(sealed=sa.true())
+    )
+    op.execute(
+        "UPDATE commands SET actor = COALESCE((SELECT t.actor FROM timeline t"
+        " WHERE t.case_id = commands.case_id AND t.command_id = commands.command_id LIMIT 1), '')"
+    )
+
+
+def downgrade() -> None:
+    for table in ("commands", "queued"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.drop_column("actor")
+    with op.batch_alter_table("cases", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("written_by", TEXT, nullable=False, server_default=""))
+        batch_op.drop_column("sealed")
+        batch_op.drop_column("head")
+    for table in ("wakings", "workers", "quarantine", "states"):
+        op.drop_table(table)

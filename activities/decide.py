@@ -1,6 +1,7 @@
 """Decides a message with the rules in force and the people of the directory. Writes nothing."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -9,12 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from activities.staff import directory
 from domain.case import Case
-from domain.command import AT_ONCE, Decision, Envelope, Moment, StaffNeeded
+from domain.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded
 from domain.decide import decide, set_aside
 from domain.rulebook import ProgramMissing, Rulebook
 from infra.logs import places
 
 log = structlog.get_logger()
+ReadCase = Callable[[str], Case | None]
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,21 @@ class Rules:
     spread: timedelta = AT_ONCE
 
     def decide(
-        self, connection: Connection, envelope: Envelope, case: Case | None, now: datetime, again: int
+        self,
+        connection: Connection,
+        envelope: Envelope,
+        case: Case | None,
+        now: datetime,
+        again: int,
+        other: ReadCase,
     ) -> Decision:
-        """Decide one message. A fault in a rule is an answer too: the message is set aside, the case lives.
+        """Decide one message; `other` reads another case of the tenant that the decision is about, and locks it.
 
+        A fault in a rule is an answer too: the message is set aside, and the case lives.
         Raises `ProgramMissing` where the catalogue lacks what the case runs under: then nothing can be decided.
         """
         try:
-            return self._decide(connection, envelope, case, now)
+            return self._decide(connection, envelope, case, now, other)
         except (ProgramMissing, SQLAlchemyError, OSError):
             raise
         except Exception as fault:  # by its type's name and place; the message could hold personal data
@@ -42,10 +51,17 @@ class Rules:
             )
             return set_aside(envelope, case, now, name, again)
 
-    def _decide(self, connection: Connection, envelope: Envelope, case: Case | None, now: datetime) -> Decision:
-        try:
-            return decide(envelope, case, Moment(now, self.rulebook, None, self.spread))
-        except StaffNeeded:
-            tenant = case.tenant if case else str(envelope.body.get("tenant"))
-            staff = directory(connection, tenant, case, envelope.body, envelope.actor.subject)
-            return decide(envelope, case, Moment(now, self.rulebook, staff, self.spread))
+    def _decide(
+        self, connection: Connection, envelope: Envelope, case: Case | None, now: datetime, other: ReadCase
+    ) -> Decision:
+        """Try without the directory and without other cases: most commands need neither."""
+        moment = Moment(now, self.rulebook, None, self.spread)
+        while True:
+            try:
+                return decide(envelope, case, moment)
+            except StaffNeeded:
+                tenant = case.tenant if case else str(envelope.body.get("tenant"))
+                staff = directory(connection, tenant, case, envelope.body, envelope.actor.subject)
+                moment = replace(moment, staff=staff)
+            except OtherCaseNeeded as needed:
+                moment = replace(moment, others={**moment.others, needed.case_id: other(needed.case_id)})

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, update
 from sqlmodel import col, select
@@ -52,6 +52,13 @@ _HASH = select(TimelineRow.hash).where(
 )
 
 
+class Standing(NamedTuple):
+    """A case on record, None before it was opened, and where its timeline ends."""
+
+    case: Case | None = None
+    at: Position = Position()
+
+
 class RecordBehind(Exception):
     """The record ends before what the case's run knows: it was restored from an older copy (`make drift`)."""
 
@@ -90,31 +97,31 @@ def write(
     keys: KeyRing,
     key: dict[str, str],
     envelope: Envelope,
-    before: tuple[Case | None, Position],
+    before: Standing,
     decision: Decision,
-) -> tuple[Case | None, Position]:
+) -> Standing:
     """Write what a message brought about: timeline, lists, notices, state, outcome. Returns where it ends."""
-    case, at = write_entries(connection, keys, key, before, decision.entries)
+    after = write_entries(connection, keys, key, before, decision.entries)
     if envelope.kind == Tick.kind:  # it is sent by time itself and leaves no outcome
         _wakes_again(connection, key["case_id"], decision.wake_at)
-        return case, at
+        return after
     add(connection, CommandRow, [command_row(key, decision.outcome, envelope.actor.subject)])
     if decision.outcome.status == "failed":
         add(connection, QuarantineRow, [quarantine_row(key, keys, envelope, decision.outcome)])
-    return case, at
+    return after
 
 
 def write_entries(
     connection: Connection,
     keys: KeyRing,
     key: dict[str, str],
-    before: tuple[Case | None, Position],
+    before: Standing,
     entries: Sequence[Entry],
-) -> tuple[Case | None, Position]:
+) -> Standing:
     """Add entries to a timeline that ends at `before`, with the lists and the state that follow from them."""
     if not entries:
         return before
-    lines, at = Lines(before[0]).then(entries), before[1]
+    lines, at = Lines(before.case).then(entries), before.at
     rows = []
     for entry in entries:
         rows.append(timeline_row(key, entry, at.head))
@@ -124,7 +131,7 @@ def write_entries(
     add(connection, ContactRow, [contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED])
     assert lines.case is not None
     put(connection, StateRow, [state_row(keys, lines.case)])
-    return lines.case, at
+    return Standing(lines.case, at)
 
 
 def write_lines(connection: Connection, key: dict[str, str], lines: Lines, at: Position) -> None:

@@ -6,6 +6,7 @@ an answer was, it finds its outcome there (docs/decisions/0017).
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -14,6 +15,7 @@ from temporalio import activity
 
 from activities import record
 from activities.decide import Rules
+from activities.record import Standing
 from activities.rows import lock_case
 from activities.states import States
 from domain.case import Case
@@ -21,7 +23,7 @@ from domain.command import Decision, Envelope, Outcome
 from domain.decide import wakes
 from domain.event import Entry, Position
 from domain.tick import Tick
-from domain.values import Instant, Value
+from domain.values import Instant, Opaque, Value
 from infra.database import writers
 
 log = structlog.get_logger()
@@ -46,7 +48,7 @@ class Message(Value):
 class Settled(Value):
     """The outcome, what the record has that the run did not know of, and when the case asks to be woken.
 
-    `over`: the case is sealed, or was never opened.
+    `over`: the case is sealed, or was never opened. `others` are cases in which something happened as well.
     """
 
     outcome: Outcome
@@ -56,6 +58,7 @@ class Settled(Value):
     rings_at: Instant | None = None
     over: bool = False
     case: Case | None = None
+    others: tuple[Opaque, ...] = ()
 
 
 class RecordAway(Exception):
@@ -64,10 +67,11 @@ class RecordAway(Exception):
 
 @dataclass(frozen=True)
 class _Result:
+    """What was settled, whether just now, and each case that it changed as it was and as it is."""
+
     settled: Settled
-    before: Position
-    case: Case | None
     fresh: bool
+    changed: tuple[tuple[Standing, Standing], ...]
 
 
 class Settling:
@@ -95,46 +99,58 @@ class Settling:
                 result = self._settle(connection, message)
         except (SQLAlchemyError, OSError) as fault:
             raise RecordAway(type(fault).__name__) from None
-        if result.case is not None:
-            self.states.follow(result.before, result.settled.known, result.case)
+        for before, after in result.changed:
+            self.states.follow(before, after)
         return result
 
     def _settle(self, connection: Connection, message: Message) -> _Result:
-        envelope, case_id = message.envelope, message.case_id
-        lock_case(connection, case_id)
-        before, outcome = record.look(connection, case_id, envelope.command_id)
-        entries = record.news(connection, case_id, message.known, before)
-        case = self.states.read(connection, case_id, before)
+        lock_case(connection, message.case_id)
+        at, outcome = record.look(connection, message.case_id, message.envelope.command_id)
+        news = record.news(connection, message.case_id, message.known, at)
+        here = self.states.read(connection, message.case_id, at)
         if outcome is not None:
-            decision = Decision(outcome=outcome, **(wakes(case, self.rules.spread) if case else {}))
-            return _Result(_answer(message, decision, entries, before, case), before, case, fresh=False)
-        decision = self.rules.decide(connection, envelope, case, message.now, message.again)
-        after, at = self._write(connection, message, (case, before), decision)
-        entries = (*entries, *decision.entries)
-        return _Result(_answer(message, decision, entries, at, after), before, after, fresh=True)
+            decision = Decision(outcome=outcome, **(wakes(here.case, self.rules.spread) if here.case else {}))
+            return _Result(_answer(message, decision, news, here), False, ((here, here),))
+        decision, changed = self._decide(connection, message, here)
+        after = changed[0][1]
+        return _Result(_answer(message, decision, (*news, *decision.entries), after), True, changed)
 
-    def _write(
-        self,
-        connection: Connection,
-        message: Message,
-        before: tuple[Case | None, Position],
-        decision: Decision,
-    ) -> tuple[Case | None, Position]:
-        key = {"tenant": message.tenant, "case_id": message.case_id}
-        return record.write(connection, self.states.keys, key, message.envelope, before, decision)
+    def _decide(
+        self, connection: Connection, message: Message, here: Standing
+    ) -> tuple[Decision, tuple[tuple[Standing, Standing], ...]]:
+        """Decide and write, here and in the other cases that the message is about."""
+        others: dict[str, Standing] = {}
+        other = partial(self._other, connection, message.tenant, others)
+        envelope, now = message.envelope, message.now
+        decision = self.rules.decide(connection, envelope, here.case, now, message.again, other)
+        key, keys = {"tenant": message.tenant, "case_id": message.case_id}, self.states.keys
+        changed = [(here, record.write(connection, keys, key, envelope, here, decision))]
+        for told in decision.elsewhere:
+            there, of_it = others[told.case_id], {**key, "case_id": told.case_id}
+            changed.append((there, record.write_entries(connection, keys, of_it, there, told.entries)))
+        return decision, tuple(changed)
+
+    def _other(
+        self, connection: Connection, tenant: str, others: dict[str, Standing], case_id: str
+    ) -> Case | None:
+        """Another case of the tenant, locked; two who lock each other's give up, and are tried again."""
+        lock_case(connection, case_id)
+        at, _ = record.look(connection, case_id, "")
+        others[case_id] = self.states.read(connection, case_id, at)
+        case = others[case_id].case
+        return case if case is not None and case.tenant == tenant else None
 
 
-def _answer(
-    message: Message, decision: Decision, entries: tuple[Entry, ...], at: Position, case: Case | None
-) -> Settled:
+def _answer(message: Message, decision: Decision, entries: tuple[Entry, ...], stands: Standing) -> Settled:
     return Settled(
         outcome=decision.outcome,
         entries=entries,
-        known=at,
+        known=stands.at,
         wake_at=decision.wake_at,
         rings_at=decision.rings_at,
-        over=case is None or case.sealed,
-        case=case if message.begins else None,
+        over=stands.case is None or stands.case.sealed,
+        case=stands.case if message.begins else None,
+        others=tuple(told.case_id for told in decision.elsewhere),
     )
 
 

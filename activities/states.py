@@ -5,6 +5,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
+from activities.record import Standing
 from domain.case import Case
 from domain.event import Position
 from infra.encryption import KeyRing
@@ -28,16 +29,18 @@ class States:
                 self._known.move_to_end(head)
             return self._known.get(head)
 
-    def read(self, connection: Connection, case_id: str, position: Position) -> Case | None:
-        """The case on record at this position; None before it was opened."""
-        if position.seq == 0:
-            return None
-        return self.at(position.head) or state(connection, self.keys, case_id, position.seq)
+    def read(self, connection: Connection, case_id: str, at: Position) -> Standing:
+        """The case on record at this position."""
+        if at.seq == 0:
+            return Standing()
+        return Standing(self.at(at.head) or state(connection, self.keys, case_id, at.seq), at)
 
-    def follow(self, before: Position, after: Position, case: Case) -> None:
+    def follow(self, before: Standing, after: Standing) -> None:
         """Keep a case in the place of what it was before. To be called when the record has it, no earlier."""
+        if after.case is None:
+            return
         with self._lock:
-            self._known.pop(before.head, None)
-            self._known[after.head] = case
+            self._known.pop(before.at.head, None)
+            self._known[after.at.head] = after.case
             while len(self._known) > MOST:
                 self._known.popitem(last=False)

@@ -3,10 +3,10 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from activities.record import Standing
 from benchmarks.stage import Stage
 from domain.command import AT_ONCE
 from domain.deadlines import rings_at
-from domain.event import Position
 from infra.temporal import workflow_id
 from tests.recorded import put_entries
 from tests.story import Story
@@ -43,7 +43,7 @@ def due_case(due_at: datetime) -> Story:
 async def begin(stage: Stage, story: Story, spread: timedelta = AT_ONCE) -> str:
     """Write the story into the record and begin its case, its promises spread; return its id."""
     case_id = story.known.id
-    _, known = put_entries(stage.record, stage.keys, case_id, (None, Position()), story.timeline)
+    known = put_entries(stage.record, stage.keys, case_id, Standing(), story.timeline).at
     life = Life(
         tenant="local",
         case_id=case_id,

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from temporalio.client import Client
 
 from activities.derived import rebuild_case
-from activities.record import write_entries
+from activities.record import Standing, write_entries
 from activities.rows import add, command_row, lock_case, snapshot
 from deploy.runs import histories, told
 from domain.case import Case
@@ -79,13 +79,13 @@ class Healing:
 
     def _write(self, connection: Connection, key: dict[str, str], known: Known) -> tuple[int, bool]:
         case_id = key["case_id"]
-        at, case = _end(connection, case_id), folded(connection, case_id)
-        _same_past(connection, case_id, known, at)
-        entries, gap = known.after(at.seq), False
-        if entries and entries[0].seq > at.seq + 1:
-            case, at = self._over_gap(connection, known, f"entries {at.seq + 1} to {entries[0].seq - 1}")
-            entries, gap = known.after(at.seq), True
-        write_entries(connection, self.keys, key, (case, at), entries)
+        there = Standing(folded(connection, case_id), _end(connection, case_id))
+        _same_past(connection, case_id, known, there.at)
+        entries, gap = known.after(there.at.seq), False
+        if entries and entries[0].seq > there.at.seq + 1:
+            there = self._over_gap(connection, known, f"entries {there.at.seq + 1} to {entries[0].seq - 1}")
+            entries, gap = known.after(there.at.seq), True
+        write_entries(connection, self.keys, key, there, entries)
         authors = {entry.command_id: entry.actor.subject for entry in entries}
         missing = [o for o in known.outcomes.values() if not o.command_id.startswith("tick-")]
         add(connection, CommandRow, [command_row(key, o, authors.get(o.command_id, "")) for o in missing])
@@ -93,13 +93,13 @@ class Healing:
             rebuild_case(connection, self.keys, case_id)
         return len(entries), gap
 
-    def _over_gap(self, connection: Connection, known: Known, lost: str) -> tuple[Case, Position]:
+    def _over_gap(self, connection: Connection, known: Known, lost: str) -> Standing:
         if not self.over_gap:
             raise NotHealed(f"{lost} are in no history that the engine still has; GAP=1 goes on without them")
         if known.oldest is None:
             raise NotHealed(f"{lost} are in no history, and no run was given the case as it was after them")
         add(connection, SnapshotRow, [snapshot(known.oldest, GAP, known.oldest.opened_at)])
-        return known.oldest, Position(seq=known.oldest.seq, head=digest(known.oldest))
+        return Standing(known.oldest, Position(seq=known.oldest.seq, head=digest(known.oldest)))
 
 
 def _end(connection: Connection, case_id: str) -> Position:

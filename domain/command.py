@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, NoReturn
@@ -51,6 +51,14 @@ class StaffNeeded(Exception):
     """The decision depends on the staff directory: read it and decide again. Not a refusal."""
 
 
+class OtherCaseNeeded(Exception):
+    """The decision is about another case as well: read it and decide again. Not a refusal."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__("another case is needed")
+        self.case_id = case_id
+
+
 class UnknownReference(Rejected):
     """The case has nothing open under this id."""
 
@@ -96,8 +104,15 @@ class Outcome(Value):
     missing: tuple[str, ...] = ()
 
 
+class InOtherCase(Value):
+    """What a decision brings about in another case, in the same transaction."""
+
+    case_id: Opaque
+    entries: tuple[Entry, ...]
+
+
 class Decision(Value):
-    """All that a decision says; history keeps it, and replay believes it.
+    """All that a decision says.
 
     `wake_at` is when the case asks for attention, `rings_at` when it is woken for it: never earlier, and a
     little later where many cases fall due at once.
@@ -105,6 +120,7 @@ class Decision(Value):
 
     outcome: Outcome
     entries: tuple[Entry, ...] = ()
+    elsewhere: tuple[InOtherCase, ...] = ()
     wake_at: Instant | None = None
     rings_at: Instant | None = None
 
@@ -116,13 +132,15 @@ AT_ONCE = timedelta(0)
 class Moment:
     """What a decision may depend on besides the case: the time, the rules in force, the people there are.
 
-    `spread` is the time over which promises that fall due in one second are looked after.
+    `spread` is the time over which promises that fall due in one second are looked after. `others` are the cases
+    that the decision is about as well; None for one that the tenant does not have.
     """
 
     now: datetime
     rulebook: Rulebook
     staff: Directory | None = None
     spread: timedelta = AT_ONCE
+    others: Mapping[str, Case | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -135,6 +153,7 @@ class Draft:
     before: Case | None
     entries: list[Entry] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    others: dict[str, "Draft"] = field(default_factory=dict)
 
     @property
     def case(self) -> Case:
@@ -168,6 +187,19 @@ class Draft:
         if self.moment.staff is None:
             raise StaffNeeded
         return self.moment.staff
+
+    def other(self, case_id: str) -> "Draft":
+        """The draft of another case, decided together with this one: both hold, or neither.
+
+        Raises `OtherCaseNeeded` where the decision was tried without it, `UnknownReference` where there is none.
+        """
+        if case_id not in self.moment.others:
+            raise OtherCaseNeeded(case_id)
+        if (case := self.moment.others[case_id]) is None:
+            self.refuse(UnknownReference, "there is no such other case")
+        if case_id not in self.others:
+            self.others[case_id] = Draft(self.moment, self.actor, self.command_id, case)
+        return self.others[case_id]
 
     def new_id(self, letter: str) -> str:
         """The next id of a task or a clock, unique within the case and the same on every replay."""

@@ -124,7 +124,7 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     closure.ReopenCase,
     quarantine.DismissQuarantined,
 )
-BETWEEN_CASES: tuple[type[Command], ...] = (merge.LayBy, merge.TakeIn, merge.GiveBack, merge.TakeUpAgain)
+BETWEEN_CASES: tuple[type[Command], ...] = (merge.MergeCase, merge.UndoMerge)
 FROM_ITSELF: tuple[type[Command], ...] = (tick.Tick, quarantine.ReportUnreadable)
 ALL: tuple[type[Command], ...] = (intake.Open, *FROM_PEOPLE, *BETWEEN_CASES, *FROM_ITSELF)
 BY_KIND = {command.kind: command for command in ALL}

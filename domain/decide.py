@@ -11,6 +11,7 @@ from domain.command import (
     Decision,
     Draft,
     Envelope,
+    InOtherCase,
     Moment,
     Outcome,
 )
@@ -61,7 +62,10 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
         events=tuple(entry.kind for entry in draft.entries),
         created=tuple(draft.created),
     )
-    return Decision(outcome=outcome, entries=tuple(draft.entries), **wakes(draft.before, moment.spread))
+    others = draft.others.items()
+    elsewhere = tuple(InOtherCase(case_id=name, entries=tuple(d.entries)) for name, d in others if d.entries)
+    entries = tuple(draft.entries)
+    return Decision(outcome=outcome, entries=entries, elsewhere=elsewhere, **wakes(draft.before, moment.spread))
 
 
 def write(draft: Draft, envelope: Envelope) -> None:

@@ -1,18 +1,17 @@
 """Merging two cases of one person, with their running clocks, and undoing it.
 
-Three steps between two workflows, each a command of its own and safe to repeat: the source lays itself by, the
-target takes its work in; to undo, the target gives it back and the source goes on. Only the API sends them.
+One command about two cases, decided in one transaction: the source is laid by and the target takes its work in, or
+neither. To undo, the target gives the work back as it stands now, and the source goes on.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
-
-from pydantic import Field
 
 from domain.case import MOST_OPEN_TASKS, Case, Closure, LaidBy, Task
 from domain.clock import Clock, ClockKind
 from domain.closure import GOES_ON_IN, NOTHING_OPEN
-from domain.command import Command, Draft, UnknownReference
+from domain.command import CaseClosed, Command, Draft
 from domain.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
 from domain.event import Event
 from domain.parts import Merge
@@ -43,6 +42,14 @@ class AlreadyMerged(Rejected):
 
 class SamePerson(Rejected):
     """Only two cases of one person are merged, and not one with itself."""
+
+
+class OtherProgram(Rejected):
+    """The cases belong to different programmes, or to different versions of one."""
+
+
+class WindowOver(Rejected):
+    """One of the two cases is over for good, or closed."""
 
 
 class NotMergeable(Rejected):
@@ -119,65 +126,70 @@ def moves(clock: Clock) -> bool:
     return clock.kind not in ONE_OF_EACH or clock.missed_at is not None
 
 
-class LayBy(Command):
-    """Lay the case by: it goes on in another case of the person."""
-
-    kind: ClassVar[str] = "lay-by"
-    says: ClassVar[str] = "Merge this case into another"
-    roles: ClassVar[frozenset[Role]] = MAY_MERGE
-
-    into: Opaque
-    reason: Text
-
-    def decide(self, draft: Draft) -> None:
-        case = draft.case
-        if self.into == case.id:
-            draft.refuse(SamePerson, "a case is not merged with itself")
-        if missing := not_mergeable(case):
-            draft.refuse(NotMergeable, "settle these in the case that is laid by", missing)
-        tasks, clocks = case.open_tasks, case.running
-        for clock in clocks:
-            cancel_clock(draft, clock, "merged into another case")
-        for task in tasks:
-            draft.happen(TaskCancelled(task_id=task.id, reason="merged into another case"))
-        program = draft.program
-        until = draft.deadline_of(program.reopen_within)
-        laid_by = LaidBy(into=self.into, tasks=tasks, clocks=clocks)
-        draft.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
+def require_mergeable(target: Draft, source: Draft) -> None:
+    """Raises unless the target can take everything in: nothing may be laid by that nobody takes up."""
+    here, there = target.case, source.case
+    if here.id == there.id or here.referral.patient.reference != there.referral.patient.reference:
+        target.refuse(SamePerson, "only two different cases of one person are merged")
+    if there.laid_by is not None:
+        target.refuse(AlreadyMerged, "the other case was merged before")
+    if here.closed or there.closed:
+        target.refuse(CaseClosed, "only open cases are merged")
+    if (here.program, here.program_version) != (there.program, there.program_version):
+        target.refuse(OtherProgram, "only cases of one programme, in one version, are merged")
+    if missing := not_mergeable(there) + not_mergeable(here):
+        target.refuse(NotMergeable, "settle what is open in both cases first", missing)
 
 
-class TakeIn(Command):
-    """Take the work of another case of the person in, with its clocks as they run."""
+class MergeCase(Command):
+    """Take the open tasks and running clocks of another case of the person into this one."""
 
-    kind: ClassVar[str] = "take-in"
-    says: ClassVar[str] = "Take in another case"
+    kind: ClassVar[str] = "merge-case"
+    says: ClassVar[str] = "Merge another case into this one"
     roles: ClassVar[frozenset[Role]] = MAY_MERGE
 
     case_id: Opaque
-    tasks: tuple[Task, ...] = Field(max_length=MOST_OPEN_TASKS)
-    clocks: tuple[Clock, ...] = Field(max_length=MOST_CLOCKS)
+    reason: Text
 
     def decide(self, draft: Draft) -> None:
-        case = draft.case
-        if any(m.id == self.case_id for m in case.merges):
-            draft.refuse(AlreadyMerged, "it was taken in before")
-        clocks = [c for c in self.clocks if moves(c)]
-        if len(case.open_tasks) + len(self.tasks) > MOST_OPEN_TASKS:
-            draft.refuse(TooManyTasks, f"a case holds at most {MOST_OPEN_TASKS} open tasks; settle some first")
-        if len(case.running) + len(clocks) > MOST_CLOCKS:
-            draft.refuse(TooManyClocks, f"a case holds at most {MOST_CLOCKS} running clocks; settle some first")
-        number = case.numbered
-        task_ids = {task.id: f"t{number + n}" for n, task in enumerate(self.tasks, 1)}
-        number += len(task_ids)
-        clock_ids = {clock.id: f"c{number + n}" for n, clock in enumerate(clocks, 1)}
-        draft.happen(
-            CaseTakenIn(
-                merge=Merge(id=self.case_id, tasks=task_ids, clocks=clock_ids),
-                tasks=tuple(_renamed_task(t, task_ids, clock_ids) for t in self.tasks),
-                clocks=tuple(_renamed_clock(c, task_ids, clock_ids) for c in clocks),
-            )
+        source = draft.other(self.case_id)
+        require_mergeable(draft, source)
+        tasks, clocks = source.case.open_tasks, source.case.running
+        self._lay_by(source, draft.case.id)
+        _take_in(draft, self.case_id, tasks, [clock for clock in clocks if moves(clock)])
+
+    def _lay_by(self, source: Draft, into: str) -> None:
+        case = source.case
+        tasks, clocks = case.open_tasks, case.running
+        for clock in clocks:
+            cancel_clock(source, clock, "merged into another case")
+        for task in tasks:
+            source.happen(TaskCancelled(task_id=task.id, reason="merged into another case"))
+        until = source.deadline_of(source.program.reopen_within)
+        laid_by = LaidBy(into=into, tasks=tasks, clocks=clocks)
+        source.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
+
+
+def _take_in(draft: Draft, case_id: str, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
+    case = draft.case
+    if len(case.open_tasks) + len(tasks) > MOST_OPEN_TASKS:
+        draft.refuse(TooManyTasks, f"together they have more than {MOST_OPEN_TASKS} open tasks")
+    if len(case.running) + len(clocks) > MOST_CLOCKS:
+        draft.refuse(
+            TooManyClocks, f"together they have more than {MOST_CLOCKS} running clocks; settle some first"
         )
-        draft.created += [*task_ids.values()]
+    number = case.numbered
+    task_ids = {task.id: f"t{number + n}" for n, task in enumerate(tasks, 1)}
+    number += len(task_ids)
+    clock_ids = {clock.id: f"c{number + n}" for n, clock in enumerate(clocks, 1)}
+    draft.happen(
+        CaseTakenIn(
+            merge=Merge(id=case_id, tasks=task_ids, clocks=clock_ids),
+            tasks=tuple(_renamed_task(t, task_ids, clock_ids) for t in tasks),
+            clocks=tuple(_renamed_clock(c, task_ids, clock_ids) for c in clocks),
+        )
+    )
+    draft.created += [*task_ids.values()]
 
 
 def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:
@@ -189,54 +201,61 @@ def _renamed_clock(clock: Clock, tasks: dict[str, str], clocks: dict[str, str]) 
     return clock.changed(id=clocks[clock.id], about=tasks.get(clock.about or "", clock.about))
 
 
-class GiveBack(Command):
-    """Undo a merge: give the work of the other case back as it stands now."""
+class UndoMerge(Command):
+    """Give the other case its work back, as it stands now; it goes on by itself."""
 
-    kind: ClassVar[str] = "give-back"
+    kind: ClassVar[str] = "undo-merge"
     says: ClassVar[str] = "Undo a merge"
     roles: ClassVar[frozenset[Role]] = MAY_MERGE
+    when_closed: ClassVar[bool] = True
 
     case_id: Opaque
 
     def decide(self, draft: Draft) -> None:
-        merge = next((m for m in draft.case.merges if m.id == self.case_id), None)
-        if merge is None:
-            draft.refuse(UnknownReference, "that case was not taken into this one")
-        old_tasks = {new: old for old, new in merge.tasks.items()}
-        old_clocks = {new: old for old, new in merge.clocks.items()}
-        tasks = [t for t in draft.case.open_tasks if t.id in old_tasks]
-        clocks = [c for c in draft.case.running if c.id in old_clocks]
-        for clock in clocks:
-            cancel_clock(draft, clock, "the merge was undone")
-        for task in tasks:
-            draft.happen(TaskCancelled(task_id=task.id, reason="the merge was undone"))
-            let_followers_run(draft, task.id)
-        draft.happen(
-            CaseGivenBack(
-                case_id=self.case_id,
-                tasks=tuple(_renamed_task(t, old_tasks, old_clocks) for t in tasks),
-                clocks=tuple(_renamed_clock(c, old_tasks, old_clocks) for c in clocks),
-            )
-        )
+        source, merge = draft.other(self.case_id), _merge_of(draft.case, self.case_id)
+        laid_by = source.case.laid_by
+        if laid_by is None or laid_by.into != draft.case.id:
+            draft.refuse(NotMerged, "the other case is not part of this one")
+        if source.case.sealed or (merge and draft.case.closed):
+            draft.refuse(WindowOver, "the other case is sealed, or this one is closed; refer the person again")
+        if merge is None:  # laid by under a release that could be cut in the middle: nobody took it in
+            _go_on(source, laid_by.tasks, [clock for clock in laid_by.clocks if moves(clock)])
+            draft.happen(CaseGivenBack(case_id=self.case_id, tasks=(), clocks=()))
+            return
+        _go_on(source, *_given_back(draft, merge))
 
 
-class TakeUpAgain(Command):
-    """Go on by itself after a merge was undone."""
+def _merge_of(case: Case, case_id: str) -> Merge | None:
+    return next((merge for merge in case.merges if merge.id == case_id), None)
 
-    kind: ClassVar[str] = "take-up-again"
-    says: ClassVar[str] = "Go on after a merge was undone"
-    roles: ClassVar[frozenset[Role]] = MAY_MERGE
-    when_closed: ClassVar[bool] = True
 
-    tasks: tuple[Task, ...] = Field(max_length=MOST_OPEN_TASKS)
-    clocks: tuple[Clock, ...] = Field(max_length=MOST_CLOCKS)
+def _given_back(draft: Draft, merge: Merge) -> tuple[Sequence[Task], Sequence[Clock]]:
+    """What was taken in and is open still, under the ids that it had."""
+    old_tasks = {new: old for old, new in merge.tasks.items()}
+    old_clocks = {new: old for old, new in merge.clocks.items()}
+    tasks = [t for t in draft.case.open_tasks if t.id in old_tasks]
+    clocks = [c for c in draft.case.running if c.id in old_clocks]
+    for clock in clocks:
+        cancel_clock(draft, clock, "the merge was undone")
+    for task in tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason="the merge was undone"))
+        let_followers_run(draft, task.id)
+    back = CaseGivenBack(
+        case_id=merge.id,
+        tasks=tuple(_renamed_task(t, old_tasks, old_clocks) for t in tasks),
+        clocks=tuple(_renamed_clock(c, old_tasks, old_clocks) for c in clocks),
+    )
+    draft.happen(back)
+    return back.tasks, back.clocks
 
-    def decide(self, draft: Draft) -> None:
-        laid_by, closure = draft.case.laid_by, draft.case.closure
-        if laid_by is None or closure is None:
-            draft.refuse(NotMerged, "the case goes on by itself already")
-        stayed = tuple(c for c in laid_by.clocks if not moves(c))
-        plan_of = {task.id: task.from_plan for task in laid_by.tasks}
-        tasks = tuple(task.changed(from_plan=plan_of.get(task.id)) for task in self.tasks)
-        stage = closure.from_stage if tasks else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
-        draft.happen(CaseTakenUpAgain(stage=stage, tasks=tasks, clocks=(*self.clocks, *stayed)))
+
+def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
+    """The case goes on by itself, with what came back and what had stayed with it."""
+    laid_by, closure = source.case.laid_by, source.case.closure
+    assert laid_by is not None
+    assert closure is not None
+    stayed = tuple(c for c in laid_by.clocks if not moves(c))
+    plan_of = {task.id: task.from_plan for task in laid_by.tasks}
+    again = tuple(task.changed(from_plan=plan_of.get(task.id)) for task in tasks)
+    stage = closure.from_stage if again else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
+    source.happen(CaseTakenUpAgain(stage=stage, tasks=again, clocks=(*clocks, *stayed)))

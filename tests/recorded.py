@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import URL, Engine
 
-from activities.record import write_entries
-from domain.case import Case
+from activities.record import Standing, write_entries
 from domain.event import Entry, Position
 from infra import database
 from infra.encryption import KeyRing, load_keys
@@ -13,12 +12,8 @@ from infra.settings import Settings
 
 
 def put_entries(
-    engine: Engine,
-    keys: KeyRing,
-    case_id: str,
-    before: tuple[Case | None, Position],
-    entries: Sequence[Entry],
-) -> tuple[Case | None, Position]:
+    engine: Engine, keys: KeyRing, case_id: str, before: Standing, entries: Sequence[Entry]
+) -> Standing:
     """Add entries to a timeline that ends at `before`; return the case and where it ends then."""
     with engine.begin() as connection:
         return write_entries(connection, keys, {"tenant": "local", "case_id": case_id}, before, entries)
@@ -28,6 +23,6 @@ def put_on_record(url: str | URL, settings: Settings, case_id: str, entries: Seq
     """Write a whole timeline with all that follows from it; return where it ends."""
     engine, keys = database.blocking(url), KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
     try:
-        return put_entries(engine, keys, case_id, (None, Position()), entries)[1]
+        return put_entries(engine, keys, case_id, Standing(), entries).at
     finally:
         engine.dispose()

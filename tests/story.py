@@ -1,6 +1,7 @@
 """A case played against the domain alone: time is a variable, and every decision is folded at once."""
 
 import functools
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -76,6 +77,7 @@ class Story:
         self.case: Case | None = None
         self.timeline: list[Entry] = []
         self.sent = 0
+        self.others: tuple[Story, ...] = ()
 
     @property
     def known(self) -> Case:
@@ -90,11 +92,17 @@ class Story:
         """Decide a command now and fold what happens."""
         self.sent += 1
         envelope = Envelope(command_id=f"k{self.sent}", kind=kind, body=body, actor=actor)
-        decision = decide(envelope, self.case, Moment(self.now, self.rulebook, self.staff))
-        for entry in decision.entries:
+        others = {story.known.id: story.case for story in self.others}
+        decision = decide(envelope, self.case, Moment(self.now, self.rulebook, self.staff, others=others))
+        self._follow(decision.entries)
+        for told in decision.elsewhere:
+            next(story for story in self.others if story.known.id == told.case_id)._follow(told.entries)
+        return decision
+
+    def _follow(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
             self.case = entry.apply(self.case)
             self.timeline.append(entry)
-        return decision
 
     def do(self, kind: str, **body: Any) -> Decision:
         """Send a command that must be applied."""

@@ -5,6 +5,7 @@ answers with what the record says. The run holds how far it knows the timeline a
 the case, so nothing that it holds can contradict the record. This loop must stay replay-stable.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -63,7 +64,10 @@ class CaseLife:
         while not self._done():
             await self._wait()
             if (message := self._next()) is not None:
-                self._take_in(message, await self._settle(message))
+                settled = await self._settle(message)
+                self._take_in(message, settled)
+                for case_id in settled.others:
+                    await self._ring(case_id)
             if self._too_long():
                 await self._go_on_as_new()
 
@@ -182,6 +186,12 @@ class CaseLife:
         self.outcomes[envelope.command_id] = settled.outcome
         while len(self.outcomes) > OUTCOMES_KEPT:
             del self.outcomes[next(iter(self.outcomes))]
+
+    async def _ring(self, case_id: str) -> None:
+        """Let another case look at the record, where this one's command changed it."""
+        name = workflow.info().workflow_id.removesuffix(self.life.case_id) + case_id
+        with contextlib.suppress(FailureError):  # one that the engine has lost is found by the night watch
+            await workflow.get_external_workflow_handle(name).signal(messages.RING)
 
     # -- time ---------------------------------------------------------------------------------------------
 

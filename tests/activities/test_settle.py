@@ -176,15 +176,15 @@ async def test_written_entry_by_entry_or_all_at_once_the_lists_are_the_same(writ
     told.wait(days=20)
     told.do("complete-task", task_id=told.known.open_tasks[0].id)
     told.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x")
-    at, case = Position(), None
+    there = record.Standing()
     for entry in told.timeline:
-        case, at = put_entries(writing, KEYS, "case-1", (case, at), [entry])
+        there = put_entries(writing, KEYS, "case-1", there, [entry])
     first = {model: rows(writing, model) for model in LISTS}
     with writing.begin() as connection:
         everything: list[type[SQLModel]] = [*LISTS, StateRow]
         for model in everything:
             connection.execute(delete(table_of(model)))
-    put_entries(writing, KEYS, "case-1", (None, Position()), told.timeline)
+    put_entries(writing, KEYS, "case-1", record.Standing(), told.timeline)
     assert {model: rows(writing, model) for model in LISTS} == first
     states = {row["id"]: row["state"] for row in first[ClockRow]}
     assert {"kept", "running"} <= set(states.values())
@@ -195,7 +195,7 @@ async def test_written_entry_by_entry_or_all_at_once_the_lists_are_the_same(writ
 
 async def test_any_change_to_the_timeline_breaks_its_chain(writing: Engine) -> None:
     """Each row carries the hash of the one before and of all it says itself."""
-    put_entries(writing, KEYS, "case-1", (None, Position()), Story().followed_up().timeline)
+    put_entries(writing, KEYS, "case-1", record.Standing(), Story().followed_up().timeline)
     assert broken_at(writing) is None
     with writing.begin() as connection:
         connection.execute(update(TimelineRow).where(col(TimelineRow.seq) == 5).values(actor="cm-ben"))

@@ -1,9 +1,7 @@
 """Two cases of one person are merged with their running clocks, and the merge is undone."""
 
-from typing import Any
-
 from tests.domain.test_programs import opened
-from tests.story import SAM, Story
+from tests.story import SAM, Story, referral
 
 
 def case(case_id: str) -> Story:
@@ -12,20 +10,20 @@ def case(case_id: str) -> Story:
     return story
 
 
-def merged() -> tuple[Story, Story]:
+def pair() -> tuple[Story, Story]:
+    """Two cases of one person; what is sent to the first may be about the second."""
     target, source = case("case-1"), case("case-2")
-    source.do("receive-message", channel="portal", text="hello")
-    source.wait(days=2)
-    target.wait(days=2)
-    source.do("lay-by", actor=SAM, into="case-1", reason="the same person twice")
-    target.do("take-in", actor=SAM, case_id="case-2", **kept(source))
+    target.others = (source,)
     return target, source
 
 
-def kept(source: Story) -> dict[str, Any]:
-    assert source.known.laid_by is not None
-    laid = source.known.laid_by.model_dump(mode="json")
-    return {"tasks": laid["tasks"], "clocks": laid["clocks"]}
+def merged() -> tuple[Story, Story]:
+    target, source = pair()
+    source.do("receive-message", channel="portal", text="hello")
+    source.wait(days=2)
+    target.wait(days=2)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    return target, source
 
 
 def test_tasks_and_clocks_go_along_as_they_run_and_what_a_case_has_once_stays() -> None:
@@ -49,7 +47,7 @@ def test_tasks_and_clocks_go_along_as_they_run_and_what_a_case_has_once_stays() 
             )
     for task in target.known.open_tasks:
         assert target.known.clock(task.clock_id) is not None
-    assert target.refused("take-in", actor=SAM, case_id="case-2", **kept(source)) == "AlreadyMerged"
+    assert target.refused("merge-case", actor=SAM, case_id="case-2", reason="x") == "AlreadyMerged"
     assert source.refused("reopen-case", reason="x") == "MergedAway"
 
 
@@ -59,39 +57,55 @@ def test_what_was_taken_in_is_worked_on_and_goes_back_as_it_stands() -> None:
     (merge,) = target.known.merges
     done, _ = list(merge.tasks.values())[:2]
     target.do("complete-task", task_id=done)
-    target.do("give-back", actor=SAM, case_id="case-2")
-    back: Any = target.timeline[-1].data
+    target.do("undo-merge", actor=SAM, case_id="case-2")
     assert target.known.merges == ()
     assert not set(merge.clocks.values()) & {c.id for c in target.known.running}
-    source.do("take-up-again", actor=SAM, tasks=back["tasks"], clocks=back["clocks"])
     assert not source.known.closed
     assert {c.kind for c in source.known.running} >= {"contact", "reassessment", "task"}
     assert done not in {t.id for t in source.known.open_tasks}
     source.wait(days=20)
     assert any(c.missed_at for c in source.known.running if c.kind == "contact")
-    assert target.refused("give-back", actor=SAM, case_id="case-2") == "UnknownReference"
-    assert source.refused("take-up-again", actor=SAM, tasks=[], clocks=[]) == "NotMerged"
+    assert target.refused("undo-merge", actor=SAM, case_id="case-2") == "NotMerged"
 
 
-def test_a_case_is_not_merged_with_itself_nor_by_a_case_manager() -> None:
-    story = case("case-1")
-    assert story.refused("lay-by", into="case-1", reason="x") == "NotPermitted"
-    assert story.refused("lay-by", actor=SAM, into="case-1", reason="x") == "SamePerson"
+def test_a_case_is_not_merged_with_itself_nor_with_a_stranger_nor_by_a_case_manager() -> None:
+    story, other = pair()
+    assert story.refused("merge-case", case_id="case-2", reason="x") == "NotPermitted"
+    story.others = (story,)
+    assert story.refused("merge-case", actor=SAM, case_id="case-1", reason="x") == "SamePerson"
+    stranger = Story().open(case_id="case-3", referral=referral(reference="Patient/other"))
+    story.others = (stranger, other)
+    assert story.refused("merge-case", actor=SAM, case_id="case-3", reason="x") == "SamePerson"
 
 
 def test_what_nobody_could_keep_in_the_other_case_is_settled_first() -> None:
     """A crisis, withdrawn consent, referrals, flags: the refusal lists them, and nothing is laid by."""
-    story = case("case-2")
-    story.do("raise-flag", message="x")
-    referral = {"type": "specialist", "recipient": "x", "reason": "y"}
-    story.do("draft-referral", **referral)
-    story.do("raise-crisis", description="x")
-    outcome = story.send("lay-by", actor=SAM, into="case-1", reason="r").outcome
+    target, source = pair()
+    source.do("raise-flag", message="x")
+    source.do("draft-referral", type="specialist", recipient="x", reason="y")
+    source.do("raise-crisis", description="x")
+    before = source.known
+    outcome = target.send("merge-case", actor=SAM, case_id="case-2", reason="r").outcome
     assert outcome.error == "NotMergeable"
     assert {line.split()[0] for line in outcome.missing} == {"referrals", "flags", "crisis"}
-    held = case("case-2")
+    assert source.known == before
+    target, held = pair()
     held.do("withdraw-consent")
-    assert held.refused("lay-by", actor=SAM, into="case-1", reason="r") == "NotMergeable"
+    assert target.refused("merge-case", actor=SAM, case_id="case-2", reason="r") == "NotMergeable"
+
+
+def test_a_case_that_an_older_release_laid_by_and_nobody_took_in_comes_back_whole() -> None:
+    """Its API was killed between the two steps of that release; undoing needs nothing of the other case."""
+    target, source = merged()
+    before = source.known
+    untouched = case("case-1")
+    untouched.others, untouched.now = (source,), target.now
+    assert untouched.known.merges == ()
+    untouched.do("undo-merge", actor=SAM, case_id="case-2")
+    assert before.laid_by is not None
+    assert not source.known.closed
+    assert {t.id for t in source.known.open_tasks} == {t.id for t in before.laid_by.tasks}
+    assert {c.id for c in source.known.running} == {c.id for c in before.laid_by.clocks}
 
 
 def test_a_task_that_waited_for_one_that_goes_back_waits_no_more() -> None:
@@ -99,6 +113,6 @@ def test_a_task_that_waited_for_one_that_goes_back_waits_no_more() -> None:
     (merge,) = target.known.merges
     first = next(iter(merge.tasks.values()))
     follower = target.do("add-task", task="education", after=[first]).outcome.created[0]
-    target.do("give-back", actor=SAM, case_id="case-2")
+    target.do("undo-merge", actor=SAM, case_id="case-2")
     clock = next(c for c in target.known.running if c.about == follower)
     assert clock.pause is None

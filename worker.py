@@ -23,7 +23,7 @@ from temporalio.client import (
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
-from activities.bulk_move import BulkMoving
+from activities.bulk_action import Acting
 from activities.decide import Rules
 from activities.night_watch import Watching
 from activities.settle import Settling
@@ -34,7 +34,7 @@ from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.watchdog import Heartbeat
 from workflows import messages, preflight
-from workflows.bulk_move import BulkMoveWorkflow
+from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
 from workflows.night_watch import NightWatch
 
@@ -52,15 +52,15 @@ async def worker(
     preflight.install(rulebook, states.at)
     engine = database.blocking(record)
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
-    moving, watching = BulkMoving(engine, client), Watching(engine, client, settings)
+    acting, watching = Acting(engine, client, settings), Watching(engine, client, settings)
     try:
         async with (
             at_work(engine, settings),
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkMoveWorkflow, NightWatch],
-                activities=[settling.settle, moving.ask_next, watching.ring_sleepers],
+                workflows=[CaseLife, BulkAction, NightWatch],
+                activities=[settling.settle, acting.carry_on, watching.ring_sleepers],
                 deployment_config=deployment(settings),
                 sticky_queue_schedule_to_start_timeout=STICKY,
                 max_workflow_task_external_storage_concurrency=1,  # there is none: more only makes tasks

@@ -1,6 +1,7 @@
-"""Rings the cases that slept past their time, and writes down that it had to."""
+"""Rings the cases that slept past their time, and writes down that it had to; goes on with bulk actions."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine
 from sqlmodel import col
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.rows import add
 from domain.event import Position
@@ -36,6 +38,7 @@ class Watching:
         late = await asyncio.to_thread(self._late, now)
         for row in late:
             await self._ring(row)
+        await self._go_on_with_bulk_actions(now)
         if late:
             await asyncio.to_thread(self._note, late, now)
             activity.metric_meter().create_counter(
@@ -52,6 +55,21 @@ class Watching:
         )
         name, queue = workflow_id(row.tenant, row.id), self._settings.task_queue
         await messages.wake(self._client, name, queue, life, messages.RING)
+
+    async def _go_on_with_bulk_actions(self, now: datetime) -> None:
+        """Begin again those that the engine does not carry on: it was set back, or they were never begun."""
+        for row in await asyncio.to_thread(self._unfinished, now):
+            with contextlib.suppress(WorkflowAlreadyStartedError):
+                await self._client.start_workflow(
+                    messages.BULK_ACTION_WORKFLOW,
+                    args=[row.id, row.per_minute],
+                    id=messages.bulk_action(row.id),
+                    task_queue=self._settings.task_queue,
+                )
+
+    def _unfinished(self, now: datetime) -> list[Any]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(watchdog.unfinished(now)).all())
 
     def _late(self, now: datetime) -> list[Any]:
         asleep = watchdog.asleep(now, self._settings).add_columns(col(CaseRow.seq), col(CaseRow.head))

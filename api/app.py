@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import (
     assignment,
+    bulk_actions,
     cases,
     clocks,
     commands,
@@ -72,6 +73,7 @@ ROOMS = (
     assignment,
     merging,
     program_moves,
+    bulk_actions,
     supervision,
     reports,
     programs,

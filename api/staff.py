@@ -1,14 +1,16 @@
 """The staff directory, in which a rung finds its people, and the notices that found them."""
 
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.assignment import hand_over
+from api.assignment import handing_over
+from api.bulk_actions import start, write_down
 from api.commands import CaseId
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -54,21 +56,33 @@ class NoticeView(BaseModel):
 
 @router.put("/staff/{subject}", responses=responses(401, 403, 422))
 async def put_staff(
-    subject: Annotated[Opaque, Path()], entry: StaffEntry, parts: SystemDep, who: PrincipalDep
+    subject: Annotated[Opaque, Path()],
+    entry: StaffEntry,
+    parts: SystemDep,
+    who: PrincipalDep,
+    response: Response,
 ) -> StaffView:
-    """Add a person to the directory, or change what it says of one. Inactive, her work goes to those above."""
+    """Add a person to the directory, or change what it says of one.
+
+    Of one who is made inactive all work goes to those above, by a bulk action that the header `Link` names.
+    """
     require_role(who, Role.SUPERVISOR, Role.DIRECTOR)
     if entry.role is Role.SYSTEM:
         raise Refusal(422, "Malformed", "nobody is hired as the system")
     await _require_own_team(parts, who, subject, entry)
     if entry.supervisor == subject:
         raise Refusal(422, "Malformed", "nobody supervises herself; leave supervisor empty")
-    if not entry.active:  # first, and durably: nobody's work waits for somebody who has left
-        await hand_over(parts, who, subject)
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
+    action_id = uuid.uuid4().hex[:16]
     async with AsyncSession(parts.engine) as session:
         await session.merge(row)
+        if not entry.active:  # together, so that nobody's work waits for somebody who has left
+            connection = await session.connection()
+            await connection.run_sync(write_down, who, handing_over(subject), action_id)
         await session.commit()
+    if not entry.active:
+        await start(parts, action_id, handing_over(subject).per_minute)
+        response.headers["Link"] = f'</bulk-actions/{action_id}>; rel="monitor"'
     return StaffView(subject=subject, **entry.model_dump())
 
 

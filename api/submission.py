@@ -16,14 +16,9 @@ from sqlalchemy import bindparam
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
-from temporalio.client import (
-    WithStartWorkflowOperation,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
@@ -36,15 +31,10 @@ from workflows import messages
 log = structlog.get_logger()
 NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
-UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 _OUTCOME = select(col(CommandRow.outcome)).where(
     *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
 )
-
-
-class Unknown(Exception):
-    """Nobody can tell what became of the command; it may still be applied."""
 
 
 class CommandResult(BaseModel):
@@ -113,7 +103,7 @@ async def send(
     if not wish.later:
         try:
             outcome = await _update(parts, tenant, case_id, envelope)
-        except Unknown:
+        except messages.Unknown:
             pass
         else:
             return answer(case_id, outcome, response)
@@ -132,7 +122,7 @@ async def open_case(
     if not later:
         try:
             return answer(case_id, await _start_and_update(parts, tenant, life, envelope), response)
-        except Unknown:
+        except messages.Unknown:
             pass
     await _reserve(parts, tenant, case_id, envelope)
     await _start(parts, tenant, life, envelope)
@@ -197,17 +187,18 @@ def _life(parts: System, tenant: str, case_id: str) -> messages.Life:
 
 
 async def _update(parts: System, tenant: str, case_id: str, envelope: Envelope) -> Outcome:
-    handle: Any = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
+    """Raises `messages.Unknown`, also for an engine that was emptied: the signal begins the case again."""
+    handle = parts.client.get_workflow_handle(workflow_id(tenant, case_id))
     try:
-        async with asyncio.timeout(parts.settings.update_seconds * UPDATE_SHARE):
-            outcome: Outcome = await handle.execute_update(
-                messages.SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
-            )
-    except WorkflowUpdateFailedError as fault:
-        outcome = _refusal(fault)
-    except UNKNOWN:  # also "not found": an engine that was emptied; the signal begins the case again
-        raise Unknown from None
+        outcome = await messages.submit(handle, envelope, parts.settings.update_seconds * UPDATE_SHARE)
+    except messages.TooManyWait:
+        raise _too_many() from None
     return same_request(outcome, envelope)
+
+
+def _too_many() -> Refusal:
+    detail = "too many messages of this case wait for the record; nothing was changed"
+    return Refusal(503, "TooManyWait", detail, {"Retry-After": "5"})
 
 
 async def _start_and_update(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> Outcome:
@@ -222,9 +213,9 @@ async def _start_and_update(parts: System, tenant: str, life: messages.Life, env
                 result_type=Outcome,
             )
     except WorkflowUpdateFailedError as fault:
-        outcome = _refusal(fault)
-    except (WorkflowAlreadyStartedError, *UNKNOWN):
-        raise Unknown from None
+        outcome = messages.refusal_of(fault)
+    except (WorkflowAlreadyStartedError, *messages.UNKNOWN):
+        raise messages.Unknown from None
     return same_request(outcome, envelope)
 
 
@@ -246,7 +237,7 @@ async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope, 
     try:
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
             await messages.wake(parts.client, name, queue, life, messages.SUBMIT_LATER, envelope)
-    except UNKNOWN:
+    except messages.UNKNOWN:
         raise unknown(case_id, envelope.command_id) from None
 
 
@@ -256,20 +247,8 @@ async def _start(parts: System, tenant: str, life: messages.Life, envelope: Enve
             await parts.client.start_workflow(messages.CASE_WORKFLOW, life, **_once(parts, tenant, life))
     except WorkflowAlreadyStartedError:
         return  # it was started and is over; its outcome is on record
-    except UNKNOWN:
+    except messages.UNKNOWN:
         raise unknown(life.case_id, envelope.command_id) from None
-
-
-def _refusal(fault: WorkflowUpdateFailedError) -> Outcome:
-    """The refusal that a validator gave. Raises `Unknown` when the run ended under the command."""
-    cause = fault.cause
-    if isinstance(cause, ApplicationError):
-        if cause.type == messages.REFUSED:
-            return Outcome.model_validate(cause.details[0])
-        if cause.type == messages.TOO_MANY_WAIT:
-            detail = "too many messages of this case wait for the record; nothing was changed"
-            raise Refusal(503, "TooManyWait", detail, {"Retry-After": "5"})
-    raise Unknown
 
 
 async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:

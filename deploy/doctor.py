@@ -74,6 +74,13 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         "GET /quarantine says what; decide it again after a fix, or dismiss it with a reason",
         tuple(odd),
     )
+    open_ones = connection.execute(watchdog.unfinished(now)).all()
+    yield Check(
+        "bulk actions",
+        not open_ones,
+        f"{len(open_ones)} have not come on for minutes: {' '.join(row.id for row in open_ones[:SHOWN])}",
+        "see that a worker runs: the night watch goes on with them; GET /bulk-actions/{id}/cases says what waits",
+    )
     used = connection.execute(watchdog.versions_in_use()).all()
     missing = watchdog.missing_programs(used, catalog.load())
     yield Check(

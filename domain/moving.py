@@ -7,7 +7,7 @@ ones made.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from domain.case import Case
 from domain.clock import Climb, Clock, Ladder, Terms
@@ -16,7 +16,7 @@ from domain.event import Event
 from domain.parts import Moved
 from domain.program import Program
 from domain.rulebook import Rulebook
-from domain.values import Actor, Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text, Value
+from domain.values import Instant, Invalid, Line, Rejected, Role, Slug, Text, Value
 
 
 class UnknownVersion(Invalid):
@@ -236,25 +236,3 @@ class UndoProgramMove(Command):
                 clocks=tuple(given_back(c, moved, terms[c.id], here, old, rulebook) for c in case.running),
             )
         )
-
-
-class BulkMoveState(Value):
-    """How far a bulk move is: the last case that was asked, and how many were."""
-
-    status: Literal["running", "stopped", "done"] = "running"
-    after: str = ""
-    asked: int = 0
-
-
-class BulkMove(Value):
-    """Move the open cases of one version of a programme to another, so many a minute."""
-
-    id: Opaque
-    tenant: Slug
-    program: Slug
-    from_version: int
-    to_version: int
-    reason: Text
-    actor: Actor
-    per_minute: int
-    state: BulkMoveState = BulkMoveState()

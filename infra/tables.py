@@ -235,6 +235,39 @@ class WakingRow(SQLModel, table=True):
     should_have: datetime = instant()
 
 
+class BulkActionRow(SQLModel, table=True):
+    """One command to each of many cases. `touched_at` is when it last came on."""
+
+    __tablename__ = "bulk_actions"
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    command: str
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    actor: str
+    actor_role: str
+    to_lightest: bool = False
+    per_minute: int
+    status: str = "running"
+    created_at: datetime = instant()
+    touched_at: datetime = instant()
+
+
+class BulkItemRow(SQLModel, table=True):
+    """What became of one case of a bulk action: `waiting`, `applied`, `refused`, `failed`."""
+
+    __tablename__ = "bulk_items"
+    __table_args__ = (Index("ix_bulk_items_status", "action_id", "status"),)
+
+    action_id: str = Field(primary_key=True)
+    case_id: str = Field(primary_key=True)
+    tenant: str
+    status: str = "waiting"
+    chosen: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
 class OutboxRow(SQLModel, table=True):
     """A notice to one person. The unread ones are the person's inbox."""
 

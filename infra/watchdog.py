@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from domain.rulebook import Rulebook
 from infra.settings import Settings
-from infra.tables import CaseRow, WorkerRow
+from infra.tables import BulkActionRow, CaseRow, WorkerRow
 
 log = structlog.get_logger()
 GRACE = timedelta(minutes=2)
@@ -47,6 +47,14 @@ def workers(now: datetime) -> Select[Any]:
     counted: Any = select(func.count()).select_from(WorkerRow)
     found: Select[Any] = counted.where(col(WorkerRow.seen_at) > now - AT_WORK)
     return found
+
+
+def unfinished(now: datetime) -> Select[Any]:
+    """The bulk actions that should go on and have not come on for a while: id, how many cases a minute."""
+    found: Any = select(col(BulkActionRow.id), col(BulkActionRow.per_minute))
+    slow = col(BulkActionRow.touched_at) < now - GRACE
+    late: Select[Any] = found.where(col(BulkActionRow.status) == "running", slow)
+    return late
 
 
 def versions_in_use() -> Select[Any]:

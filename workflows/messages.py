@@ -8,20 +8,21 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, TemporalError
+from temporalio.service import RPCError
 
-from domain.command import Envelope
+from domain.command import Envelope, Outcome
 from domain.event import Position
 from domain.values import Instant, Value
 
-CASE_WORKFLOW, BULK_MOVE_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkMove", "NightWatch"
+CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
-STOP, PROGRESS = "stop", "progress"
 LIVE, WAITING = "live", "waiting"
 TASK_TIMEOUT = timedelta(seconds=5)  # a killed worker's cases are taken over after this
 REFUSED, TOO_MANY_WAIT, TOLD = "Refused", "TooManyWait", "Told"
 # a case that does not tell, or whose workflow is of another release
 SILENT = (TemporalError, TimeoutError, RuntimeError)
+UNKNOWN = (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RPCError, RuntimeError)
 
 
 class Life(Value):
@@ -59,6 +60,44 @@ class Waiting(Value):
 
 
 Told = TypeVar("Told", bound=Value)
+
+
+def bulk_action(action_id: str) -> str:
+    """The id of a bulk action's workflow."""
+    return f"bulk-action-{action_id}"
+
+
+class Unknown(Exception):
+    """Nobody can tell what became of a command; it may still be applied."""
+
+
+class TooManyWait(Exception):
+    """The case takes no more for now: too many of its messages wait for the record. Nothing was changed."""
+
+
+async def submit(handle: Any, envelope: Envelope, seconds: float) -> Outcome:
+    """Send a command as an update and wait for its outcome. Raises `Unknown`, `TooManyWait`."""
+    try:
+        async with asyncio.timeout(seconds):
+            outcome: Outcome = await handle.execute_update(
+                SUBMIT, envelope, id=envelope.command_id, result_type=Outcome
+            )
+    except WorkflowUpdateFailedError as fault:
+        return refusal_of(fault)
+    except UNKNOWN:
+        raise Unknown from None
+    return outcome
+
+
+def refusal_of(fault: WorkflowUpdateFailedError) -> Outcome:
+    """The refusal that a validator gave. Raises `TooManyWait`, and `Unknown` when the run ended meanwhile."""
+    cause = fault.cause
+    if isinstance(cause, ApplicationError):
+        if cause.type == REFUSED:
+            return Outcome.model_validate(cause.details[0])
+        if cause.type == TOO_MANY_WAIT:
+            raise TooManyWait
+    raise Unknown
 
 
 async def wake(client: Client, name: str, task_queue: str, life: Life, signal: str, *about: Envelope) -> None:

@@ -1,12 +1,23 @@
 """Work finds its people: by weighted caseload, in bulk, when somebody leaves; two cases of one person are one."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
+from api.bulk_actions import Wanted, write_down
+from api.system import Principal
+from deploy.doctor import examine
+from domain.ownership import ReassignCase
+from domain.values import Role
+from infra import database
+from infra.tables import BulkActionRow, CaseRow
 from tests.office import Office
 from tests.story import referral
+from workflows.night_watch import NightWatch
 
 
 async def put(office: Office, person: str, **entry: Any) -> None:
@@ -79,13 +90,54 @@ async def test_many_cases_are_given_away_at_once(office: Office) -> None:
         await seen(office, case_id, owner="cm-anna")
     body = {"owner": "cm-anna", "to": "cm-ben", "reason": "on leave for a year"}
     assert (await office.post("cm-anna", "/caseload/reassign", body)).status_code == 403
-    done = (await office.post("sup-1", "/caseload/reassign", body)).json()
-    assert {row["case_id"] for row in done["results"]} >= set(cases)
-    assert {row["status"] for row in done["results"]} == {"applied"}
+    rows = await carried_out(office, body)
+    assert {row["case_id"] for row in rows} >= set(cases)
+    assert {row["status"] for row in rows} == {"applied"}
     assert [await owner_of(office, case_id) for case_id in cases] == ["cm-ben"] * 3
-    spread = {"owner": "cm-ben", "reason": "spread"}
-    results = (await office.post("sup-1", "/caseload/reassign", spread)).json()["results"]
-    assert {row["to"] for row in results} <= {"cm-anna", "senior-1"}
+    rows = await carried_out(office, {"owner": "cm-ben", "reason": "spread"})
+    assert {row["chosen"] for row in rows} <= {"cm-anna", "senior-1"}
+    assert {row["status"] for row in rows} == {"applied"}
+
+
+async def test_what_a_killed_api_has_only_written_down_is_carried_on_by_the_night_watch(office: Office) -> None:
+    """It died before the engine heard of it; doctor names it until it goes on."""
+    case_id = await office.open(owner="cm-anna")
+    await seen(office, case_id, owner="cm-anna")
+    wanted = Wanted(ReassignCase.kind, {"owner": "cm-ben", "reason": "x"}, [col(CaseRow.id) == case_id])
+    supervisor = Principal(sub="sup-1", role=Role.SUPERVISOR, teams=("north",), tenant="local")
+    async with office.parts.engine.begin() as connection:
+        await connection.run_sync(write_down, supervisor, wanted, "00000000000000ab")
+        late = datetime.now(UTC) - timedelta(minutes=5)
+        await connection.execute(update(BulkActionRow).values(touched_at=late))
+    record = database.blocking(office.parts.engine.url)
+    settings, client = office.parts.settings, office.environment.client
+    before = {check.name: check for check in await examine(client, record, settings)}
+    assert not before["bulk actions"].well
+    await client.execute_workflow(NightWatch.run, id=f"watch-{case_id}", task_queue=settings.task_queue)
+
+    async def done() -> bool:
+        found = await office.get("sup-1", "/bulk-actions/00000000000000ab")
+        return bool(found.json()["status"] == "done")
+
+    await office.until(done)
+    assert await owner_of(office, case_id) == "cm-ben"
+    after = {check.name: check for check in await examine(client, record, settings)}
+    record.dispose()
+    assert after["bulk actions"].well
+
+
+async def carried_out(office: Office, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Begin to give cases away, wait until it is done, and return what became of each."""
+    begun = await office.post("sup-1", "/caseload/reassign", body)
+    assert begun.status_code == 202, begun.text
+    place = begun.headers["Location"]
+
+    async def done() -> bool:
+        return bool((await office.get("sup-1", place)).json()["status"] == "done")
+
+    await office.until(done, seconds=40)
+    items: list[dict[str, Any]] = (await office.get("sup-1", f"{place}/cases", limit=200)).json()["items"]
+    return items
 
 
 async def test_two_cases_of_one_person_are_merged_and_unmerged(office: Office) -> None:

@@ -67,15 +67,15 @@ async def test_many_cases_move_at_their_pace_and_each_once(office: Office) -> No
     begun = await bulk(office, per_minute=600)
 
     async def done() -> bool:
-        found = (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()
-        return bool(found["status"] == "done" and found["remaining"] == 0)
+        found = (await office.get("dir-1", f"/bulk-actions/{begun['id']}")).json()
+        return bool(found["status"] == "done")
 
     await office.until(done, seconds=40)
     assert [await version(office, case_id) for case_id in ids] == [2] * 5
     timeline = (await office.get("dir-1", f"/cases/{ids[0]}/timeline")).json()["items"]
     assert [e["kind"] for e in timeline].count("program-version-changed") == 1
     assert "program-version-changed" not in str((await office.get("dir-1", f"/cases/{other}/timeline")).json())
-    assert (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()["asked"] == 5
+    assert (await office.get("dir-1", f"/bulk-actions/{begun['id']}")).json()["applied"] == 5
 
 
 async def test_a_bulk_move_can_be_stopped(office: Office) -> None:
@@ -84,17 +84,33 @@ async def test_a_bulk_move_can_be_stopped(office: Office) -> None:
     begun = await bulk(office, per_minute=1)
 
     async def first() -> bool:
-        return bool((await office.get("dir-1", f"/program-moves/{begun['id']}")).json()["asked"] == 1)
+        return bool((await office.get("dir-1", f"/bulk-actions/{begun['id']}")).json()["applied"] == 1)
 
     await office.until(first)
-    stopped = await office.post("dir-1", f"/program-moves/{begun['id']}/stop", {})
-    assert stopped.status_code == 200, stopped.text
-
-    async def over() -> bool:
-        found = (await office.get("dir-1", f"/program-moves/{begun['id']}")).json()
-        return (found["status"], found["remaining"]) == ("stopped", 2)
-
-    await office.until(over)
+    stopped = await office.post("dir-1", f"/bulk-actions/{begun['id']}/stop", {})
+    assert (stopped.status_code, stopped.json()["status"], stopped.json()["waiting"]) == (200, "stopped", 2)
     assert sorted([await version(office, case_id) for case_id in ids]) == [1, 1, 2]
     assert (await office.post("sup-1", "/program-moves", {})).status_code in (403, 422)
-    assert (await office.get("dir-1", "/program-moves/000000000000")).status_code == 404
+    assert (await office.get("dir-1", "/bulk-actions/0000000000000000")).status_code == 404
+
+
+async def test_a_bulk_move_says_which_cases_refused_and_why_and_is_begun_once_by_its_key(office: Office) -> None:
+    """A case that moved by itself meanwhile refuses, the others move; sent again it finds the same action."""
+    ids = [await under_version_one(office) for _ in range(3)]
+    body = {"program": "complex-care", "from_version": 1, "to_version": 2, "reason": "x", "per_minute": 600}
+    begun, again = [
+        (await office.post("dir-1", "/program-moves", body, Idempotency_Key="once")).json()["id"] for _ in range(2)
+    ]
+    assert begun == again
+    await office.post("sup-1", f"/cases/{ids[2]}/commands/move-to-program-version", {"version": 2, "reason": "x"})
+
+    async def done() -> bool:
+        return bool((await office.get("dir-1", f"/bulk-actions/{begun}")).json()["status"] == "done")
+
+    await office.until(done, seconds=40)
+    found = (await office.get("dir-1", f"/bulk-actions/{begun}")).json()
+    assert found["applied"] + found["refused"] == 3
+    rows = (await office.get("dir-1", f"/bulk-actions/{begun}/cases", status="refused")).json()["items"]
+    assert {row["code"] for row in rows} <= {"AlreadyUnderIt"}
+    assert [await version(office, case_id) for case_id in ids] == [2] * 3
+    assert (await office.get("dir-x", f"/bulk-actions/{begun}")).status_code == 404

@@ -48,6 +48,31 @@ def upgrade() -> None:
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("should_have", WHEN, nullable=False),
     )
+    op.create_table(
+        "bulk_actions",
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("command", TEXT, nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("actor", TEXT, nullable=False),
+        sa.Column("actor_role", TEXT, nullable=False),
+        sa.Column("to_lightest", sa.Boolean(), nullable=False),
+        sa.Column("per_minute", sa.Integer(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("created_at", WHEN, nullable=False),
+        sa.Column("touched_at", WHEN, nullable=False),
+    )
+    op.create_table(
+        "bulk_items",
+        sa.Column("action_id", TEXT, primary_key=True),
+        sa.Column("case_id", TEXT, primary_key=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("chosen", TEXT, nullable=True),
+        sa.Column("code", TEXT, nullable=True),
+        sa.Column("detail", TEXT, nullable=True),
+    )
+    op.create_index("ix_bulk_items_status", "bulk_items", ["action_id", "status"])
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.add_column(sa.Column("head", TEXT, nullable=False, server_default=""))
         batch_op.add_column(sa.Column("sealed", sa.Boolean(), nullable=False, server_default=sa.false()))
@@ -77,5 +102,5 @@ def downgrade() -> None:
         batch_op.add_column(sa.Column("written_by", TEXT, nullable=False, server_default=""))
         batch_op.drop_column("sealed")
         batch_op.drop_column("head")
-    for table in ("wakings", "workers", "quarantine", "states"):
+    for table in ("bulk_items", "bulk_actions", "wakings", "workers", "quarantine", "states"):
         op.drop_table(table)

@@ -1,8 +1,6 @@
 """Deadline arithmetic: month ends, holidays, daylight saving, day zero, pauses."""
 
-import json
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -12,11 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from domain.budget import Budget, Unit, add_months, counts_from, deadline, earlier, held_between, last_second
+from tests.reference import rows
 from tests.story import MONDAY, in_force
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOT_DEADLINES = {"CCM minutes", "CCM month boundary", "Medicaid TCM institutional transition"}
-REFERENCE = Path(__file__).parents[3] / "shared/facts/reference-cases/timeline-deadlines.json"
 
 
 def budget(text: str) -> Budget:
@@ -139,14 +137,10 @@ def test_months_keep_the_day_or_take_the_months_last() -> None:
     ]
 
 
-def _reference_rows() -> list[Any]:
-    if not REFERENCE.exists():
-        return [pytest.param(None, marks=pytest.mark.skip(reason="the reference cases are not on this machine"))]
-    rows = json.loads(REFERENCE.read_text())["rows"]
-    return [pytest.param(row, id=row["id"]) for row in rows if row["inputs"]["rule"] not in NOT_DEADLINES]
+DEADLINES = [p for p in rows("timeline-deadlines") if p.values[0]["inputs"]["rule"] not in NOT_DEADLINES]
 
 
-@pytest.mark.parametrize("row", _reference_rows())
+@pytest.mark.parametrize("row", DEADLINES)
 def test_every_reference_deadline_holds(row: dict[str, Any]) -> None:
     """Each row's rule, written as a programme would write it, gives the expected days."""
     given, expected = row["inputs"], row["expected"]

@@ -5,11 +5,12 @@ matter and is not decided here.
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from domain.medications import Fill, days_covered
 from domain.scores import remission_at
 from tests.reference import rows
 from tests.story import in_force
@@ -21,12 +22,8 @@ NOT_FOR_A_MEASURE = {"EMER", "IMP", "ACUTE", "NONAC", "SS", "OBSENC"}
 
 def counting(name: str) -> list[Any]:
     """The rows of a measure whose person is in the denominator and not excluded, with their numerator."""
-    found = rows(name)
-    if found[0].values[0] is None:
-        return found
-    return [
-        p for p in found if _group(p.values[0])["denominator"] and not _group(p.values[0])["denominator-exclusion"]
-    ]
+    groups = [(p, _group(p.values[0])) for p in rows(name)]
+    return [p for p, group in groups if group["denominator"] and not group["denominator-exclusion"]]
 
 
 def _group(row: dict[str, Any]) -> dict[str, Any]:
@@ -102,3 +99,17 @@ def test_poor_control_is_that_of_the_measure(row: Any) -> None:
     ]
     poor = not values or any(limit.crossed(max(values)[1]) for limit in limits)
     assert poor == bool(_group(row)["numerator"])
+
+
+@pytest.mark.parametrize("row", counting("ecqm-cms128-antidepressant-days"))
+def test_days_on_antidepressants_are_those_of_the_measure(row: Any) -> None:
+    """CMS128: from the first fill on, 84 of 114 days and 180 of 231 have the medication at hand."""
+    fills = [
+        Fill(drug="antidepressant", on=date.fromisoformat(dispensed["at"][:10]), days=dispensed["daysSupply"])
+        for dispensed in row["resources"]
+        if dispensed["type"] == "MedicationDispense"
+    ]
+    first = min(fill.on for fill in fills)
+    spans = ((84, 114), (180, 231))
+    reached = [days_covered(fills, first, first + timedelta(days=span - 1)) >= needed for needed, span in spans]
+    assert reached == [bool(group["numerator"]) for group in row["expected"]]

@@ -10,7 +10,7 @@ import pytest
 
 from domain.policies import Tier
 from infra.catalog import CATALOG, CatalogError, load
-from tests.story import Story, in_force
+from tests.story import Story, in_force, whole_catalogue
 
 SHARED = Path(__file__).parents[3] / "shared/data/business-days"
 FILE = "programs/complex-care-1.yaml"
@@ -30,22 +30,10 @@ def broken(tmp_path: Path, old: str, new: str, file: str = FILE) -> str:
     return str(fault.value)
 
 
-def test_the_catalogue_holds_eight_programmes_and_a_demo_each_with_a_cadence_for_every_tier() -> None:
-    """What they share stands in a base, once."""
-    programs = {p.program: p for p in in_force().programs}
-    assert set(programs) == {
-        "behavioral-health",
-        "chronic-care",
-        "complex-care",
-        "demo",
-        "ltac",
-        "medicaid-tcm",
-        "medication-support",
-        "reintegration",
-        "transitions",
-    }
-    for program in in_force().programs:
-        assert set(program.tiers) == set(Tier)
+def test_every_programme_of_the_catalogue_has_a_cadence_for_every_tier() -> None:
+    """Whoever is seen has a next time."""
+    for program in whole_catalogue().programs:
+        assert set(program.tiers) == set(Tier), f"{program.program}-{program.version}"
 
 
 def test_a_fault_that_a_programme_inherits_is_named_with_the_bases_file_and_line(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 
-from infra.migrate import config
+from infra.migrate import SCRIPTS, config
 
-RELEASES = ("0001", "0002", "0003")
+STEPS = ScriptDirectory(str(SCRIPTS)).walk_revisions()
+RELEASES = [step.revision for step in STEPS][::-1]
 NOW = datetime(2026, 3, 2, 15, tzinfo=UTC)
 
 

@@ -1,6 +1,6 @@
 """Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,14 +12,12 @@ from domain.command import CASE_WORK, Command, Draft
 from domain.contacts import ensure_contact, restart_cadence
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.happened import NotYetHappened, TooLongAgo
+from domain.happened import OLDEST, TooLongAgo, check_day
 from domain.policies import Tier
 from domain.program import NeedsConsent, Stage
 from domain.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.tasks import apply_template
 from domain.values import Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
-
-OLDEST = timedelta(days=366)
 
 
 class UnknownSection(Invalid):
@@ -144,13 +142,11 @@ class RecordAssessment(Command):
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.ASSESSMENT)
         known = {s.name for s in draft.program.sections}
-        today = draft.now.astimezone(draft.program.zone).date()
         for found in self.sections:
             if found.name not in known:
                 draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}")
-            if found.assessed_on > today:
-                draft.refuse(NotYetHappened, f"section {found.name} cannot be dated after today")
-            if found.assessed_on < today - OLDEST:
+            check_day(draft, found.assessed_on, f"section {found.name}")
+            if found.assessed_on < draft.today - OLDEST:
                 draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
             draft.happen(_assessed(draft, found))
         if self.baseline is not None and draft.case.baseline is None:

@@ -10,7 +10,7 @@ from domain.clock import ClockKind
 from domain.command import Command, Draft
 from domain.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.event import Event
-from domain.happened import NotYetHappened, check_happened
+from domain.happened import NotYetHappened, check_day, check_happened
 from domain.parts import CareTeamMember, Guided
 from domain.policies import ProcedurePolicy
 from domain.program import NeedsConsent
@@ -107,10 +107,8 @@ class JoinCareTeam(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("care_team")
-        today = draft.now.astimezone(draft.program.zone).date()
-        since = self.since or today
-        if since > today:
-            draft.refuse(NotYetHappened, "give a day that is not in the future")
+        since = self.since or draft.today
+        check_day(draft, since, "the beginning")
         member = CareTeamMember(
             id=draft.new_id("m"), role=self.role, reference=self.reference, since=since, needs=self.needs
         )
@@ -129,10 +127,10 @@ class LeaveCareTeam(Command):
 
     def decide(self, draft: Draft) -> None:
         member: CareTeamMember = draft.find("care_team", self.member_id)
-        today = draft.now.astimezone(draft.program.zone).date()
-        until = self.until or today
-        if not member.since <= until <= today:
-            draft.refuse(NotYetHappened, f"give a day from {member.since} to today")
+        until = self.until or draft.today
+        check_day(draft, until, "the end")
+        if until < member.since:
+            draft.refuse(NotYetHappened, f"the member joined on {member.since}; give that day or a later one")
         draft.happen(CareTeamLeft(member_id=member.id, role=member.role, until=until))
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import JsonValue
@@ -164,6 +164,11 @@ class Draft:
     @property
     def now(self) -> datetime:
         return self.moment.now
+
+    @property
+    def today(self) -> date:
+        """The day that it is now where the programme is at work."""
+        return self.program.day_of(self.now)
 
     @property
     def program(self) -> Program:

@@ -117,8 +117,7 @@ class RecordAvoidableDays(Command):
         reasons = draft.moment.rulebook.codes(draft.program.avoidable_days)
         if self.reason not in reasons:
             draft.refuse(UnknownDayReason, f"give a code of the list {draft.program.avoidable_days}")
-        today = draft.now.astimezone(draft.program.zone).date()
-        if not today - timedelta(days=MOST_DAYS) <= self.first <= self.last <= today:
+        if not draft.today - timedelta(days=MOST_DAYS) <= self.first <= self.last <= draft.today:
             draft.refuse(PeriodWrong, "give the first and the last day, within the last twelve months")
         days = (self.last - self.first).days + 1
         fields = {name: getattr(self, name) for name in type(self).model_fields}

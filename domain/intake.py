@@ -113,7 +113,7 @@ class Open(Command):
         patient, rule = self.referral.patient, program.eligibility
         if patient.deceased:
             draft.refuse(PatientDeceased, "the record says the person has died; check it with the sender")
-        today = draft.now.astimezone(program.zone).date()
+        today = program.day_of(draft.now)
         if patient.birth_date is None:
             return None
         if patient.birth_date > today:

@@ -182,10 +182,10 @@ class RecordAdherence(Command):
     def decide(self, draft: Draft) -> None:
         policy = rules(draft)
         draft.require_consent(NeedsConsent.ASSESSMENT)
-        today, days_filled = draft.now.astimezone(draft.program.zone).date(), [f.on for f in self.fills]
-        if not min(days_filled) <= max(days_filled) <= self.until <= today:
+        days_filled = [f.on for f in self.fills]
+        if not max(days_filled) <= self.until <= draft.today:
             draft.refuse(PeriodWrong, "end the period after its last fill and not after today")
-        if min(days_filled).year < today.year - 10:
+        if min(days_filled).year < draft.today.year - 10:
             draft.refuse(PeriodWrong, "give the fills of the last ten years")
         covered, days = share_covered(self.fills, self.until)
         wanted = policy.adherent_for.get(self.drug_class, policy.adherent)
@@ -245,7 +245,7 @@ def promise_renewal(draft: Draft, title: str, renew_by: date) -> str:
 
 def promise_renewal_again(draft: Draft, item: Assistance) -> None:
     """After the case was reopened: the renewal is owed again, by tomorrow where its day has passed."""
-    tomorrow = draft.now.astimezone(draft.program.zone).date() + timedelta(days=1)
+    tomorrow = draft.today + timedelta(days=1)
     clock_id = promise_renewal(draft, item.title, max(item.renew_by, tomorrow))
     draft.happen(AssistanceRenewed(assistance=item.changed(clock_id=clock_id)))
 

@@ -1,7 +1,6 @@
 """Indicators: what is measured, when it is out of range, and what follows."""
 
 import math
-from datetime import datetime, timedelta
 from typing import ClassVar
 
 from pydantic import FiniteFloat
@@ -9,13 +8,11 @@ from pydantic import FiniteFloat
 from domain.alerts import raise_alert, repeat_measure
 from domain.command import CASE_WORK, Command, Draft
 from domain.event import Event
-from domain.happened import CLOCKS_AHEAD, NotYetHappened, TooLongAgo
+from domain.happened import check_recent
 from domain.policies import Indicator
 from domain.program import NeedsConsent
 from domain.stages import ACTIVE
 from domain.values import Instant, Invalid, Line, Role, Slug
-
-OLDEST = timedelta(days=366)
 
 
 class UnknownIndicator(Invalid):
@@ -58,7 +55,9 @@ class RecordObservation(Command):
         policy = draft.program.indicators.get(self.indicator)
         if policy is None:
             draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
-        value, at = _in_unit(draft, policy, self.value, self.unit), _taken(draft, self.taken_at)
+        value = _in_unit(draft, policy, self.value, self.unit)
+        check_recent(draft, self.taken_at or draft.now)
+        at = min(self.taken_at or draft.now, draft.now)
         limit = next((limit for limit in policy.limits if limit.crossed(value)), None)
         crossed = limit.alert if limit else None
         draft.happen(
@@ -82,13 +81,3 @@ def _in_unit(draft: Draft, policy: Indicator, value: float, unit: str) -> float:
         span = f"{policy.lowest:g} to {policy.highest:g} {policy.unit}"
         draft.refuse(Implausible, f"{policy.title} lies between {span}; check number and unit")
     return converted
-
-
-def _taken(draft: Draft, taken_at: datetime | None) -> datetime:
-    """When it was measured: not in the future, and within the year that a case looks back."""
-    at = taken_at or draft.now
-    if at > draft.now + CLOCKS_AHEAD:
-        draft.refuse(NotYetHappened, "give a time that is not in the future")
-    if at < draft.now - OLDEST:
-        draft.refuse(TooLongAgo, "give a measurement of the last twelve months")
-    return min(at, draft.now)

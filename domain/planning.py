@@ -72,9 +72,8 @@ class PlanRevised(Event):
 
 def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
     """Raises `GoalNotSmart`, `UnknownGoalTemplate`."""
-    today = draft.now.astimezone(draft.program.zone).date()
-    latest = add_months(today, MOST_MONTHS)
-    wrong = [f"goal {n}" for n, goal in enumerate(goals, 1) if not today < goal.due_on <= latest]
+    latest = add_months(draft.today, MOST_MONTHS)
+    wrong = [f"goal {n}" for n, goal in enumerate(goals, 1) if not draft.today < goal.due_on <= latest]
     if wrong:
         draft.refuse(GoalNotSmart, "give each goal a due date after today, within ten years", wrong)
     if unknown := sorted({g.template for g in goals if g.template} - set(draft.program.goals)):
@@ -126,7 +125,7 @@ def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
 
 def until_day(draft: Draft, day: date) -> Budget:
     """The budget that ends with a day. Raises `DayInThePast`."""
-    days = (day - draft.now.astimezone(draft.program.zone).date()).days
+    days = (day - draft.today).days
     if not 0 < days <= 3660:
         draft.refuse(DayInThePast, "give a day after today, within ten years")
     return Budget(amount=days, unit=Unit.CALENDAR_DAYS)

@@ -1,6 +1,7 @@
 """What a programme file may say. A programme is data; everything it promises is here by name."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -279,6 +280,10 @@ class Program(Value):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+    def day_of(self, instant: datetime) -> date:
+        """The day of an instant where the programme is at work."""
+        return instant.astimezone(self.zone).date()
 
 
 def _clocks_of(part: Any, path: str) -> Iterator[tuple[str, ClockPolicy]]:

@@ -66,7 +66,7 @@ def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
     policy = draft.program.unable_to_contact
     if policy is None:
         return
-    before, day = draft.case.unreached or Unreached(), at.astimezone(draft.program.zone).date()
+    before, day = draft.case.unreached or Unreached(), draft.program.day_of(at)
     now = before.changed(
         attempts=before.attempts + 1,
         days=tuple(sorted({*before.days, day}))[-policy.days :],

@@ -56,7 +56,7 @@ def set_back(draft: Draft, stage: Stage, cause: str) -> None:
 def missing_sections(draft: Draft) -> list[str]:
     """The required sections that this assessment does not have yet."""
     since = draft.case.reassessing_since
-    first_day = since.astimezone(draft.program.zone).date() if since else None
+    first_day = draft.program.day_of(since) if since else None
     assessed = [s for s in draft.case.sections if s.complete]
     done = {s.name for s in assessed if first_day is None or s.assessed_on >= first_day}
     return [f"section {s.name}" for s in draft.program.sections if _asked(draft, s) and s.name not in done]
@@ -71,7 +71,7 @@ def _asked(draft: Draft, section: SectionPolicy) -> bool:
 
 def age_on(draft: Draft, instant: datetime) -> int | None:
     """The person's age in whole years on the local day of an instant; None without a birth date."""
-    born, day = draft.case.referral.patient.birth_date, instant.astimezone(draft.program.zone).date()
+    born, day = draft.case.referral.patient.birth_date, draft.program.day_of(instant)
     return None if born is None else day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 

@@ -120,7 +120,7 @@ def _comorbidity(draft: Draft, factor: Factor) -> float | None:
 def _stays(draft: Draft, setting: str, span: timedelta) -> float:
     """Stays within the span, from the referral and from what was recorded since."""
     since = draft.now - span
-    first = since.astimezone(draft.program.zone).date()
+    first = draft.program.day_of(since)
     earlier = [e for e in draft.case.referral.patient.encounters if e.setting == setting and e.started_on >= first]
     kinds = {"inpatient": ("admission",), "emergency": ("visit", "discharge")}[setting]
     later = [

@@ -3,7 +3,7 @@
 The sender's own id of an event makes it the same event however often and in whatever order it comes.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.budget import later
@@ -12,7 +12,7 @@ from domain.clock import Clock, ClockKind, ClockPolicy
 from domain.command import CASE_WORK, Command, Draft
 from domain.deadlines import Promise, cancel_clock, start_clock
 from domain.event import Event, Notice
-from domain.happened import CLOCKS_AHEAD, NotYetHappened, TooLongAgo
+from domain.happened import check_recent
 from domain.parts import Transition
 from domain.policies import TransitionPolicy
 from domain.program import NeedsConsent
@@ -22,7 +22,6 @@ from domain.values import Instant, Invalid, Line, Opaque, Role, Slug
 
 ACUTE = "inpatient"
 KEPT = 100  # transitions a case remembers, the latest of them
-OLDEST = timedelta(days=366)
 
 
 class UnknownSetting(Invalid):
@@ -175,10 +174,7 @@ class RecordTransition(Command):
         settings = {name.rpartition("-")[0] for name in draft.program.transitions}
         if self.setting not in settings:
             draft.refuse(UnknownSetting, f"choose one of: {', '.join(sorted(settings)) or 'none'}")
-        if self.occurred_at > draft.now + CLOCKS_AHEAD:
-            draft.refuse(NotYetHappened, "give a time that is not in the future")
-        if self.occurred_at < draft.now - OLDEST:
-            draft.refuse(TooLongAgo, "give an event of the last twelve months")
+        check_recent(draft, self.occurred_at)
 
 
 def _same_elsewhere(case: Case, transition: Transition) -> bool:

@@ -71,7 +71,7 @@ async def put_staff(
         raise Refusal(422, "Malformed", "nobody is hired as the system")
     await _require_own_team(parts, who, subject, entry)
     if entry.supervisor == subject:
-        raise Refusal(422, "Malformed", "nobody supervises herself; leave supervisor empty")
+        raise Refusal(422, "Malformed", "nobody is their own supervisor; leave supervisor empty")
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
     action_id = uuid.uuid4().hex[:16]
     async with AsyncSession(parts.engine) as session:

@@ -184,7 +184,7 @@ class SetRiskTier(Command):
 
 
 class ReportSignificantChange(Command):
-    """Report that the person's condition has changed so much that she must be assessed anew."""
+    """Report that the person's condition has changed so much that it must be assessed anew."""
 
     kind: ClassVar[str] = "report-significant-change"
     says: ClassVar[str] = "Report a significant change"

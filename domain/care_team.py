@@ -48,7 +48,7 @@ class CareTeamLeft(Event):
 
 
 class CaregiverNeedsRecorded(Event):
-    """What the caregiver needs for herself."""
+    """What the caregiver needs, apart from what the person needs."""
 
     member_id: Slug
     needs: tuple[Line, ...]
@@ -95,7 +95,7 @@ class GuidedConcluded(Event):
 
 
 class JoinCareTeam(Command):
-    """Add a person to the care team, with her role and since when. A caregiver is one of them."""
+    """Add a person to the care team, with role and since when. A caregiver is one of them."""
 
     kind: ClassVar[str] = "join-care-team"
     says: ClassVar[str] = "Add a member of the care team"
@@ -135,7 +135,7 @@ class LeaveCareTeam(Command):
 
 
 class RecordCaregiverNeeds(Command):
-    """Record what a caregiver needs for herself; she is a party, not a means."""
+    """Record what a caregiver needs: a caregiver has needs of their own, besides what they do for the person."""
 
     kind: ClassVar[str] = "record-caregiver-needs"
     says: ClassVar[str] = "Record a caregiver's needs"

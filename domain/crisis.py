@@ -19,8 +19,8 @@ from domain.values import Instant, Invalid, Line, Opaque, Rejected, Role, Slug, 
 
 EMERGENCY_FIRST = (
     "Emergency services come first: call 911 when anybody is in immediate danger; call or text 988, the Suicide "
-    "and Crisis Lifeline, or the county line otherwise. Follow her own safety plan. This record alerts staff "
-    "and never replaces a call."
+    "and Crisis Lifeline, or the county line otherwise. Follow the person's own safety plan. This record alerts "
+    "staff and never replaces a call."
 )
 
 
@@ -228,7 +228,7 @@ def _follow_up(draft: Draft, policy: CrisisPolicy, by: datetime) -> Budget:
 
 
 class WriteSafetyPlan(Command):
-    """Write the person's safety plan with her, or a new version of it. Every part is needed."""
+    """Write the safety plan together with the person, or a new version of it. Every part is needed."""
 
     kind: ClassVar[str] = "write-safety-plan"
     says: ClassVar[str] = "Write the safety plan"

@@ -106,7 +106,7 @@ class Open(Command):
         if not program.target_groups or self.target_group is not None:
             return self.target_group
         if len(fitting) != 1:
-            draft.refuse(TargetGroupMissing, f"name one of: {', '.join(fitting) or 'none fits her age'}")
+            draft.refuse(TargetGroupMissing, f"name one of: {', '.join(fitting) or 'none fits the age'}")
         return fitting[0]
 
     def _check_person(self, draft: Draft, program: Program) -> int | None:

@@ -36,6 +36,12 @@ def test_every_programme_of_the_catalogue_has_a_cadence_for_every_tier() -> None
         assert set(program.tiers) == set(Tier), f"{program.program}-{program.version}"
 
 
+def test_no_text_of_the_catalogue_assumes_who_the_person_is() -> None:
+    """Staff read these titles of everybody: neither she nor he."""
+    for path in CATALOG.rglob("*.yaml"):
+        assert not re.search(r"\b(she|he|her|hers|his|him|herself|himself)\b", path.read_text(), re.I), path.name
+
+
 def test_a_fault_that_a_programme_inherits_is_named_with_the_bases_file_and_line(tmp_path: Path) -> None:
     """And an own one with its own; a lost instrument, code list or task is named too."""
     base = "bases/common-1.yaml"

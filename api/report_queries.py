@@ -236,7 +236,10 @@ async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
     )
     again: set[tuple[str, str]] = set()
     for case_id, kind, discharge in (await connection.execute(noticed)).all():
-        (again.add if kind == "readmission-noticed" else again.discard)((case_id, discharge))
+        if kind == "readmission-noticed":
+            again.add((case_id, discharge))
+        else:
+            again.discard((case_id, discharge))
     groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for case_id, program, event_id in (await connection.execute(discharges)).all():
         groups[program].add((case_id, event_id))

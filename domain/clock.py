@@ -262,8 +262,8 @@ class Clock(Value):
             return None
         if self.missed_at is not None:
             return self._next_climb(ladder, working)
-        for reminder in self._reminders(ladder, working):
-            return reminder
+        if reminders := self._reminders(ladder, working):
+            return reminders[0]
         step = Step.EXPIRE if self.kind is ClockKind.OVERRIDE else Step.MISS
         return NextStep(at=self.due_at + ONE_SECOND, step=step)
 

@@ -23,7 +23,6 @@ from domain.stratification import end_override
 from domain.tasks import TaskCancelled
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
 
-# The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
 NOT_TRIED = "attempts to reach the person, and the letter's time"
 NOTHING_OPEN: dict[str, Any] = {
     "crisis": None,
@@ -35,6 +34,7 @@ NOTHING_OPEN: dict[str, Any] = {
     "corrective_actions": (),
     "unreached": None,
 }
+# The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
 GOES_ON_IN = {Stage.CLOSURE: Stage.FOLLOW_UP, Stage.IMPLEMENTATION: Stage.PLANNING}
 
 
@@ -182,9 +182,7 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
         ClosureNeeds.NOTICE: [] if notice_over else ["notice to the person, and its days"],
         ClosureNeeds.SATISFACTION: [] if case.satisfaction is not None else ["satisfaction survey"],
         ClosureNeeds.GRADUATION: [f"graduation: {n}" for n in program.graduation if n not in case.graduated],
-        ClosureNeeds.ATTEMPTS: []
-        if decision_due(draft)
-        else ["attempts to reach the person, and the letter's time"],
+        ClosureNeeds.ATTEMPTS: [] if decision_due(draft) else [NOT_TRIED],
         ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
     }
     open_crisis = ["crisis"] if case.crisis is not None and needs else []

@@ -79,10 +79,12 @@ def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
     case = draft.before
     if envelope.actor.role not in command.roles:
         draft.refuse(NotPermitted, f"{command.kind} is for: {', '.join(sorted(command.roles))}")
-    if (case is None) != (command.kind == Open.kind):
-        draft.refuse(*((NoSuchCase, "open it first") if case is None else (AlreadyOpen, "the case is open")))
     if case is None:
+        if command.kind != Open.kind:
+            draft.refuse(NoSuchCase, "open it first")
         return
+    if command.kind == Open.kind:
+        draft.refuse(AlreadyOpen, "the case is open")
     if envelope.expected_seq is not None and envelope.expected_seq != case.seq:
         draft.refuse(CaseChanged, f"the case is at {case.seq}; read it again and decide anew")
     if case.sealed:

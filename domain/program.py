@@ -109,13 +109,12 @@ class TierPolicy(Value):
 
     contact: ClockPolicy
     weight: float | None = Field(default=None, gt=0, le=10)
+    counts_with: tuple[Party, ...] = (Party.PATIENT,)
 
     @property
     def weighs(self) -> float:
         """The weight in a caseload: the programme's own, else what the cadence gives."""
         return self.weight if self.weight is not None else weight_of(self.contact.within)
-
-    counts_with: tuple[Party, ...] = (Party.PATIENT,)
 
 
 class ReassessmentPolicy(Value):

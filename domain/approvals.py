@@ -14,6 +14,9 @@ from domain.program import Stage
 from domain.stages import UNDER_PLAN, set_back
 from domain.values import Opaque, Rejected, Role, Slug, Text
 
+# Who decides what was asked for before the programme's file stopped asking for this approval.
+APPROVERS = (Role.SUPERVISOR, Role.DIRECTOR)
+
 
 class ApprovalMissing(Rejected):
     """Somebody else has to approve this first; `missing` names the approval."""
@@ -158,7 +161,8 @@ class DecideApproval(Command):
             set_back(draft, Stage.PLANNING, "the plan was not approved")
 
     def _may_decide(self, draft: Draft, approval: Approval) -> None:
-        roles: tuple[Role, ...] = draft.program.approvals[approval.subject].by
+        policy = draft.program.approvals.get(approval.subject)
+        roles = policy.by if policy else APPROVERS
         if draft.actor.role not in roles:
             draft.refuse(NotAnApprover, f"this is for: {', '.join(roles)}")
         if approval.granted_by is not None:

@@ -15,7 +15,7 @@ from domain.case import MOST_OPEN, Case, Task
 from domain.clock import Clock, Ladder, Rank
 from domain.event import Entry, Event, follow
 from domain.program import NeedsConsent, Program, Stage
-from domain.rulebook import Rulebook
+from domain.rulebook import Rulebook, ladder_of
 from domain.staff import Directory
 from domain.values import Actor, Instant, Invalid, Opaque, Rejected, Role, Slug, Value
 
@@ -223,15 +223,10 @@ class Draft:
         return tuple(dict.fromkeys(person for people in found for person in people))
 
     def calendar(self, clock: Clock) -> WorkingCalendar:
-        return self.moment.rulebook.calendar(clock.calendar)
+        return self.moment.rulebook.calendar_of(clock, self.program)
 
     def ladder(self, clock: Clock) -> Ladder:
-        """The ladder of a clock; where somebody has taken it out of the programme's file, the first there is.
-
-        A promise that tells the wrong person is better than one that tells nobody.
-        """
-        ladders = self.program.ladders
-        return ladders.get(clock.ladder) or next(iter(ladders.values()))
+        return ladder_of(clock, self.program)
 
     def refuse(self, error: type[Rejected], detail: str, missing: Iterable[str] = ()) -> NoReturn:
         raise error(detail, tuple(missing))

@@ -6,8 +6,9 @@ ones made.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from domain.case import Case
 from domain.clock import Climb, Clock, Ladder, Terms
@@ -15,7 +16,7 @@ from domain.command import LEADS, Command, Draft
 from domain.event import Event
 from domain.parts import Moved
 from domain.program import Program
-from domain.rulebook import Rulebook
+from domain.rulebook import Rulebook, ladder_of
 from domain.values import Instant, Invalid, Line, Rejected, Role, Slug, Text, Value
 
 
@@ -48,8 +49,7 @@ class NewTerms(Value):
         changed = self.terms.onto(clock).changed(due_at=self.due_at, next_at=self.next_at)
         if self.climbs is not None:
             changed = changed.changed(climbs=self.climbs)
-        # another round: who is told of a later miss is told anew
-        return lifted(changed) if self.lifted else changed
+        return without_miss(changed) if self.lifted else changed
 
 
 class ProgramVersionChanged(Event):
@@ -97,37 +97,83 @@ def obstacles(case: Case, new: Program) -> list[str]:
         found.append(f"target group {case.target_group}")
     kept = {r.type for r in case.referrals}
     found += [f"referral type {name}" for name in sorted(kept - set(new.referrals))]
+    found += [f"guided record {g.id}: {g.procedure}" for g in case.guided if g.procedure not in new.procedures]
+    found += [f"assistance {a.id}: medication" for a in case.assistance if new.medication is None]
+    if case.crisis is not None and new.crisis is None:
+        found.append("open crisis")
     for clock in case.running:
         if (clock.policy is None or clock.policy not in new.policies) and clock.ladder not in new.ladders:
             found.append(f"clock {clock.id}: ladder {clock.ladder}")
     return found
 
 
-def under(clock: Clock, old: Program, new: Program) -> Terms:
-    """The terms that the new version gives a promise."""
-    policy = new.policies.get(clock.policy or "")
-    if policy is None:
-        return Terms.of(clock)
-    before = old.policies.get(clock.policy or "")
-    agreed = clock.missed_at is not None or before is None or clock.budget != before.within
-    return Terms(
-        clock_id=clock.id,
-        policy=clock.policy,
-        budget=clock.budget if agreed else policy.within,
-        ladder=policy.ladder,
-        calendar=clock.calendar if agreed else new.calendar_of(policy),
-        kept_by=policy.kept_by,
-        parties=policy.parties,
-        statutory=policy.statutory,
-    )
+@dataclass(frozen=True)
+class VersionMove:
+    """The way from one version of the programme to another; `old` is None where its file is gone."""
+
+    rulebook: Rulebook
+    old: Program | None
+    new: Program
+
+    @classmethod
+    def of(cls, case: Case, rulebook: Rulebook, version: int) -> Self:
+        """The way from the version that the case runs under. Raises `UnknownVersion`."""
+        versions = {p.version: p for p in rulebook.programs if p.program == case.program}
+        return cls(rulebook, versions.get(case.program_version), version_of(rulebook, case.program, version))
+
+    def terms_for(self, clock: Clock) -> Terms:
+        """The terms that the new version gives a promise. Its time stays where a person agreed another one, and
+        where the promise is missed already."""
+        policy = self.new.policies.get(clock.policy or "")
+        if policy is None:
+            return Terms.of(clock)
+        before = self.old.policies.get(clock.policy or "") if self.old else None
+        keeps_time = clock.missed_at is not None or before is None or clock.budget != before.within
+        return Terms(
+            clock_id=clock.id,
+            policy=clock.policy,
+            budget=clock.budget if keeps_time else policy.within,
+            ladder=policy.ladder,
+            calendar=clock.calendar if keeps_time else self.new.calendar_of(policy),
+            kept_by=policy.kept_by,
+            parties=policy.parties,
+            statutory=policy.statutory,
+        )
+
+    def apply_terms(self, clock: Clock, terms: Terms) -> NewTerms:
+        """A promise under these terms, with its deadline and its next step. One that is missed keeps its deadline
+        and stays missed, also under terms that give more time."""
+        working, ladder = self.rulebook.calendar_of(terms, self.new), ladder_of(terms, self.new)
+        climbs = climbs_on(clock, ladder_of(clock, self.old or self.new), ladder)
+        moved = terms.onto(clock if climbs is None else clock.changed(climbs=climbs))
+        if clock.missed_at is None and clock.pause is None:
+            moved = moved.changed(due_at=moved.derived_due(working))
+        step = moved.next_step(ladder, working)
+        next_at = clock.next_at if clock.pause is not None else step.at if step else None
+        return NewTerms(terms=terms, due_at=moved.due_at, next_at=next_at, climbs=climbs)
+
+    def restore_terms(self, clock: Clock, terms: Terms, moved_at: datetime) -> NewTerms:
+        """A promise under the terms that it had before `moved_at`. A miss since then is taken back where these
+        terms would not have been used up by it."""
+        if clock.missed_at is None or clock.missed_at < moved_at:
+            return self.apply_terms(clock, terms)
+        due = terms.onto(clock).derived_due(self.rulebook.calendar_of(terms, self.new))
+        if due <= clock.missed_at:
+            return self.apply_terms(clock, terms)
+        return self.apply_terms(without_miss(clock), terms).changed(lifted=True, climbs=None)
+
+    def promises(self, case: Case) -> list[NewTerms]:
+        """What the move makes of the running promises."""
+        return [self.apply_terms(clock, self.terms_for(clock)) for clock in case.running]
 
 
-def lifted(clock: Clock) -> Clock:
-    """As if it had not been missed."""
+def without_miss(clock: Clock) -> Clock:
+    """The clock as it stood before its deadline passed. A later miss begins another round: its notices get keys
+    of their own, so that everybody is told anew."""
     return clock.changed(missed_at=None, climbs=(), acknowledged=None, round=clock.round + 1)
 
 
-def renumbered(clock: Clock, old: Ladder, new: Ladder) -> tuple[Climb, ...] | None:
+def climbs_on(clock: Clock, old: Ladder, new: Ladder) -> tuple[Climb, ...] | None:
     """Who was told of a miss, by the rungs of another ladder, so that nobody is skipped; None for the same."""
     if old.rungs == new.rungs:
         return None
@@ -136,40 +182,9 @@ def renumbered(clock: Clock, old: Ladder, new: Ladder) -> tuple[Climb, ...] | No
     return tuple(climb.changed(rung=after[climb.tell]) for climb in told)
 
 
-def worked_out(clock: Clock, terms: Terms, old: Program, program: Program, rulebook: Rulebook) -> NewTerms:
-    """A promise under its terms, with its deadline and its next step; a miss is a miss."""
-    working = rulebook.calendar(terms.calendar)
-    climbs = renumbered(clock, old.ladders[clock.ladder], program.ladders[terms.ladder])
-    moved = terms.onto(clock if climbs is None else clock.changed(climbs=climbs))
-    if clock.missed_at is None and clock.pause is None:
-        moved = moved.changed(due_at=moved.derived_due(working))
-    step = moved.next_step(program.ladders[terms.ladder], working)
-    next_at = clock.next_at if clock.pause is not None else step.at if step else None
-    return NewTerms(terms=terms, due_at=moved.due_at, next_at=next_at, climbs=climbs)
-
-
-def given_back(
-    clock: Clock, moved: Moved, terms: Terms, here: Program, program: Program, rulebook: Rulebook
-) -> NewTerms:
-    """A promise under the terms it had; a miss since the move is lifted where these were not used up by then."""
-    if clock.missed_at is None or clock.missed_at < moved.at:
-        return worked_out(clock, terms, here, program, rulebook)
-    due = terms.onto(clock).derived_due(rulebook.calendar(terms.calendar))
-    if due <= clock.missed_at:
-        return worked_out(clock, terms, here, program, rulebook)
-    return worked_out(lifted(clock), terms, here, program, rulebook).changed(lifted=True, climbs=None)
-
-
-def moves(case: Case, rulebook: Rulebook, version: int) -> list[NewTerms]:
-    """What a move to this version makes of the running promises."""
-    old = rulebook.program(case.program, case.program_version)
-    new = version_of(rulebook, case.program, version)
-    return [worked_out(clock, under(clock, old, new), old, new, rulebook) for clock in case.running]
-
-
 def preview_of(case: Case, rulebook: Rulebook, version: int, now: datetime) -> Iterator[ClockMove]:
     """For a person who decides: which promises would move, from when to when."""
-    for new in moves(case, rulebook, version):
+    for new in VersionMove.of(case, rulebook, version).promises(case):
         clock = case.clock(new.terms.clock_id)
         if clock is None or (clock.due_at == new.due_at and Terms.of(clock) == new.terms):
             continue
@@ -193,18 +208,18 @@ class MoveToProgramVersion(Command):
     reason: Text
 
     def decide(self, draft: Draft) -> None:
-        case, rulebook = draft.case, draft.moment.rulebook
-        new = version_of(rulebook, case.program, self.version)
-        if new.version == case.program_version:
-            draft.refuse(AlreadyUnderIt, f"it runs under version {new.version}")
-        if lost := obstacles(case, new):
+        case = draft.case
+        move = VersionMove.of(case, draft.moment.rulebook, self.version)
+        if self.version == case.program_version:
+            draft.refuse(AlreadyUnderIt, f"it runs under version {self.version}")
+        if lost := obstacles(case, move.new):
             draft.refuse(CannotMove, "settle these first, or leave the case where it is", lost)
         draft.happen(
             ProgramVersionChanged(
                 from_version=case.program_version,
-                to_version=new.version,
+                to_version=self.version,
                 reason=self.reason,
-                clocks=tuple(moves(case, rulebook, new.version)),
+                clocks=tuple(move.promises(case)),
             )
         )
 
@@ -219,20 +234,20 @@ class UndoProgramMove(Command):
     reason: Text
 
     def decide(self, draft: Draft) -> None:
-        case, rulebook, moved = draft.case, draft.moment.rulebook, draft.case.moved
+        case, moved = draft.case, draft.case.moved
         if moved is None:
             draft.refuse(NotMoved, "there is no move to undo")
-        old = version_of(rulebook, case.program, moved.from_version)
-        if lost := obstacles(case, old):
+        back = VersionMove.of(case, draft.moment.rulebook, moved.from_version)
+        if lost := obstacles(case, back.new):
             draft.refuse(CannotMove, "this was begun since the move; settle it first", lost)
-        here, known = draft.program, {terms.clock_id: terms for terms in moved.terms}
-        terms = {c.id: known.get(c.id) or under(c, here, old) for c in case.running}
+        before = {terms.clock_id: terms for terms in moved.terms}
+        terms = {clock.id: before.get(clock.id) or back.terms_for(clock) for clock in case.running}
         draft.happen(
             ProgramVersionChanged(
                 from_version=case.program_version,
-                to_version=old.version,
+                to_version=moved.from_version,
                 reason=self.reason,
                 undone=True,
-                clocks=tuple(given_back(c, moved, terms[c.id], here, old, rulebook) for c in case.running),
+                clocks=tuple(back.restore_terms(c, terms[c.id], moved.at) for c in case.running),
             )
         )

@@ -158,14 +158,13 @@ class StageClocks(Value):
     closure: ClockPolicy
 
     def of(self, stage: Stage) -> ClockPolicy | None:
-        limits = {
+        return {
             Stage.SCREENING: self.screening,
             Stage.ASSESSMENT: self.assessment,
             Stage.PLANNING: self.planning,
             Stage.IMPLEMENTATION: self.implementation,
             Stage.CLOSURE: self.closure,
-        }
-        return limits.get(stage)
+        }.get(stage)
 
 
 class Program(Value):

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from domain.calendar import WorkingCalendar
+from domain.clock import Clock, Ladder, Terms
 from domain.instrument import Instrument
 from domain.program import Program
 from domain.values import Invalid, Line, Slug, Text, Value
@@ -18,6 +19,17 @@ class UnknownInstrument(Invalid):
 
 class ProgramMissing(Exception):
     """A case runs under a version that the catalogue does not have any more: a fault of ours, not a refusal."""
+
+
+def ladder_of(promise: Clock | Terms, program: Program) -> Ladder:
+    """The ladder of a promise. Where somebody has taken its name out of the programme's file: the one that its
+    policy names now, else the first there is.
+
+    A promise that tells the wrong person is better than one that tells nobody.
+    """
+    policy = program.policies.get(promise.policy or "")
+    names = (promise.ladder, policy.ladder if policy else "", next(iter(program.ladders)))
+    return next(program.ladders[name] for name in names if name in program.ladders)
 
 
 class Code(Value):
@@ -61,6 +73,11 @@ class Rulebook(Value):
     def calendar(self, name: str) -> WorkingCalendar:
         """A calendar by name. The catalogue was refused on load if a programme names one that is not there."""
         return next(calendar for calendar in self.calendars if calendar.name == name)
+
+    def calendar_of(self, promise: Clock | Terms, program: Program) -> WorkingCalendar:
+        """The calendar of a promise; where its file is gone, the programme's own."""
+        found = next((calendar for calendar in self.calendars if calendar.name == promise.calendar), None)
+        return found or self.calendar(program.calendar)
 
     def instrument(self, name: str, version: str) -> Instrument:
         """One version of an instrument. Raises `UnknownInstrument`, naming those there are."""

@@ -177,7 +177,11 @@ def add_task(
 
 
 def add_where_possible(draft: Draft, type_name: str) -> None:
-    """Add a task that nobody asked for by name, as far as consent and room allow: what it follows from stands."""
+    """Add a task that follows from something else: an alert, a transition, a template.
+
+    Without consent to tasks, or in a case that is full, there is no task and nothing is refused: otherwise the
+    alert or the transition itself could not be recorded.
+    """
     wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
     if wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
         add_task(draft, type_name)
@@ -220,12 +224,15 @@ def must_be_cosigned(draft: Draft, task: Task) -> bool:
 
 
 def finish(draft: Draft, task: Task, result: str | None) -> None:
-    """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew."""
+    """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew.
+
+    One whose type was taken out of the programme's file ends with this round.
+    """
     clock = draft.open_clock(task.clock_id)
     keep_clock(draft, clock, draft.now)  # while it is the assignee's
     draft.happen(TaskCompleted(task_id=task.id, result=result))
     let_followers_run(draft, task.id)
-    if task.repeat is not None:
+    if task.repeat is not None and task.type in draft.program.tasks:
         add_task(draft, task.type, task.title, task.assignee, task.repeat, repeat=task.repeat)
     leave_implementation_when_done(draft)
 

@@ -1,11 +1,13 @@
 """A running case moves to another version of its programme, and back, and nothing that was is rewritten."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.clock import Terms
-from domain.moving import preview_of
+from domain.moving import obstacles, preview_of
 from domain.program import Program
 from domain.rulebook import Rulebook
 from tests.story import SAM, Story, in_force
@@ -164,3 +166,103 @@ def test_a_miss_after_an_undone_one_is_told_anew() -> None:
     later = {n.key for entry in story.timeline[mark:] for n in entry.event.notices(story.known)}
     assert later
     assert not told & later
+
+
+def edited_in_place(rulebook: Rulebook, version: int, changes: dict[str, Any]) -> Rulebook:
+    """The rulebook after somebody has edited a published version of complex care."""
+    said = rulebook.program("complex-care", version).model_dump()
+    edited = Program.model_validate({**said, **changes})
+    others = tuple(p for p in rulebook.programs if (p.program, p.version) != ("complex-care", version))
+    return rulebook.changed(programs=(*others, edited))
+
+
+def renamed(part: Any, old: str, new: str) -> Any:
+    """A part of a programme's file with one ladder under another name, defined and used."""
+    if isinstance(part, dict):
+        found = {new if key == old else key: renamed(value, old, new) for key, value in part.items()}
+        return {**found, "ladder": new} if found.get("ladder") == old else found
+    return [renamed(item, old, new) for item in part] if isinstance(part, list | tuple) else part
+
+
+def test_a_case_whose_ladder_was_renamed_in_the_file_is_previewed_moved_and_moved_back() -> None:
+    """Its promises carry the old name; nobody is told twice of what is missed, and every deadline comes back."""
+    story = followed_under_two()
+    story.wait(days=9)
+    before = story.known
+    [first] = [c for c in before.running if c.missed_at]
+    assert (first.ladder, [climb.tell for climb in first.climbs][-2:]) == ("clinical", ["owner", "senior"])
+    for version in (2, 3):
+        said = renamed(story.rulebook.program("complex-care", version).model_dump(), "clinical", "bedside")
+        story.rulebook = edited_in_place(story.rulebook, version, said)
+    assert "clinical" not in story.rulebook.program("complex-care", 2).ladders
+    assert list(preview_of(story.known, story.rulebook, 3, story.now))
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    assert {c.ladder for c in story.known.running if c.missed_at} == {"bedside"}
+    assert [c.climbs for c in story.known.running] == [c.climbs for c in before.running]
+    story.do("undo-program-move", actor=SAM, reason="x")
+    assert [(c.due_at, c.next_at, c.climbs) for c in story.known.running] == [
+        (c.due_at, c.next_at, c.climbs) for c in before.running
+    ]
+    story.wait(days=30)
+    assert next(c.climbs[-1].tell for c in story.known.running if c.id == first.id) == "director"
+
+
+def test_a_calendar_that_is_gone_is_replaced_by_the_programmes_own() -> None:
+    """A promise that was made in another calendar goes on, moves and comes back."""
+    story = followed_under_two()
+    gone = tuple(c.changed(calendar="gone") for c in story.known.clocks)
+    story.case = story.known.changed(clocks=gone)
+    due = [c.due_at for c in story.known.running]
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    story.do("undo-program-move", actor=SAM, reason="x")
+    assert [c.due_at for c in story.known.running] == due
+    story.wait(days=30)
+    assert "rung-climbed" in story.kinds
+
+
+def test_a_case_whose_version_is_gone_from_the_catalogue_can_be_moved_to_one_that_is_there() -> None:
+    """Its promises keep their times: nobody knows any more which of them the old version had set."""
+    story = followed_under_two()
+    due = [c.due_at for c in story.known.running]
+    left = tuple(p for p in story.rulebook.programs if (p.program, p.version) != ("complex-care", 2))
+    story.rulebook = story.rulebook.changed(programs=left)
+    assert list(preview_of(story.known, story.rulebook, 3, story.now)) == []
+    story.do("move-to-program-version", actor=SAM, version=3, reason="x")
+    assert [c.due_at for c in story.known.running] == due
+    assert story.refused("undo-program-move", actor=SAM, reason="x") == "UnknownVersion"
+    story.do("add-note", text="goes on")
+
+
+def test_what_a_case_holds_and_a_version_has_no_rules_for_stands_in_the_way_of_a_move() -> None:
+    """Nobody could end the crisis, conclude the consult or renew the assistance there."""
+    story = followed_under_two()
+    story.do("raise-crisis", description="x", immediate_danger=False)
+    [consult] = story.do("open-guided-record", procedure="mediation", concern="x").outcome.created
+    soon = str(story.today.replace(year=story.today.year + 1))
+    [paid] = story.do("add-assistance", title="Fund", renew_by=soon).outcome.created
+    assert obstacles(story.known, story.rulebook.program("complex-care", 3)) == []
+    without: dict[str, Any] = {"crisis": None, "procedures": {}, "medication": None}
+    story.rulebook = edited_in_place(story.rulebook, 3, without)
+    outcome = story.send("move-to-program-version", actor=SAM, version=3, reason="x").outcome
+    assert outcome.error == "CannotMove"
+    held = (f"guided record {consult}: mediation", f"assistance {paid}: medication", "open crisis")
+    assert outcome.missing == held
+
+
+def test_what_was_begun_can_be_ended_when_the_file_no_longer_has_it() -> None:
+    """A task that repeats, an approval, a consult: edited away under the case, each is settled all the same."""
+    story = Story(rulebook=in_force()).followed_up()
+    monthly = {"amount": 1, "unit": "months"}
+    [task] = story.do("add-task", task="education", repeat=monthly).outcome.created
+    [consult] = story.do("open-guided-record", procedure="mediation", concern="x").outcome.created
+    [approval] = story.do("request-approval", subject="closure").outcome.created
+    second = story.rulebook.program("complex-care", 2)
+    left = {name: policy for name, policy in second.model_dump()["tasks"].items() if name != "education"}
+    without = {"tasks": left, "templates": {}, "alerts": {}, "procedures": {}, "approvals": {}}
+    story.rulebook = edited_in_place(story.rulebook, 2, without)
+    story.do("complete-task", task_id=task)
+    assert not story.known.open_tasks
+    story.do("conclude-guided-record", guided_id=consult, conclusion="x")
+    said = {"approval_id": approval, "approve": True, "comment": "x"}
+    assert story.refused("decide-approval", **said) == "NotAnApprover"
+    story.do("decide-approval", actor=SAM, **said)

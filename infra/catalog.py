@@ -4,17 +4,27 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import holidays
-import yaml
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from domain.calendar import WorkingCalendar
 from domain.instrument import Instrument
 from domain.program import Program
 from domain.rulebook import CodeList, Rulebook
 from domain.values import Slug, Value
+from infra.catalog_files import CatalogError, differences, fault_in, layers, merged
+
+__all__ = ["CATALOG", "CatalogError", "load", "with_file"]
 
 Model = TypeVar("Model", bound=BaseModel)
 CATALOG = Path(__file__).parent.parent / "catalog"
@@ -23,64 +33,92 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 WEEKDAYS: tuple[str, ...] = Weekday.__args__  # type: ignore[attr-defined]
 
 
-class CatalogError(Exception):
-    """A file of the catalogue cannot be used; the message has a line for each fault."""
+class DaysOff(Value):
+    """The holidays of a country, or of one part of it, computed; or any dates, listed."""
 
-
-class NationalHolidays(Value):
-    country: str = Field(pattern="^[A-Z]{2}$")
+    country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
     subdivision: str | None = None
+    dates: tuple[date, ...] | None = None
 
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, country: str | None) -> str | None:
+        if country is not None and country not in holidays.list_supported_countries():
+            raise ValueError(f"no holidays are known of {country}: list the dates instead")
+        return country
 
-class ListedHolidays(Value):
-    dates: tuple[date, ...]
+    @field_validator("subdivision")
+    @classmethod
+    def _known_subdivision(cls, subdivision: str | None, info: ValidationInfo) -> str | None:
+        known = holidays.list_supported_countries().get(info.data.get("country") or "", [])
+        if subdivision is not None and "country" in info.data and subdivision not in known:
+            raise ValueError(f"choose one of: {', '.join(known) or 'none'}")
+        return subdivision
+
+    @model_validator(mode="after")
+    def _country_or_dates(self) -> Self:
+        if (self.country is None) == (self.dates is None):
+            raise ValueError("give either a country or dates")
+        return self
+
+    @property
+    def days(self) -> frozenset[date]:
+        if self.country is None:
+            return frozenset(self.dates or ())
+        years = range(FIRST_YEAR, LAST_YEAR + 1)
+        return frozenset(
+            holidays.country_holidays(self.country, subdiv=self.subdivision, years=years, language="en_US")
+        )
 
 
 class CalendarFile(Value):
-    """A working calendar as its file has it: national holidays computed, or any dates listed."""
+    """A working calendar as its file has it."""
 
     name: Slug
     weekend: tuple[Weekday, ...]
-    holidays: NationalHolidays | ListedHolidays
+    holidays: DaysOff
     opens: Annotated[time, Field(strict=False)]
     closes: Annotated[time, Field(strict=False)]
 
+    @model_validator(mode="after")
+    def _leaves_time_to_work(self) -> Self:
+        try:
+            self.calendar()
+        except ValidationError as fault:
+            raise ValueError("; ".join(str(e["ctx"]["error"]) for e in fault.errors())) from None
+        return self
+
     def calendar(self) -> WorkingCalendar:
-        """The calendar with its days off spelt out. Raises `NotImplementedError` for an unknown country."""
-        if isinstance(self.holidays, ListedHolidays):
-            days = frozenset(self.holidays.dates)
-        else:
-            years = range(FIRST_YEAR, LAST_YEAR + 1)
-            found = holidays.country_holidays(
-                self.holidays.country, subdiv=self.holidays.subdivision, years=years, language="en_US"
-            )
-            days = frozenset(found)
+        """The calendar with its days off spelt out."""
         weekend = frozenset(WEEKDAYS.index(day) + 1 for day in self.weekend)
         return WorkingCalendar(
-            name=self.name, weekend=weekend, holidays=days, opens=self.opens, closes=self.closes
+            name=self.name, weekend=weekend, holidays=self.holidays.days, opens=self.opens, closes=self.closes
         )
 
 
 def load(folder: Path = CATALOG) -> Rulebook:
     """Every programme and calendar of a catalogue folder. Raises `CatalogError` with all faults found."""
     faults: list[str] = []
-    calendars = [f.calendar() for f in _read(folder / "calendars", CalendarFile, faults)]
-    bases = {path.stem: path for path in (folder / "bases").glob("*.yaml")}
-    programs = list(_read(folder / "programs", Program, faults, bases))
-    instruments = list(_read(folder / "instruments", Instrument, faults))
-    code_lists = list(_read(folder / "code-lists", CodeList, faults))
+    programs = list(_read(folder / "programs", Program, faults, sources(folder)))
     rulebook = Rulebook(
         programs=tuple(programs),
-        calendars=tuple(calendars),
-        instruments=tuple(instruments),
-        code_lists=tuple(code_lists),
+        calendars=tuple(file.calendar() for file in _read(folder / "calendars", CalendarFile, faults)),
+        instruments=tuple(_read(folder / "instruments", Instrument, faults)),
+        code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
     )
-    for program in programs:
-        name = f"{program.program}-{program.version}.yaml"
-        faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
+    if not faults:  # a calendar that cannot be read would be missed by every clock of every programme
+        for program in programs:
+            name = f"{program.program}-{program.version}.yaml"
+            faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
     if faults:
-        raise CatalogError("\n".join(faults))
+        raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
     return rulebook
+
+
+def sources(folder: Path = CATALOG) -> dict[str, Path]:
+    """What a programme's file may extend, by name: the versions of programmes, and the bases."""
+    paths = (*(folder / "programs").glob("*.yaml"), *(folder / "bases").glob("*.yaml"))
+    return {path.stem: path for path in paths}
 
 
 def with_file(path: Path, folder: Path = CATALOG) -> tuple[Rulebook, Program]:
@@ -89,8 +127,7 @@ def with_file(path: Path, folder: Path = CATALOG) -> tuple[Rulebook, Program]:
     Raises `CatalogError`.
     """
     rulebook = load(folder)
-    bases = {base.stem: base for base in (folder / "bases").glob("*.yaml")}
-    program = _parse(path, Program, bases)
+    program = _parse(path, Program, sources(folder))
     faults = [f"{path.name}: {fault}" for fault in _lost(program, rulebook)]
     if faults:
         raise CatalogError("\n".join(faults))
@@ -123,67 +160,26 @@ def _calendars_of(program: Program) -> Iterator[tuple[str, str]]:
 
 
 def _read(
-    folder: Path, model: type[Model], faults: list[str], bases: Mapping[str, Path] | None = None
+    folder: Path, model: type[Model], faults: list[str], extendable: Mapping[str, Path] | None = None
 ) -> Iterator[Model]:
     for path in sorted(folder.glob("*.yaml")):
         try:
-            value = _parse(path, model, bases or {})
+            value = _parse(path, model, extendable or {})
         except CatalogError as fault:
-            faults.append(str(fault))
+            faults += str(fault).split("\n")
             continue
         yield value
 
 
-def _parse(path: Path, model: type[Model], bases: Mapping[str, Path]) -> Model:
-    root, data = _load(path)
-    extends = data.pop("extends", None) if isinstance(data, dict) else None
-    base_path = bases.get(str(extends))
-    if extends is not None and base_path is None:
-        raise CatalogError(f"{path.name}:{_line(root, ('extends',))}: extends: there is no base {extends}")
-    base_root, base = _load(base_path) if base_path else (None, {})
+def _parse(path: Path, model: type[Model], extendable: Mapping[str, Path]) -> Model:
+    files = layers(path, extendable)
     try:
-        value = TypeAdapter(model).validate_python(_over(base, data))
+        value = TypeAdapter(model).validate_python(merged(files))
     except ValidationError as fault:
         found = fault.errors(include_url=False)
-        raise CatalogError("\n".join(_fault(path, root, base_path, base_root, e) for e in found)) from None
+        raise CatalogError("\n".join(fault_in(files, e["loc"], e["msg"]) for e in found)) from None
     _check_name(path, value)
     return value
-
-
-def _load(path: Path) -> tuple[yaml.Node | None, Any]:
-    loader = _NoDuplicates(path.read_text(encoding="utf-8"))
-    try:
-        root = loader.get_single_node()
-        return root, loader.construct_document(root) if root is not None else None
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise CatalogError(f"{path.name}:{line}: {getattr(fault, 'problem', fault)}") from None
-
-
-def _over(base: Any, own: Any) -> Any:
-    """What a programme says, over what its base says: maps are merged, all else is replaced."""
-    if isinstance(base, dict) and isinstance(own, dict):
-        return {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
-    return own
-
-
-def _fault(path: Path, root: yaml.Node | None, base: Path | None, base_root: yaml.Node | None, e: Any) -> str:
-    """One fault with the file, line and field it stands in: the programme's own file, else its base."""
-    inherited = base is not None and e["loc"] and not _has(root, e["loc"]) and _has(base_root, e["loc"])
-    where, node = (base, base_root) if inherited and base is not None else (path, root)
-    return f"{where.name}:{_line(node, e['loc'])}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}"
-
-
-def _has(node: yaml.Node | None, loc: tuple[int | str, ...]) -> bool:
-    """Whether the file has the first two parts of a field's path."""
-    for part in loc[:2]:
-        if isinstance(node, yaml.MappingNode):
-            found = next((v for k, v in node.value if k.value == str(part)), None)
-            if found is None:
-                return False
-            node = found
-    return True
 
 
 def _check_name(path: Path, value: BaseModel) -> None:
@@ -194,38 +190,23 @@ def _check_name(path: Path, value: BaseModel) -> None:
         raise CatalogError(f"{path.name}:1: file: name the file {stem}.yaml after what it holds")
 
 
-def _line(node: yaml.Node | None, loc: tuple[int | str, ...]) -> int:
-    """The line of the deepest part of `loc` that the file has."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if found is None:
-                continue
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-class _NoDuplicates(yaml.CSafeLoader):
-    """YAML that refuses the same key twice; plain YAML would keep the last one in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep) for key, _ in node.value]
-        for n, key in enumerate(keys):
-            if key in keys[:n]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key} is given twice", problem_mark=node.value[n][0].start_mark
-                )
-        return super().construct_mapping(node, deep)
+def changes(program: Program, folder: Path = CATALOG) -> Iterator[str]:
+    """Where a version of a programme differs from the one that its file extends, a line each."""
+    path = folder / "programs" / f"{program.program}-{program.version}.yaml"
+    files = layers(path, sources(folder))
+    if len(files) == 1 or files[1].path.parent != path.parent:
+        return
+    yield f"extends {files[1].path.stem} and differs in"
+    for field, old, new in differences(merged(files[1:]), merged(files)):
+        if field not in ("program", "version"):
+            yield f"  {field}: {old} → {new}"
 
 
 def main() -> int:
     """Validate the catalogue and say what is in it; exit 1 with the faults when it is broken."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CATALOG
     try:
-        rulebook = load(Path(sys.argv[1]) if len(sys.argv) > 1 else CATALOG)
+        rulebook = load(folder)
     except CatalogError as fault:
         sys.stderr.write(f"{fault}\n")
         return 1
@@ -235,6 +216,7 @@ def main() -> int:
             f"{program.program} version {program.version}: {len(program.policies)} clocks "
             f"({open_numbers} with an unverified number), {len(program.ladders)} ladders\n"
         )
+        sys.stdout.writelines(f"  {line}\n" for line in changes(program, folder))
     for instrument in rulebook.instruments:
         sys.stdout.write(f"instrument {instrument.name} {instrument.version}: {len(instrument.items)} items\n")
     for calendar in rulebook.calendars:

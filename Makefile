@@ -9,7 +9,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+.PHONY: help up down demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
 	lock histories
 
 help:  ## What there is
@@ -27,6 +27,9 @@ $(VENV)/installed: requirements.lock
 
 up: $(VENV)/installed  ## Start everything on this machine (PORT, DATA_DIR)
 	@$(PY) -m deploy.up
+
+down: $(VENV)/installed  ## End everything of a data folder, also what a killed `make up` left behind (DATA_DIR)
+	@$(PY) -m deploy.down
 
 demo: $(VENV)/installed  ## Play a case manager against the running system (BUNDLES=folder)
 	@$(PY) -m deploy.demo $(if $(BUNDLES),"$(BUNDLES)")

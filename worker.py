@@ -121,7 +121,8 @@ async def main() -> None:
     try:
         rulebook = catalog.load()
     except catalog.CatalogError as fault:
-        sys.exit(f"the catalogue cannot be used: {fault}")
+        log.critical("catalogue_refused", faults=str(fault).split("\n"))
+        sys.exit(1)
     client = await temporal.connect(settings, temporal.runtime(settings.metrics_address))
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.set_default_executor(database.threads())

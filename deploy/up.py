@@ -8,22 +8,21 @@ is imported while the parts are starting.
 import asyncio
 import fcntl
 import http.client
-import json
 import os
 import signal
 import sys
 from contextlib import AsyncExitStack
 from typing import TextIO
 
-from rich.console import Console
-
+from deploy import pids
+from deploy.console import console as shown
 from deploy.processes import StartFailed, System
 from infra.loopback import answers, temporal_binary
 from infra.settings import Settings
 
 WAIT_SECONDS = 60
 RETENTION = "720h"  # closed workflows stay readable for thirty days
-console = Console(stderr=True)
+console = shown()
 
 
 async def start_engine(system: System) -> None:
@@ -90,33 +89,41 @@ def _well(port: int) -> bool:
         asking.close()
 
 
-def say(system: System, settings: Settings) -> None:
-    """What a newcomer needs: the address, three tokens, and what to try."""
+def say(system: System, settings: Settings, new: bool) -> None:
+    """What somebody needs who has just started it: the address, how to sign in, and what to try."""
+    console.print(f"\n[bold]Caseloom is up:[/] {system.address}   (API page: {system.address}/docs)")
+    console.print(
+        f"Temporal UI: http://127.0.0.1:{system.ui_port}   worker metrics: :{system.metrics_port}/metrics"
+    )
+    if new and console.is_terminal:
+        show_tokens(settings)
+    console.print("\nTry:")
+    whose = f"DATA_DIR={system.data_dir} ROLE=case-manager SUBJECT=cm-anna TEAM=north"
+    console.out(f"  export TOKEN=$(make -s token {whose})", highlight=False)
+    for path in ("worklist", "escalations", "caseload", "cases?overdue=true"):
+        console.out(f"  curl -H \"Authorization: Bearer $TOKEN\" '{system.address}/{path}'", highlight=False)
+    console.out("  make demo                      # in another terminal: a missed follow-up climbs by itself")
+    console.print(f"\nData and logs: {system.data_dir}")
+    console.print("Ctrl-C or `make down` stops everything; `make up` finds it again.\n")
+
+
+def show_tokens(settings: Settings) -> None:
+    """Tokens to begin with. They open every case of the team, so they are shown once, and to a person only: not
+    again at each start, and not into the log of whatever started it."""
     from deploy import population
     from domain.values import Role
     from infra import tokens
 
-    address = f"http://127.0.0.1:{system.port}"
-    console.print(f"\n[bold]Caseloom is up:[/] {address}   (API page: {address}/docs)")
-    console.print(
-        f"Temporal UI: http://127.0.0.1:{system.ui_port}   worker metrics: :{system.metrics_port}/metrics"
-    )
     people = (
         ("case manager", "cm-anna", Role.CASE_MANAGER),
         ("supervisor", "sup-1", Role.SUPERVISOR),
         ("integrator", "ehr-1", Role.INTEGRATOR),
     )
-    console.print("\nTokens for twelve hours (export one as TOKEN):")
+    console.print("\nTokens for twelve hours, shown this once (`make token` makes more):")
     for title, subject, role in people:
         token = tokens.issue(settings, subject, role, population.TEAMS_OF.get(subject, ()))
         console.print(f"  [bold]{title}[/] ({subject}):")
         console.out(f"  {token}", highlight=False)
-    console.print("\nTry:")
-    for path in ("worklist", "escalations", "caseload", "cases?overdue=true"):
-        console.out(f"  curl -H \"Authorization: Bearer $TOKEN\" '{address}/{path}'", highlight=False)
-    console.out("  make demo                      # in another terminal: a missed follow-up climbs by itself")
-    console.out("  make token ROLE=auditor SUBJECT=aud-1 TEAM=north")
-    console.print(f"\nData and logs: {system.data_dir}   Ctrl-C stops everything; `make up` finds it again.\n")
 
 
 def refuse_if_running(lock: TextIO, system: System) -> None:
@@ -127,7 +134,10 @@ def refuse_if_running(lock: TextIO, system: System) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise StartFailed(f"a system runs on {system.data_dir} already; stop it, or set DATA_DIR") from None
+        who = pids.named(pids.ours(system.data_dir)) or "nobody wrote down which processes"
+        raise StartFailed(
+            f"a system runs on {system.data_dir} already ({who}); end it with `make down`, or set DATA_DIR"
+        ) from None
     system.lock = lock.fileno()
     if answers(system.port):
         raise StartFailed(f"port {system.port} is taken; set PORT to another one")
@@ -141,35 +151,30 @@ async def main() -> int:
         console.print(f"[red]PORT takes a number up to 65535, not {port}[/]")
         return 1
     system = System(settings.data_dir.absolute(), int(port))
-    running = system.data_dir / "running.json"
+    new = not (system.data_dir / "signing-key.pem").exists()
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(system.stop)
         try:
             lock = stack.enter_context((system.data_dir / "lock").open("w"))
             refuse_if_running(lock, system)
+            stack.callback(pids.forget, system.data_dir)
+            stack.push_async_callback(system.stop)
             with console.status("Starting the Temporal server …"):
                 await start_engine(system)
             with console.status("Starting the record, the worker and the API …"):
                 await start_parts(system, settings)
-            address = f"http://127.0.0.1:{system.port}"
             from deploy import population
 
             with console.status("Looking after the demo population …"):
-                await population.ensure(address, settings)
+                await population.ensure(system.address, settings)
         except (StartFailed, TimeoutError, OSError) as fault:
             console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}")
             return 1
-        metrics = f"http://127.0.0.1:{system.metrics_port}/metrics"
-        temporal = f"127.0.0.1:{system.engine_port}"
-        told = {"address": address, "temporal": temporal, "worker_metrics": metrics, "pid": os.getpid()}
-        draft = running.with_suffix(".draft")
-        draft.write_text(json.dumps(told))
-        draft.replace(running)  # in one go: whoever waits for it may read it at once
-        stack.callback(running.unlink, missing_ok=True)
-        say(system, settings)
+        system.up = True
+        system.write_down()
+        say(system, settings, new)
         return await _watch(system, stop)
 
 

@@ -1,13 +1,12 @@
 """`make up` and `make demo` as a newcomer runs them, each with a data folder of its own."""
 
-import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +15,10 @@ import pytest
 
 from domain.values import Role
 from infra import tokens
-from infra.loopback import free_port
 from infra.settings import Settings
+from tests.deploy.systems import ROOT, running, started, tool, wait_until, wait_until_up, written
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(240)
-
-
-def variables(data_dir: Path, port: int = 0) -> dict[str, str]:
-    return {**os.environ, "CASELOOM_DATA_DIR": str(data_dir), "PORT": str(port)}
-
-
-@contextmanager
-def running(data_dir: Path) -> Iterator[str]:
-    """A system that is up; on leaving it is stopped with Ctrl-C and must end cleanly."""
-    command = [sys.executable, "-m", "deploy.up"]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env=variables(data_dir, free_port()), stdout=quiet, stderr=quiet)
-    marker = data_dir / "running.json"
-    try:
-        deadline = time.monotonic() + 90
-        while not marker.exists():
-            assert process.poll() is None, "it stopped by itself"
-            assert time.monotonic() < deadline, "it did not come up"
-            time.sleep(0.1)
-        yield json.loads(marker.read_text())["address"]
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    assert not marker.exists()
 
 
 def listed(address: str, data_dir: Path) -> list[dict[str, Any]]:
@@ -55,13 +29,13 @@ def listed(address: str, data_dir: Path) -> list[dict[str, Any]]:
     return found
 
 
-def kill_every_part(data_dir: Path) -> None:
-    """SIGKILL to the engine, the worker and the API, as a machine short of memory does."""
-    pid = json.loads((data_dir / "running.json").read_text())["pid"]
-    parts = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    assert len(parts) == 3
-    for part in parts:
-        os.kill(int(part), signal.SIGKILL)
+def kill_every_part(data_dir: Path) -> dict[str, int]:
+    """SIGKILL to the engine, the worker and the API, as a machine short of memory does; return who they were."""
+    parts: dict[str, int] = written(data_dir)["parts"]
+    assert set(parts) == {"engine", "worker", "api"}
+    for part in parts.values():
+        os.kill(part, signal.SIGKILL)
+    return parts
 
 
 def wait_until_well(address: str) -> None:
@@ -79,18 +53,11 @@ def wait_until_well(address: str) -> None:
 def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     """The escalation climbs untouched, the case is closed, and neither kills nor stopping lose anything."""
     with running(tmp_path) as address:
-        demo = subprocess.run(
-            [sys.executable, "-m", "deploy.demo"],
-            cwd=ROOT,
-            env=variables(tmp_path),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        demo = tool("deploy.demo", tmp_path)
         assert demo.returncode == 0, demo.stdout + demo.stderr
         for words in ("told the supervisor", "case closed", "escalation-acknowledged"):
             assert words in demo.stdout
-        metered = httpx2.get(json.loads((tmp_path / "running.json").read_text())["worker_metrics"]).text
+        metered = httpx2.get(written(tmp_path)["worker_metrics"]).text
         for name in (
             "caseloom_commands_total",
             "caseloom_clocks_missed_total",
@@ -103,28 +70,24 @@ def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart
             assert name in served
         before = listed(address, tmp_path)
         assert len(before) == 12
-        kill_every_part(tmp_path)
+        killed = kill_every_part(tmp_path)
         wait_until_well(address)
         assert listed(address, tmp_path) == before
+        assert not set(written(tmp_path)["parts"].values()) & set(killed.values())
     with running(tmp_path) as address:
         assert listed(address, tmp_path) == before
 
 
-def test_without_a_running_system_the_demo_says_what_to_do(tmp_path: Path) -> None:
-    """And a folder that is not there is named."""
-    command = [sys.executable, "-m", "deploy.demo"]
-    alone = subprocess.run(command, cwd=ROOT, env=variables(tmp_path), capture_output=True, text=True, check=False)
-    assert alone.returncode == 2
-    assert "make up" in alone.stdout
-    wrong = subprocess.run(
-        [*command, "/nowhere"], cwd=ROOT, env=variables(tmp_path), capture_output=True, text=True, check=False
-    )
+def test_a_folder_of_bundles_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Before anything else is looked at."""
+    wrong = tool("deploy.demo", tmp_path, "/nowhere")
     assert wrong.returncode == 2
     assert "/nowhere is not there" in wrong.stderr
 
 
 def test_make_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     """For the role, the subject and the team that were asked for; a wrong one is refused in words."""
+    tokens.signing_key(tmp_path)
     make = ["make", "-s", "token", "SUBJECT=sup-1", "TEAM=north", f"DATA_DIR={tmp_path}", f"PY={sys.executable}"]
     made = subprocess.run([*make, "ROLE=supervisor"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(made.stdout.split()) == 1
@@ -135,3 +98,40 @@ def test_make_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     wrong = subprocess.run([*make, "ROLE=queen"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert wrong.returncode != 0
     assert "case-manager" in wrong.stderr
+
+
+def shown_on_a_terminal(data_dir: Path) -> str:
+    """What `make up` shows to a person until it is up."""
+    screen, terminal = pty.openpty()
+    with started(data_dir, stderr=terminal) as process:
+        os.close(terminal)
+        wait_until_up(process, data_dir)
+        text = b""
+        while b"finds it again" not in text:
+            text += os.read(screen, 10_000)
+    os.close(screen)
+    return text.decode()
+
+
+def test_tokens_are_shown_to_a_person_once(tmp_path: Path) -> None:
+    """At the first start on a terminal, and never again; how to get one is said each time."""
+    for first in (True, False):
+        shown = shown_on_a_terminal(tmp_path)
+        assert ("eyJ" in shown) is first
+        assert "make -s token" in shown
+
+
+def test_what_is_no_terminal_gets_no_token_and_nothing_out_of_the_logs(tmp_path: Path) -> None:
+    """A part that ends is told with its exit code, its log, and the level and event of the last line."""
+    told, folder = tmp_path / "told", tmp_path / "data"
+    with told.open("wb") as file, started(folder, stderr=file) as process:
+        wait_until_up(process, folder)
+        os.kill(written(folder)["parts"]["worker"], signal.SIGKILL)
+        wait_until(lambda: b"worker ended" in told.read_bytes(), "it did not notice")
+    text = told.read_text()
+    assert "eyJ" not in text
+    assert "make -s token" in text
+    [ended] = [line for line in text.splitlines() if line.startswith("worker ended")]
+    log = re.escape(str(folder / "worker.log"))
+    form = rf"worker ended \(exit -9\); starting it again in \d\.\d s; see {log}(, which ends with: [a-z_ ]+)?"
+    assert re.fullmatch(form, ended), ended

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy import patients
+from deploy import patients, running
+from deploy.console import console as shown
 from deploy.moves import BETTER
 from deploy.play import Player, Refused
 from deploy.population import sign_in
@@ -31,11 +31,7 @@ from infra.settings import Settings
 
 AT_ONCE = 6
 OWN_PATIENTS = 5
-console = Console()
-
-
-class NotRunning(Exception):
-    """There is no system to play against."""
+console = shown(stderr=False)
 
 
 def bundles(source: Path | None) -> Iterator[dict[str, Any]]:
@@ -251,10 +247,7 @@ async def show_timeline(player: Player, case_id: str) -> None:
 
 async def main(source: Path | None) -> int:
     settings = Settings()
-    running = settings.data_dir / "running.json"
-    if not running.exists():
-        raise NotRunning(f"no system runs on {settings.data_dir}: start it with `make up` in another terminal")
-    address = json.loads(running.read_text())["address"]
+    address = running.address(settings)
     async with httpx2.AsyncClient(base_url=address, timeout=60) as http:
         anna = sign_in(settings, "cm-anna", Role.CASE_MANAGER)
         rules = {p["program"]: p for p in (await http.get("/programs", headers=anna)).raise_for_status().json()}
@@ -279,8 +272,7 @@ if __name__ == "__main__":
         parser.error(f"{given.bundles} is not there")
     try:
         sys.exit(asyncio.run(main(given.bundles)))
-    except (NotRunning, httpx2.ConnectError, tarfile.TarError) as fault:
-        console.print(f"[red]{fault}[/]")
-        sys.exit(2)
+    except (httpx2.TransportError, tarfile.TarError) as fault:
+        sys.exit(f"the demonstration stopped: {type(fault).__name__}: {fault}")
     except KeyboardInterrupt:
         sys.exit(130)

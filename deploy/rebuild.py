@@ -6,19 +6,20 @@ from it. The digest of each derived table, before and after, tells whether they 
 
 import sys
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
 from activities.derived import DERIVED, rebuild_case
-from infra import database
+from deploy import running
+from deploy.console import console as shown
+from deploy.console import id_column, ids
 from infra.encryption import KeyRing, load_keys
-from infra.settings import Settings
 from infra.tables import TimelineRow
 
-console = Console(stderr=True)
+SHOWN = 10
+console = shown()
 
 
 def rebuild(engine: Engine, keys: KeyRing) -> dict[str, list[str]]:
@@ -39,21 +40,19 @@ def rebuild(engine: Engine, keys: KeyRing) -> dict[str, list[str]]:
 
 
 def show(changed: dict[str, list[str]]) -> int:
-    table = Table("table", "digest", "cases that were not what their timeline says")
+    table = Table("table", "digest", id_column("cases that were not what their timeline says"))
     for name, cases in changed.items():
-        table.add_row(name, "[red]changed" if cases else "[green]equal", " ".join(cases[:10]))
+        more = [f"and {len(cases) - SHOWN} more"] if len(cases) > SHOWN else []
+        table.add_row(name, "[red]changed" if cases else "[green]equal", ids([*cases[:SHOWN], *more]))
     console.print(table)
     return int(any(changed.values()))
 
 
 def main() -> int:
-    settings = Settings()
-    engine = database.blocking(settings.database)
+    settings = running.settings()
     keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
-    try:
+    with running.record(settings) as engine:
         return show(rebuild(engine, keys))
-    finally:
-        engine.dispose()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 
 from pydantic import TypeAdapter, ValidationError
 
+from deploy import running
 from domain.values import Opaque, Role, Slug
 from infra import tokens
 from infra.settings import Settings
@@ -23,7 +24,9 @@ def main() -> int:
         TypeAdapter(list[Slug]).validate_python([*teams, given.tenant])
     except ValidationError:
         parser.error("subject takes letters, digits and _.@-; team and tenant take small letters, digits and -")
-    sys.stdout.write(f"{tokens.issue(Settings(), given.subject, Role(given.role), teams, given.tenant)}\n")
+    settings = Settings()
+    running.require_key(settings)
+    sys.stdout.write(f"{tokens.issue(settings, given.subject, Role(given.role), teams, given.tenant)}\n")
     return 0
 
 

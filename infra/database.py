@@ -1,6 +1,7 @@
 """The record's database: SQLite or PostgreSQL, the same code on both."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -33,6 +34,13 @@ def connect(url: str) -> AsyncEngine:
     engine = create_async_engine(url, connect_args=ON_SQLITE)
     _listen(engine.sync_engine)
     return engine
+
+
+def missing_file(url: str | URL) -> Path | None:
+    """SQLite's file where it is not there: connecting would make an empty one."""
+    found = make_url(url)
+    path = Path(found.database or "")
+    return path if found.get_backend_name() == "sqlite" and not path.is_file() else None
 
 
 def blocking(url: str | URL) -> Engine:

@@ -10,8 +10,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from infra import database
 from infra.settings import Settings
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -43,12 +45,18 @@ async def draft(url: str, message: str) -> None:
 
 
 async def main(arguments: list[str]) -> None:
+    """Exits in words where there is no record: `make up`, and nobody else, makes one in a data folder."""
     settings = Settings()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    if arguments[:1] == ["new"]:
-        await draft(settings.database, " ".join(arguments[1:]))
-    else:
-        await upgrade(settings.database)
+    missing = None if settings.database_url else database.missing_file(settings.database)
+    if missing is not None:
+        sys.exit(f"there is no record at {missing}: `make up` makes one; for another folder set DATA_DIR")
+    try:
+        if arguments[:1] == ["new"]:
+            await draft(settings.database, " ".join(arguments[1:]))
+        else:
+            await upgrade(settings.database)
+    except DatabaseError as fault:
+        sys.exit(f"the record cannot be migrated: {str(fault.orig).strip().splitlines()[0]}")
 
 
 if __name__ == "__main__":

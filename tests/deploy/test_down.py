@@ -87,6 +87,7 @@ def test_a_start_that_was_killed_half_way_is_ended_too(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         left = everybody(tmp_path)
+        assert tool("deploy.demo", tmp_path).stderr.startswith("no system runs on")
         assert f"engine (pid {left['engine']})" in tool("deploy.down", tmp_path).stdout
     assert nobody_left(tmp_path, left)
 

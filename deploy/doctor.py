@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, Engine, func
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,12 +14,14 @@ from sqlmodel import col, select
 from temporalio.client import Client
 
 from deploy import running
+from deploy.console import console as shown
+from deploy.console import id_column, ids
 from infra import catalog, database, temporal, watchdog
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
 
 SHOWN, LATELY = 10, timedelta(hours=24)
-console = Console(stderr=True)
+console = shown()
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ async def _engine(client: Client | None, settings: Settings, now: datetime) -> l
 
 
 def show(checks: list[Check]) -> int:
-    table = Table("check", "", "says", "what to do", "cases")
+    table = Table("check", "", "says", "what to do", id_column("cases"))
     for check in checks:
         mark = "[green]well[/]" if check.well else "[red]not well[/]"
-        cases = " ".join(check.cases[:SHOWN]) + (" …" if len(check.cases) > SHOWN else "")
+        cases = ids([*check.cases[:SHOWN], *(["…"] if len(check.cases) > SHOWN else [])])
         table.add_row(check.name, mark, check.says, "" if check.well else check.remedy, cases)
     console.print(table)
     return int(not all(check.well for check in checks))

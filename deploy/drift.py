@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Engine
@@ -24,10 +23,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from deploy import running
+from deploy.console import console as shown
+from deploy.console import id_column
 from deploy.heal import Healing, NotHealed
 from deploy.runs import begin_again
 from domain.event import Position
-from infra import database, temporal
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.tables import CaseRow, TimelineRow
@@ -37,7 +37,7 @@ from workflows import messages
 ASK_SECONDS = 10
 OPEN = f"WorkflowType = '{messages.CASE_WORKFLOW}' AND ExecutionStatus = 'Running'"
 WELL = ("agrees", "follows")
-console = Console(stderr=True)
+console = shown()
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def show(findings: list[Finding]) -> int:
     odd = [finding for finding in findings if finding.state not in WELL]
     if not odd:
         return 0
-    details = Table("case", "state", "engine at", "record at", "done")
+    details = Table(id_column("case"), "state", "engine at", "record at", "done")
     for f in odd[:200]:
         details.add_row(f.case_id, f.state, str(f.engine or "-"), str(f.record or "-"), f.done)
     console.print(details)
@@ -190,12 +190,9 @@ def show(findings: list[Finding]) -> int:
 
 async def main(mend: bool, over_gap: bool) -> int:
     settings = running.settings()
-    engine = database.blocking(settings.database)
-    client = await temporal.connect(settings)
-    try:
+    with running.record(settings) as engine:
+        client = await running.engine(settings)
         return show(await Comparison(client, engine, settings, mend, over_gap).run())
-    finally:
-        engine.dispose()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ def settings() -> Settings:
     missing = database.missing_file(found.database)
     if missing is not None:
         raise NotHere(f"there is no record at {missing}: `make up` makes one; for another folder set DATA_DIR")
+    return located(found)
+
+
+def located(found: Settings) -> Settings:
+    """The same settings with the engine's address as `make up` wrote it down, where none is given."""
     running = pids.read(found.data_dir)
     if "TEMPORAL_ADDRESS" in os.environ or running is None:
         return found

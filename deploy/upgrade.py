@@ -48,7 +48,7 @@ async def renew(client: Client, engine: Engine, settings: Settings) -> int:
 
 
 async def main() -> int:
-    settings = running.settings()
+    settings = running.located(Settings())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     await migrate.upgrade(settings.database)
     console.print("The database is of this release.")

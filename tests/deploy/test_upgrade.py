@@ -52,7 +52,7 @@ def running(code: Path, data_dir: Path) -> Iterator[dict[str, Any]]:
             [sys.executable, "-m", "deploy.up"], cwd=code, env=variables, stdout=log, stderr=log
         )
     try:
-        while not marker.exists():
+        while not marker.exists() or not json.loads(marker.read_text())["address"]:
             assert process.poll() is None, (data_dir / "up.log").read_text()
             assert time.monotonic() < deadline, "it did not come up"
             time.sleep(0.1)

@@ -58,7 +58,7 @@ async def healthz(parts: SystemDep, response: Response) -> Health:
 async def metrics(parts: SystemDep, who: PrincipalDep) -> Response:
     """Counts of ours and of Temporal's SDK in this process, over all tenants, for a director or an auditor.
 
-    The worker serves its own at `CASELOOM_METRICS_ADDRESS`: commands by outcome, clocks missed, record lag.
+    The worker serves its own at `CASELOOM_METRICS_ADDRESS`: commands by outcome, clocks missed, cases rung.
     """
     require_role(who, Role.DIRECTOR, Role.AUDITOR)
     await _measure(parts)

@@ -13,6 +13,7 @@ from infra.migrate import SCRIPTS, config
 
 STEPS = ScriptDirectory(str(SCRIPTS)).walk_revisions()
 RELEASES = [step.revision for step in STEPS][::-1]
+DROPPED = {("cases", "written_by")}  # which task wrote last: since the record decides, nobody asks
 NOW = datetime(2026, 3, 2, 15, tzinfo=UTC)
 
 
@@ -38,6 +39,8 @@ def value_for(column: Any) -> Any:
         return {"kept": [1, 2]}
     if "INT" in kind:
         return 7
+    if "BLOB" in kind or "BYTEA" in kind:
+        return b"kept"
     return 1.5 if "FLOAT" in kind or "DOUBLE" in kind else f"{column.name}-kept"
 
 
@@ -56,7 +59,7 @@ def contents(connection: Connection) -> dict[str, list[dict[str, Any]]]:
 
 
 def climb(connection: Connection) -> None:
-    """From each release to the next, every table holding a row; nothing that was there is lost or changed."""
+    """From each release to the next, every table holding a row; nothing but what was derived is lost or changed."""
     command.downgrade(config(connection), "base")
     for release in RELEASES:
         before = contents(connection)
@@ -64,7 +67,8 @@ def climb(connection: Connection) -> None:
         after = contents(connection)
         for name, rows in before.items():
             for old, new in zip(rows, after[name], strict=True):
-                assert {column: new[column] for column in old} == old, f"{release}: {name}"
+                kept = {column: value for column, value in old.items() if (name, column) not in DROPPED}
+                assert {column: new[column] for column in kept} == kept, f"{release}: {name}"
         for name, table in tables(connection).items():
             if not after[name]:
                 connection.execute(insert(table).values({c.name: value_for(c) for c in table.columns}))
@@ -77,4 +81,4 @@ async def test_every_release_migrates_up_with_data_in_its_tables(engine: AsyncEn
         await connection.run_sync(lambda c: command.check(config(c)))
         cases = (await connection.run_sync(contents))["cases"]
     assert cases[0]["wakes_at"] is None or cases[0]["status"] == "open"
-    assert cases[0]["written_by"] == ""
+    assert cases[0]["head"] == ""

@@ -32,7 +32,7 @@ def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
 
 def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
     """The row that keeps the state of a case beside its line."""
-    return {"case_id": case.id, "seq": case.seq, "state": keys.seal(case.model_dump_json().encode())}
+    return {"case_id": case.id, "seq": case.seq, "state": keys.encrypted(case.model_dump_json().encode())}
 
 
 def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, 
 def quarantine_row(key: dict[str, str], keys: KeyRing, envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
     """The row of a command that met a fault of ours."""
     named = {"command_id": envelope.command_id, "kind": envelope.kind, "fault": outcome.error, "at": outcome.at}
-    return {**key, **named, "envelope": keys.seal(envelope.model_dump_json().encode())}
+    return {**key, **named, "envelope": keys.encrypted(envelope.model_dump_json().encode())}
 
 
 def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from api.system import Principal, System
 from domain.case import Case
 from infra.tables import CaseRow, StateRow
 from infra.temporal import workflow_id
-from infra.timeline import folded, opened
+from infra.timeline import decrypted_state, folded
 from workflows import messages
 
 LIVE_SECONDS = 1.5
@@ -36,7 +36,7 @@ async def read_case(parts: System, who: Principal, case_id: str) -> OnRecord:
     row = await parts.look_up(_READ, {"tenant": who.tenant, "case_id": case_id, "sub": who.sub})
     if row is None or not may_see(who, row):
         raise not_found()
-    case = opened(parts.keys, row.state) if row.state else None
+    case = decrypted_state(parts.keys, row.state) if row.state else None
     if case is None:  # its state was not kept yet, or not by this release
         async with parts.connection() as connection:
             case = await connection.run_sync(lambda c: folded(c, case_id))

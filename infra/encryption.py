@@ -58,16 +58,16 @@ class KeyRing(PayloadCodec):
             return UNREADABLE
         return Payload.FromString(plain)
 
-    def seal(self, plain: bytes) -> bytes:
+    def encrypted(self, plain: bytes) -> bytes:
         """Bytes as the record keeps them: packed, encrypted, with the name of their key in front."""
         nonce = os.urandom(NONCE)
         return (
             self._first + nonce + self._ciphers[self._first].encrypt(nonce, zlib.compress(plain, 1), self._first)
         )
 
-    def unseal(self, sealed: bytes) -> bytes | None:
-        """What was sealed; None where it was changed since. Raises `KeyMissing` for a key that is not here."""
-        key, nonce, text = sealed[:NAME], sealed[NAME : NAME + NONCE], sealed[NAME + NONCE :]
+    def decrypted(self, stored: bytes) -> bytes | None:
+        """What was encrypted; None where it was changed since. Raises `KeyMissing` for a key that is not here."""
+        key, nonce, text = stored[:NAME], stored[NAME : NAME + NONCE], stored[NAME + NONCE :]
         if (cipher := self._ciphers.get(key)) is None:
             raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
         try:

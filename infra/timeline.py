@@ -75,12 +75,12 @@ _STATE = select(StateRow.state).where(
 def state(connection: Connection, keys: KeyRing, case_id: str, seq: int) -> Case | None:
     """The case as it is at its last entry, `seq`: from the state that was kept with that entry, else folded."""
     kept = connection.execute(_STATE, {"case_id": case_id, "seq": seq}).scalar()
-    return (opened(keys, kept) if kept else None) or folded(connection, case_id)
+    return (decrypted_state(keys, kept) if kept else None) or folded(connection, case_id)
 
 
-def opened(keys: KeyRing, sealed: bytes) -> Case | None:
+def decrypted_state(keys: KeyRing, kept: bytes) -> Case | None:
     """A state that was kept; None where it was changed since, or is of a release that this one cannot read."""
-    plain = keys.unseal(sealed)
+    plain = keys.decrypted(kept)
     try:
         return Case.model_validate_json(plain) if plain else None
     except ValidationError:

@@ -30,7 +30,7 @@ from domain.values import SYSTEM
 from infra import database
 from infra.encryption import KeyRing
 from infra.tables import CaseRow, ClockRow, CommandRow, OutboxRow, QuarantineRow, StateRow, TaskRow, TimelineRow
-from infra.timeline import chain, entry_of, folded, opened
+from infra.timeline import chain, decrypted_state, entry_of, folded
 from tests.conftest import KEY
 from tests.recorded import put_entries
 from tests.story import ANNA, MONDAY, Story, in_force, referral
@@ -143,7 +143,7 @@ async def test_a_fault_in_a_rule_leaves_the_command_set_aside_as_it_was_sent(
     assert (failed.outcome.status, failed.outcome.error) == ("failed", "Bug")
     [kept] = rows(writing, QuarantineRow)
     assert b"SECRET" not in kept["envelope"]
-    assert Envelope.model_validate_json(KEYS.unseal(kept["envelope"]) or b"") == note(1, "SECRET")
+    assert Envelope.model_validate_json(KEYS.decrypted(kept["envelope"]) or b"") == note(1, "SECRET")
     tick = Envelope(command_id="tick-2", kind="tick", body={}, actor=SYSTEM)
     for again, minutes in ((0, 1), (1, 2), (9, 10)):
         late = settled(settling, tick, failed.known, again=again)
@@ -161,7 +161,7 @@ async def test_a_state_beside_the_line_is_what_the_timeline_makes(writing: Engin
     assert b"Patient" not in kept["state"]
     with writing.connect() as connection:
         case = folded(connection, "case-1")
-    assert opened(KEYS, kept["state"]) == case
+    assert decrypted_state(KEYS, kept["state"]) == case
     with writing.begin() as connection:
         connection.execute(update(StateRow).values(state=kept["state"][:-3] + b"xyz"))
     assert settled(works(writing), note(1), first.known).outcome.status == "applied"

@@ -21,7 +21,7 @@ from infra import database
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.tables import CaseRow, CommandRow, StateRow, TaskRow, TimelineRow
-from infra.timeline import opened
+from infra.timeline import decrypted_state
 from tests.desk import Desk, forget
 from workflows import messages
 
@@ -223,7 +223,7 @@ async def test_a_sealed_case_is_whole_without_the_engine(
     await anna.until(sealed)
     with record.connect() as connection:
         row = connection.execute(table_of(StateRow).select()).one()
-    assert opened(keys, row.state) == await anna.case()
+    assert decrypted_state(keys, row.state) == await anna.case()
 
 
 def newest_only(all_of_them: Histories) -> Histories:

@@ -59,7 +59,7 @@ def contents(connection: Connection) -> dict[str, list[dict[str, Any]]]:
 
 
 def climb(connection: Connection) -> None:
-    """From each release to the next, every table holding a row; nothing but what was derived is lost or changed."""
+    """From each release to the next, every table holding a row; nothing is lost but what was derived."""
     command.downgrade(config(connection), "base")
     for release in RELEASES:
         before = contents(connection)

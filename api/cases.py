@@ -12,7 +12,6 @@ from sqlmodel import col, select
 
 from api import reading
 from api.commands import REFUSALS, CaseId
-from api.examples import REFERRAL
 from api.headers import WishDep
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -25,6 +24,7 @@ from domain.decide import decide
 from domain.intake import Open
 from domain.policies import Tier
 from domain.program import Stage
+from domain.record import CaseLine
 from domain.staff import Directory
 from domain.values import Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
@@ -32,6 +32,24 @@ from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
+
+
+REFERRAL: dict[str, Any] = {
+    "program": "complex-care",
+    "team": "north",
+    "owner": "cm-anna",
+    "referral": {
+        "source": "primary-care",
+        "reason": "Two admissions in six months",
+        "patient": {
+            "reference": "Patient/4711",
+            "birth_date": "1950-05-05",
+            "conditions": [
+                {"code": "I50.9", "system": "http://hl7.org/fhir/sid/icd-10-cm", "display": "Heart failure"}
+            ],
+        },
+    },
+}
 
 
 class NewCase(BaseModel):
@@ -58,30 +76,12 @@ class CaseView(BaseModel):
     case: Case
 
 
-class CaseItem(BaseModel):
-    """One case of a list."""
+class CaseItem(CaseLine):
+    """One case of a list: its line on record."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
 
-    id: str
-    program: str
-    stage: str
-    status: str
-    closure_reason: str | None
-    owner: str | None
-    team: str
-    tier: str | None
-    weight: float
-    target_group: str | None
-    in_crisis: bool
-    opened_at: datetime
-    updated_at: datetime
-    patient_reference: str
-    next_due_at: datetime | None
-    open_tasks: int
-    overdue: int
-    escalated: int
-    seq: int
+    tenant: str = Field(exclude=True)
 
 
 class CaseFilter(BaseModel):

@@ -12,7 +12,6 @@ from sqlmodel import col
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.examples import EXAMPLES
 from api.headers import WishDep
 from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
 from api.scope import require_case
@@ -56,8 +55,8 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, response)
         return result.model_copy(update={"advice": command.advice})
 
-    example = EXAMPLES[command.kind]
-    endpoint.__annotations__["body"] = Annotated[command, Body(openapi_examples={"example": {"value": example}})]
+    shown = Body(openapi_examples={"example": {"value": command.example}})
+    endpoint.__annotations__["body"] = Annotated[command, shown]
     endpoint.__doc__ = command.__doc__
     return endpoint
 

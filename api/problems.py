@@ -145,17 +145,23 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def _refusal(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, Refusal)
     log.info("refused", status=fault.status, code=fault.problem.code)
-    meter = request.app.state.system.runtime.metric_meter.with_additional_attributes({"code": fault.problem.code})
-    meter.create_counter("caseloom_refusals", "Requests refused, by the reason's name").add(1)
+    _count(request, fault.problem)
     return respond(fault.problem, fault.headers, request)
 
 
-async def _rejected(_: Request, fault: Exception) -> JSONResponse:
+def _count(request: Request, problem: Problem) -> None:
+    """Every request that is refused is counted by the reason's name, whoever found the reason."""
+    meter = request.app.state.system.runtime.metric_meter.with_additional_attributes({"code": problem.code})
+    meter.create_counter("caseloom_refusals", "Requests refused, by the reason's name").add(1)
+
+
+async def _rejected(request: Request, fault: Exception) -> JSONResponse:
     """A rule of the domain that the API itself asked."""
     assert isinstance(fault, Rejected)
     problem = Problem(
         title=fault.title, status=422, code=fault.code, detail=fault.detail, missing=list(fault.missing)
     )
+    _count(request, problem)
     return respond(problem)
 
 
@@ -163,16 +169,15 @@ async def _malformed(request: Request, fault: Exception) -> JSONResponse:
     """Field and fault of everything that does not fit; what was sent is never repeated."""
     assert isinstance(fault, RequestValidationError)
     errors = [FieldFault(path=".".join(str(part) for part in e["loc"]), fault=e["msg"]) for e in fault.errors()]
-    return respond(
-        Problem(
-            title="The request is malformed",
-            status=422,
-            code="Malformed",
-            detail="correct the fields listed and send it again",
-            errors=errors,
-        ),
-        request=request,
+    problem = Problem(
+        title="The request is malformed",
+        status=422,
+        code="Malformed",
+        detail="correct the fields listed and send it again",
+        errors=errors,
     )
+    _count(request, problem)
+    return respond(problem, request=request)
 
 
 async def _http(request: Request, fault: Exception) -> JSONResponse:

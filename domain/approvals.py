@@ -1,7 +1,7 @@
 """Approvals: what somebody else has to agree to. Nobody approves his own, and an approval is used once."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import Case
 from domain.clock import ClockKind
@@ -123,6 +123,7 @@ class RequestApproval(Command):
 
     kind: ClassVar[str] = "request-approval"
     says: ClassVar[str] = "Ask for an approval"
+    example: ClassVar[dict[str, Any]] = {"subject": "closure", "note": "Goals reached"}
 
     subject: Subject
     note: Text | None = None
@@ -141,6 +142,7 @@ class DecideApproval(Command):
 
     kind: ClassVar[str] = "decide-approval"
     says: ClassVar[str] = "Approve or reject"
+    example: ClassVar[dict[str, Any]] = {"approval_id": "a9", "approve": True, "comment": "Agreed"}
 
     approval_id: Slug
     approve: bool

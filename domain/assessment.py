@@ -1,7 +1,7 @@
 """Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
 
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -134,6 +134,12 @@ class RecordAssessment(Command):
 
     kind: ClassVar[str] = "record-assessment"
     says: ClassVar[str] = "Record assessment sections"
+    example: ClassVar[dict[str, Any]] = {
+        "sections": [
+            {"name": "health-status", "assessed_on": "2026-03-02", "findings": "Short of breath on stairs"}
+        ],
+        "baseline": {"well_being": 3, "finances": 4, "appropriate_care": 5},
+    }
 
     sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
     baseline: OutcomeRatings | None = None
@@ -169,6 +175,7 @@ class SetRiskTier(Command):
 
     kind: ClassVar[str] = "set-risk-tier"
     says: ClassVar[str] = "Set the risk tier"
+    example: ClassVar[dict[str, Any]] = {"tier": "high", "reasons": ["Two admissions in six months"]}
 
     tier: Tier
     reasons: tuple[Line, ...] = Field(min_length=1, max_length=20)
@@ -189,6 +196,7 @@ class ReportSignificantChange(Command):
     kind: ClassVar[str] = "report-significant-change"
     says: ClassVar[str] = "Report a significant change"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {"description": "Admitted with a stroke"}
 
     description: Text
 

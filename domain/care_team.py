@@ -1,7 +1,7 @@
 """The care team around the person, conferences and what comes out of them, and guided records."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -99,6 +99,11 @@ class JoinCareTeam(Command):
 
     kind: ClassVar[str] = "join-care-team"
     says: ClassVar[str] = "Add a member of the care team"
+    example: ClassVar[dict[str, Any]] = {
+        "role": "caregiver",
+        "reference": "RelatedPerson/12",
+        "needs": ["A free evening a week"],
+    }
 
     role: Slug
     reference: Line
@@ -121,6 +126,7 @@ class LeaveCareTeam(Command):
 
     kind: ClassVar[str] = "leave-care-team"
     says: ClassVar[str] = "End a member's part in the care team"
+    example: ClassVar[dict[str, Any]] = {"member_id": "m9"}
 
     member_id: Slug
     until: date | None = None
@@ -139,6 +145,7 @@ class RecordCaregiverNeeds(Command):
 
     kind: ClassVar[str] = "record-caregiver-needs"
     says: ClassVar[str] = "Record a caregiver's needs"
+    example: ClassVar[dict[str, Any]] = {"member_id": "m9", "needs": ["Somebody to talk to"]}
 
     member_id: Slug
     needs: tuple[Line, ...] = Field(max_length=20)
@@ -160,6 +167,11 @@ class HoldConference(Command):
 
     kind: ClassVar[str] = "hold-conference"
     says: ClassVar[str] = "Record a case conference"
+    example: ClassVar[dict[str, Any]] = {
+        "attendees": ["Case manager", "Primary care", "Her daughter"],
+        "decisions": ["Home health three times a week"],
+        "tasks": [{"task": "arrange-appointment", "title": "Arrange home health"}],
+    }
 
     attendees: tuple[Line, ...] = Field(min_length=2, max_length=40)
     decisions: tuple[Text, ...] = Field(min_length=1, max_length=40)
@@ -194,6 +206,10 @@ class OpenGuidedRecord(Command):
 
     kind: ClassVar[str] = "open-guided-record"
     says: ClassVar[str] = "Open an ethics consult or a mediation"
+    example: ClassVar[dict[str, Any]] = {
+        "procedure": "ethics-consult",
+        "concern": "She refuses food and her sons disagree",
+    }
 
     procedure: Slug
     concern: Text
@@ -214,6 +230,11 @@ class WriteGuidedStep(Command):
 
     kind: ClassVar[str] = "write-guided-step"
     says: ClassVar[str] = "Write a step of a guided record"
+    example: ClassVar[dict[str, Any]] = {
+        "guided_id": "g9",
+        "step": "assess",
+        "text": "What is known, and who is affected",
+    }
 
     guided_id: Slug
     step: Slug
@@ -233,6 +254,10 @@ class ConcludeGuidedRecord(Command):
 
     kind: ClassVar[str] = "conclude-guided-record"
     says: ClassVar[str] = "Conclude a guided record"
+    example: ClassVar[dict[str, Any]] = {
+        "guided_id": "g9",
+        "conclusion": "Her wish stands; the sons were told why",
+    }
 
     guided_id: Slug
     conclusion: Text

@@ -194,6 +194,10 @@ class EvaluateOutcome(Command):
 
     kind: ClassVar[str] = "evaluate-outcome"
     says: ClassVar[str] = "Evaluate the outcome"
+    example: ClassVar[dict[str, Any]] = {
+        "ratings": {"well_being": 6, "finances": 5, "appropriate_care": 8},
+        "summary": "Goals reached",
+    }
 
     ratings: OutcomeRatings
     summary: Text
@@ -214,6 +218,7 @@ class CloseCase(Command):
 
     kind: ClassVar[str] = "close"
     says: ClassVar[str] = "Close the case"
+    example: ClassVar[dict[str, Any]] = {"reason": "goals-met"}
 
     reason: Slug
     note: Text | None = None
@@ -237,6 +242,7 @@ class ReopenCase(Command):
     kind: ClassVar[str] = "reopen-case"
     says: ClassVar[str] = "Reopen the case"
     when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"reason": "Back in hospital"}
 
     reason: Text
 

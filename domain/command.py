@@ -274,11 +274,13 @@ class Draft:
 class Command(Value):
     """Base of all commands. The fields are the request's body; `decide` writes the draft or raises `Rejected`.
 
-    `roles` may send it. `when_closed` admits it to a closed case. `advice` stands in every answer to it.
+    `roles` may send it. `when_closed` admits it to a closed case. `advice` stands in every answer to it. `example`
+    is a body of it, shown in the OpenAPI page.
     """
 
     kind: ClassVar[str]
     says: ClassVar[str]
+    example: ClassVar[dict[str, Any]]
     roles: ClassVar[frozenset[Role]] = CASE_WORK
     when_closed: ClassVar[bool] = False
     advice: ClassVar[str | None] = None

@@ -1,7 +1,7 @@
 """Consent: what it covers stops when it is withdrawn, and somebody must decide what follows."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from domain.case import Case, Consent
 from domain.clock import Clock, ClockKind, KeptBy, WaitsFor
@@ -79,6 +79,7 @@ class RecordConsent(Command):
 
     kind: ClassVar[str] = "record-consent"
     says: ClassVar[str] = "Record consent"
+    example: ClassVar[dict[str, Any]] = {"form": "verbal"}
 
     form: Literal["verbal", "written"]
 
@@ -101,6 +102,7 @@ class WithdrawConsent(Command):
 
     kind: ClassVar[str] = "withdraw-consent"
     says: ClassVar[str] = "Withdraw consent"
+    example: ClassVar[dict[str, Any]] = {"reason": "Wants no more calls"}
 
     reason: Text | None = None
 

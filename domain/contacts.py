@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -114,6 +114,12 @@ class LogContact(Command):
 
     kind: ClassVar[str] = "log-contact"
     says: ClassVar[str] = "Log a contact or an attempt"
+    example: ClassVar[dict[str, Any]] = {
+        "mode": "telephone",
+        "party": "patient",
+        "reached": True,
+        "outcome": "Feels better",
+    }
 
     mode: Mode
     party: Party
@@ -183,6 +189,7 @@ class AddNote(Command):
     kind: ClassVar[str] = "add-note"
     says: ClassVar[str] = "Add a note"
     when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"text": "Prefers to be called in the morning"}
 
     text: Text
     sensitivity: Sensitivity | None = None

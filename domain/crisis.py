@@ -1,7 +1,7 @@
 """Crisis and the safety plan. Nothing here replaces emergency services, and every answer says so."""
 
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -138,6 +138,7 @@ class RaiseCrisis(Command):
     says: ClassVar[str] = "Raise a crisis"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     advice: ClassVar[str | None] = EMERGENCY_FIRST
+    example: ClassVar[dict[str, Any]] = {"description": "Says she cannot go on", "immediate_danger": False}
 
     description: Text
     immediate_danger: bool = False
@@ -171,6 +172,7 @@ class RecordDisposition(Command):
     kind: ClassVar[str] = "record-disposition"
     says: ClassVar[str] = "Record the disposition of a crisis"
     advice: ClassVar[str | None] = EMERGENCY_FIRST
+    example: ClassVar[dict[str, Any]] = {"disposition": "safe-at-home", "note": "Sister stays the night"}
 
     disposition: Slug
     note: Text
@@ -192,6 +194,7 @@ class EndCrisis(Command):
     kind: ClassVar[str] = "end-crisis"
     says: ClassVar[str] = "End a crisis"
     advice: ClassVar[str | None] = EMERGENCY_FIRST
+    example: ClassVar[dict[str, Any]] = {"follow_up_by": "2030-06-30T17:00:00Z"}
 
     follow_up_by: Instant
     note: Text | None = None
@@ -233,6 +236,15 @@ class WriteSafetyPlan(Command):
     kind: ClassVar[str] = "write-safety-plan"
     says: ClassVar[str] = "Write the safety plan"
     advice: ClassVar[str | None] = EMERGENCY_FIRST
+    example: ClassVar[dict[str, Any]] = {
+        "warning_signs": ["Cannot sleep"],
+        "coping": ["Walk the dog"],
+        "distractions": ["The library"],
+        "people": ["Her sister"],
+        "professionals": ["988", "Clinic on call"],
+        "environment": ["Medication locked away by her sister"],
+        "reasons_for_living": ["Her daughter"],
+    }
 
     warning_signs: tuple[Line, ...] = Field(min_length=1, max_length=20)
     coping: tuple[Line, ...] = Field(min_length=1, max_length=20)
@@ -256,6 +268,7 @@ class ReviewSafetyPlan(Command):
     kind: ClassVar[str] = "review-safety-plan"
     says: ClassVar[str] = "Review the safety plan"
     advice: ClassVar[str | None] = EMERGENCY_FIRST
+    example: ClassVar[dict[str, Any]] = {"note": "Still right; the number of the clinic is new"}
 
     note: Text
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.budget import Budget
 from domain.case import Case
@@ -288,6 +288,11 @@ class PauseClock(Command):
 
     kind: ClassVar[str] = "pause-clock"
     says: ClassVar[str] = "Pause a clock"
+    example: ClassVar[dict[str, Any]] = {
+        "clock_id": "c9",
+        "until": "2030-06-30T17:00:00Z",
+        "reason": "Away for a month",
+    }
 
     clock_id: Slug
     until: Instant
@@ -306,6 +311,7 @@ class ResumeClock(Command):
 
     kind: ClassVar[str] = "resume-clock"
     says: ClassVar[str] = "Resume a clock"
+    example: ClassVar[dict[str, Any]] = {"clock_id": "c9", "reason": "Back earlier"}
 
     clock_id: Slug
     reason: Text

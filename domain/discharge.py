@@ -1,7 +1,7 @@
 """The discharge plan, and the days in hospital that need not have been."""
 
 from datetime import date, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -71,6 +71,16 @@ class PlanDischarge(Command):
 
     kind: ClassVar[str] = "plan-discharge"
     says: ClassVar[str] = "Write the discharge plan"
+    example: ClassVar[dict[str, Any]] = {
+        "event_id": "adt-20300301-17",
+        "needs": ["Walker", "Help with bathing"],
+        "services": ["Home health nurse"],
+        "appointments": [{"title": "Cardiology", "at": "2030-03-12T14:00:00Z"}],
+        "barriers": [{"description": "Stairs", "resolution": "Bed downstairs"}],
+        "medications_reconciled": True,
+        "shared_with": ["Dr. Park, primary care"],
+        "safe": True,
+    }
 
     event_id: Opaque
     needs: tuple[Line, ...] = Field(min_length=1, max_length=30)
@@ -104,6 +114,12 @@ class RecordAvoidableDays(Command):
     kind: ClassVar[str] = "record-avoidable-days"
     says: ClassVar[str] = "Record avoidable days"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {
+        "first": "2026-03-04",
+        "last": "2026-03-05",
+        "reason": "payer-authorization",
+        "attributed_to": "payer",
+    }
 
     first: date
     last: date

@@ -4,7 +4,7 @@ It never completes anything, and never keeps the next promise from being made.
 """
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.budget import later
 from domain.case import Case
@@ -150,6 +150,7 @@ class AcknowledgeEscalation(Command):
 
     kind: ClassVar[str] = "acknowledge-escalation"
     says: ClassVar[str] = "Acknowledge an escalation"
+    example: ClassVar[dict[str, Any]] = {"escalation_id": "c9-missed", "note": "I call him today"}
 
     escalation_id: Slug
     note: Text | None = None

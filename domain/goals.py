@@ -1,7 +1,7 @@
 """The life of a plan after it was agreed: goals and how they go, amendments, signatures, reviews."""
 
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -108,6 +108,7 @@ class RecordGoalProgress(Command):
 
     kind: ClassVar[str] = "record-goal-progress"
     says: ClassVar[str] = "Record how a goal goes"
+    example: ClassVar[dict[str, Any]] = {"goal": 1, "achievement": "improving", "note": "Two days a week"}
 
     goal: int = Field(ge=1, le=50)
     achievement: Achievement
@@ -147,6 +148,9 @@ class AmendPlan(Command):
 
     kind: ClassVar[str] = "amend-plan"
     says: ClassVar[str] = "Amend the unsigned plan"
+    example: ClassVar[dict[str, Any]] = {
+        "barriers": [{"description": "Stairs", "response": "A room downstairs", "review_on": "2030-06-30"}]
+    }
 
     goals: tuple[Goal, ...] | None = Field(default=None, min_length=1, max_length=50)
     barriers: tuple[Barrier, ...] | None = Field(default=None, max_length=50)
@@ -177,6 +181,7 @@ class SignPlan(Command):
 
     kind: ClassVar[str] = "sign-plan"
     says: ClassVar[str] = "Sign the plan"
+    example: ClassVar[dict[str, Any]] = {"signer": "patient"}
 
     signer: Signer
 
@@ -208,6 +213,7 @@ class ReviewPlan(Command):
 
     kind: ClassVar[str] = "review-plan"
     says: ClassVar[str] = "Review the plan"
+    example: ClassVar[dict[str, Any]] = {"note": "Both goals are on their way"}
 
     note: Text
 

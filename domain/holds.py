@@ -1,6 +1,6 @@
 """Holds: a task waits for somebody outside and returns by itself, or waits for the person's consent."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import Task, TaskStatus
 from domain.clock import Clock, WaitsFor
@@ -60,6 +60,11 @@ class HoldTask(Command):
 
     kind: ClassVar[str] = "hold-task"
     says: ClassVar[str] = "Put a task on hold"
+    example: ClassVar[dict[str, Any]] = {
+        "task_id": "t7",
+        "reason": "Waiting for the pharmacy",
+        "until": "2030-06-30T17:00:00Z",
+    }
 
     task_id: Slug
     reason: Text
@@ -84,6 +89,7 @@ class ResumeTask(Command):
 
     kind: ClassVar[str] = "resume-task"
     says: ClassVar[str] = "Resume a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
 
     task_id: Slug
 

@@ -1,7 +1,7 @@
 """Screening: the referral opens the case, consent is asked for, and the person is accepted or declined."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import Case, Referral
 from domain.closure import end_case
@@ -135,6 +135,7 @@ class CompleteScreening(Command):
 
     kind: ClassVar[str] = "complete-screening"
     says: ClassVar[str] = "Complete screening"
+    example: ClassVar[dict[str, Any]] = {"accepted": True}
 
     accepted: bool
     reason: Slug | None = None

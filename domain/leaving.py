@@ -1,7 +1,7 @@
 """What comes before a case is closed: the notice, the survey, and whether the person manages without it."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,7 @@ class GiveNotice(Command):
 
     kind: ClassVar[str] = "give-notice"
     says: ClassVar[str] = "Give notice of closure"
+    example: ClassVar[dict[str, Any]] = {"channel": "letter"}
 
     channel: Slug
 
@@ -64,6 +65,7 @@ class RecordSatisfaction(Command):
 
     kind: ClassVar[str] = "record-satisfaction"
     says: ClassVar[str] = "Record satisfaction"
+    example: ClassVar[dict[str, Any]] = {"score": 5, "comment": "Would come again"}
 
     score: int = Field(ge=1, le=5)
     comment: Text | None = None
@@ -77,6 +79,7 @@ class ReviewGraduation(Command):
 
     kind: ClassVar[str] = "review-graduation"
     says: ClassVar[str] = "Review graduation"
+    example: ClassVar[dict[str, Any]] = {"met": ["skills", "stable"]}
 
     met: tuple[Slug, ...] = Field(max_length=40)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -143,6 +143,13 @@ class ReconcileMedications(Command):
 
     kind: ClassVar[str] = "reconcile-medications"
     says: ClassVar[str] = "Reconcile the medication list"
+    example: ClassVar[dict[str, Any]] = {
+        "medications": [{"name": "Lisinopril", "dose": "10 mg"}, {"name": "Metformin", "dose": "500 mg"}],
+        "sources": ["Discharge summary", "Pill bottles"],
+        "discrepancies": [
+            {"medication": "Lisinopril", "problem": "dose-too-low", "action": "Prescriber called, now 20 mg"}
+        ],
+    }
 
     medications: tuple[Medication, ...] = Field(max_length=100)
     sources: tuple[Line, ...] = Field(min_length=1, max_length=10)
@@ -174,6 +181,11 @@ class RecordAdherence(Command):
     kind: ClassVar[str] = "record-adherence"
     says: ClassVar[str] = "Measure adherence from fills"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {
+        "drug_class": "statin",
+        "fills": [{"drug": "Atorvastatin", "on": "2026-01-05", "days": 30}],
+        "until": "2026-03-01",
+    }
 
     drug_class: Slug
     fills: tuple[Fill, ...] = Field(min_length=1, max_length=400)
@@ -208,6 +220,7 @@ class ReportSideEffect(Command):
 
     kind: ClassVar[str] = "report-side-effect"
     says: ClassVar[str] = "Report a side effect"
+    example: ClassVar[dict[str, Any]] = {"medication": "Lisinopril", "effect": "Dry cough", "severity": "mild"}
 
     medication: Line
     effect: Text
@@ -225,6 +238,7 @@ class AddAssistance(Command):
 
     kind: ClassVar[str] = "add-assistance"
     says: ClassVar[str] = "Add an assistance programme"
+    example: ClassVar[dict[str, Any]] = {"title": "Manufacturer's assistance", "renew_by": "2030-06-30"}
 
     title: Line
     renew_by: date
@@ -255,6 +269,7 @@ class RenewAssistance(Command):
 
     kind: ClassVar[str] = "renew-assistance"
     says: ClassVar[str] = "Renew an assistance programme"
+    example: ClassVar[dict[str, Any]] = {"assistance_id": "s9", "renew_by": "2031-06-30"}
 
     assistance_id: Slug
     renew_by: date
@@ -271,6 +286,7 @@ class EndAssistance(Command):
 
     kind: ClassVar[str] = "end-assistance"
     says: ClassVar[str] = "End an assistance programme"
+    example: ClassVar[dict[str, Any]] = {"assistance_id": "s9", "reason": "Covered by Medicaid now"}
 
     assistance_id: Slug
     reason: Text

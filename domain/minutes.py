@@ -1,7 +1,7 @@
 """Minutes: the time that a programme counts by calendar month, and what it makes of it."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -68,6 +68,7 @@ class RecordMinutes(Command):
 
     kind: ClassVar[str] = "record-minutes"
     says: ClassVar[str] = "Record minutes"
+    example: ClassVar[dict[str, Any]] = {"minutes": 25, "activity": "care-plan"}
 
     minutes: int = Field(ge=1, le=720)
     activity: Slug

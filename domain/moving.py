@@ -8,7 +8,7 @@ ones made.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from domain.case import Case
 from domain.clock import Climb, Clock, Ladder, Terms
@@ -203,6 +203,7 @@ class MoveToProgramVersion(Command):
     kind: ClassVar[str] = "move-to-program-version"
     says: ClassVar[str] = "Move to another version of the programme"
     roles: ClassVar[frozenset[Role]] = LEADS
+    example: ClassVar[dict[str, Any]] = {"version": 2, "reason": "The second version is in force from July"}
 
     version: int
     reason: Text
@@ -230,6 +231,7 @@ class UndoProgramMove(Command):
     kind: ClassVar[str] = "undo-program-move"
     says: ClassVar[str] = "Undo the last move between versions"
     roles: ClassVar[frozenset[Role]] = LEADS
+    example: ClassVar[dict[str, Any]] = {"reason": "Moved before the signatures were in"}
 
     reason: Text
 

@@ -1,7 +1,7 @@
 """Indicators: what is measured, when it is out of range, and what follows."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import FiniteFloat
 
@@ -43,6 +43,7 @@ class RecordObservation(Command):
     kind: ClassVar[str] = "record-observation"
     says: ClassVar[str] = "Record a measurement"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {"indicator": "systolic", "value": 152, "unit": "mmHg"}
 
     indicator: Slug
     value: FiniteFloat

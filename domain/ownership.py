@@ -1,7 +1,7 @@
 """Ownership: whose case it is. Its clocks run on when it changes hands."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.approvals import require_approval
 from domain.case import MOST_OPEN, Case
@@ -118,6 +118,7 @@ class ReassignCase(Command):
 
     kind: ClassVar[str] = "reassign-case"
     says: ClassVar[str] = "Reassign the case"
+    example: ClassVar[dict[str, Any]] = {"owner": "cm-ben", "reason": "Anna is on leave"}
 
     owner: Opaque
     team: Slug | None = None
@@ -149,6 +150,7 @@ class OfferTransfer(Command):
 
     kind: ClassVar[str] = "offer-transfer"
     says: ClassVar[str] = "Offer the case to somebody"
+    example: ClassVar[dict[str, Any]] = {"to": "cm-ben", "reason": "Lives in his area now"}
 
     to: Opaque
     reason: Text
@@ -171,6 +173,7 @@ class RequestTransfer(Command):
 
     kind: ClassVar[str] = "request-transfer"
     says: ClassVar[str] = "Ask that somebody else take the case"
+    example: ClassVar[dict[str, Any]] = {"reason": "My caseload is over the limit"}
 
     reason: Text
 
@@ -201,6 +204,7 @@ class AnswerTransfer(Command):
 
     kind: ClassVar[str] = "answer-transfer"
     says: ClassVar[str] = "Accept or decline an offered transfer"
+    example: ClassVar[dict[str, Any]] = {"accept": True}
 
     accept: bool
     note: Text | None = None
@@ -225,6 +229,7 @@ class ExcludeAssignee(Command):
     kind: ClassVar[str] = "exclude-assignee"
     says: ClassVar[str] = "Exclude somebody from the case"
     roles: ClassVar[frozenset[Role]] = LEADS
+    example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Related to the family"}
 
     person: Opaque
     reason: Text
@@ -243,6 +248,7 @@ class AllowAssignee(Command):
     kind: ClassVar[str] = "allow-assignee"
     says: ClassVar[str] = "Lift an exclusion from the case"
     roles: ClassVar[frozenset[Role]] = LEADS
+    example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Was a mistake"}
 
     person: Opaque
     reason: Text
@@ -259,6 +265,7 @@ class HandOver(Command):
     kind: ClassVar[str] = "hand-over"
     says: ClassVar[str] = "Hand over the work of somebody who has left"
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SUPERVISOR, Role.DIRECTOR})
+    example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Has left"}
 
     person: Opaque
     reason: Text

@@ -1,7 +1,7 @@
 """Planning: the care plan with its SMART goals, interventions, barriers and strengths."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -136,6 +136,22 @@ class AgreePlan(Command):
 
     kind: ClassVar[str] = "agree-plan"
     says: ClassVar[str] = "Agree the care plan"
+    example: ClassVar[dict[str, Any]] = {
+        "goals": [
+            {
+                "description": "Walk to the shop and back without help",
+                "measure": "days a week",
+                "target": "three",
+                "due_on": "2030-06-30",
+            }
+        ],
+        "interventions": [
+            {"task": "medication-review"},
+            {"task": "education", "title": "Teach about heart failure"},
+        ],
+        "barriers": [{"description": "No transport", "response": "Ride service booked by the clinic"}],
+        "strengths": ["A daughter nearby"],
+    }
 
     goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
     interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
@@ -195,6 +211,7 @@ class RevisePlan(AgreePlan):
 
     kind: ClassVar[str] = "revise-plan"
     says: ClassVar[str] = "Revise the care plan"
+    example: ClassVar[dict[str, Any]] = {**AgreePlan.example, "reason": "Coverage lost"}
 
     reason: Text
 

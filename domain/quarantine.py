@@ -1,7 +1,7 @@
 """What could not be read or decided. It is set aside where people see it, and the case goes on."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import Case, SetAside
 from domain.command import LEADS, Command, Draft, UnknownReference
@@ -86,6 +86,7 @@ class DismissQuarantined(Command):
     says: ClassVar[str] = "Dismiss what was set aside"
     roles: ClassVar[frozenset[Role]] = LEADS
     when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"reason": "Sent by a test of the feed; nothing is lost"}
 
     quarantined_id: Opaque | None = None
     reason: Text

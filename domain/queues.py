@@ -1,6 +1,6 @@
 """Group queues and co-signatures: taking a task, giving it back, and signing for somebody else's work."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import TaskStatus
 from domain.command import Command, Draft, ExcludedFromCase
@@ -35,6 +35,7 @@ class ClaimTask(Command):
 
     kind: ClassVar[str] = "claim-task"
     says: ClassVar[str] = "Claim a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
 
     task_id: Slug
 
@@ -55,6 +56,7 @@ class ReleaseTask(Command):
 
     kind: ClassVar[str] = "release-task"
     says: ClassVar[str] = "Release a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "reason": "Away from tomorrow"}
 
     task_id: Slug
     reason: Text
@@ -73,6 +75,7 @@ class CosignTask(Command):
 
     kind: ClassVar[str] = "cosign-task"
     says: ClassVar[str] = "Co-sign a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
 
     task_id: Slug
     note: Text | None = None

@@ -1,7 +1,7 @@
 """When the person cannot be reached: attempts, then a letter, then somebody decides. It runs by itself."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.budget import later
 from domain.case import Case
@@ -131,6 +131,7 @@ class KeepTrying(Command):
 
     kind: ClassVar[str] = "keep-trying"
     says: ClassVar[str] = "Decide to go on trying to reach the person"
+    example: ClassVar[dict[str, Any]] = {"note": "A neighbour says she is back next week"}
 
     note: Text
 
@@ -148,6 +149,7 @@ class ReceiveMessage(Command):
     kind: ClassVar[str] = "receive-message"
     says: ClassVar[str] = "Record a message of the person"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {"channel": "portal", "text": "May I take both pills?"}
 
     channel: Slug
     text: Text

@@ -1,7 +1,7 @@
 """Referrals to somebody else, from draft to closed loop. What nobody answers is nudged, rerouted, escalated."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.case import Case
 from domain.clock import ClockKind, ClockPolicy
@@ -152,6 +152,11 @@ class DraftReferral(Command):
 
     kind: ClassVar[str] = "draft-referral"
     says: ClassVar[str] = "Draft a referral"
+    example: ClassVar[dict[str, Any]] = {
+        "type": "specialist",
+        "recipient": "Cardiology, Dr. Lim",
+        "reason": "Heart failure",
+    }
 
     type: Slug
     recipient: Line
@@ -178,6 +183,7 @@ class SendReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "send-referral"
     says: ClassVar[str] = "Send or reroute a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.DECLINED)
 
     recipient: Line | None = None
@@ -200,6 +206,7 @@ class AcceptReferral(OfOpenReferral):
     kind: ClassVar[str] = "accept-referral"
     says: ClassVar[str] = "Record that a referral was accepted"
     roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "First visit on Tuesday"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT,)
 
     note: Text | None = None
@@ -216,6 +223,7 @@ class DeclineReferral(OfOpenReferral):
     kind: ClassVar[str] = "decline-referral"
     says: ClassVar[str] = "Record that a referral was declined"
     roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Takes no new patients"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT, S.ACCEPTED)
 
     reason: Text
@@ -232,6 +240,7 @@ class CompleteReferral(OfOpenReferral):
     kind: ClassVar[str] = "complete-referral"
     says: ClassVar[str] = "Record that the service was given"
     roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "Seen on Tuesday"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.ACCEPTED,)
 
     note: Text
@@ -246,6 +255,7 @@ class CloseReferralLoop(OfOpenReferral):
 
     kind: ClassVar[str] = "close-referral-loop"
     says: ClassVar[str] = "Close the loop of a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "report": "Report read and gone through with her"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DONE,)
 
     report: Text
@@ -260,6 +270,7 @@ class RevokeReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "revoke-referral"
     says: ClassVar[str] = "Revoke a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Moved"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.ACCEPTED, S.DECLINED, S.DONE)
 
     reason: Text

@@ -1,7 +1,7 @@
 """Recording the result of an instrument: total, band, alerts, and the change since the first result."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -100,6 +100,11 @@ class RecordScore(Command):
     kind: ClassVar[str] = "record-score"
     says: ClassVar[str] = "Record the answers to an instrument"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {
+        "instrument": "phq-9",
+        "version": "2001",
+        "answers": {"q1": 2, "q2": 2, "q3": 1, "q4": 1, "q5": 0, "q6": 1, "q7": 1, "q8": 0, "q9": 0},
+    }
 
     instrument: Slug
     version: Slug

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, FiniteFloat
 
@@ -134,6 +134,7 @@ class StratifyRisk(Command):
 
     kind: ClassVar[str] = "stratify-risk"
     says: ClassVar[str] = "Evaluate the risk by its factors"
+    example: ClassVar[dict[str, Any]] = {"given": {"comorbidity": 5, "medications": 9}}
 
     given: dict[Slug, FiniteFloat] = Field(default={}, max_length=50)
 
@@ -166,6 +167,11 @@ class OverrideRiskTier(Command):
 
     kind: ClassVar[str] = "override-risk-tier"
     says: ClassVar[str] = "Override the risk tier"
+    example: ClassVar[dict[str, Any]] = {
+        "tier": "high",
+        "reason": "Lives alone since May",
+        "until": "2030-06-30T17:00:00Z",
+    }
 
     tier: Tier
     reason: Text

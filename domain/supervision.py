@@ -1,7 +1,7 @@
 """Supervision: flags, quality reviews and corrective actions."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -84,6 +84,7 @@ class RaiseFlag(Command):
 
     kind: ClassVar[str] = "raise-flag"
     says: ClassVar[str] = "Flag the case"
+    example: ClassVar[dict[str, Any]] = {"message": "No contact with the family for six weeks"}
 
     message: Text
 
@@ -101,6 +102,7 @@ class ResolveFlag(Command):
 
     kind: ClassVar[str] = "resolve-flag"
     says: ClassVar[str] = "Resolve a flag"
+    example: ClassVar[dict[str, Any]] = {"flag_id": "f9", "resolution": "Family conference on Monday"}
 
     flag_id: Slug
     resolution: Text
@@ -118,6 +120,7 @@ class RecordQualityReview(Command):
     says: ClassVar[str] = "Record a quality review"
     roles: ClassVar[frozenset[Role]] = LEADS
     when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"criteria": {"plan-signed": True, "goals-measurable": False}}
 
     criteria: dict[Slug, bool] = Field(min_length=1, max_length=40)
     note: Text | None = None
@@ -132,6 +135,11 @@ class OpenCorrectiveAction(Command):
     kind: ClassVar[str] = "open-corrective-action"
     says: ClassVar[str] = "Open a corrective action"
     roles: ClassVar[frozenset[Role]] = LEADS
+    example: ClassVar[dict[str, Any]] = {
+        "finding": "Goals without measure",
+        "what": "Rewrite the goals",
+        "due_on": "2030-06-30",
+    }
 
     finding: Text
     what: Line
@@ -154,6 +162,7 @@ class CompleteCorrectiveAction(Command):
 
     kind: ClassVar[str] = "complete-corrective-action"
     says: ClassVar[str] = "Complete a corrective action"
+    example: ClassVar[dict[str, Any]] = {"action_id": "k9", "result": "Rewritten and agreed"}
 
     action_id: Slug
     result: Text

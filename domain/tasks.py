@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -251,6 +251,7 @@ class AddTask(Command):
 
     kind: ClassVar[str] = "add-task"
     says: ClassVar[str] = "Add a task"
+    example: ClassVar[dict[str, Any]] = {"task": "follow-up-call", "due_at": "2030-06-30T17:00:00-04:00"}
 
     task: Slug
     title: Line | None = None
@@ -289,6 +290,7 @@ class AssignTask(Command):
 
     kind: ClassVar[str] = "assign-task"
     says: ClassVar[str] = "Assign a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "assignee": "cm-ben"}
 
     task_id: Slug
     assignee: Opaque
@@ -304,6 +306,7 @@ class StartTask(Command):
 
     kind: ClassVar[str] = "start-task"
     says: ClassVar[str] = "Start a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
 
     task_id: Slug
 
@@ -321,6 +324,7 @@ class CompleteTask(Command):
 
     kind: ClassVar[str] = "complete-task"
     says: ClassVar[str] = "Complete a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "result": "Appointment on Thursday"}
 
     task_id: Slug
     result: Text | None = None
@@ -344,6 +348,7 @@ class CancelTask(Command):
 
     kind: ClassVar[str] = "cancel-task"
     says: ClassVar[str] = "Cancel a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "reason": "Done by the clinic"}
 
     task_id: Slug
     reason: Text

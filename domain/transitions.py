@@ -4,7 +4,7 @@ The sender's own id of an event makes it the same event however often and in wha
 """
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from domain.budget import later
 from domain.case import Case
@@ -123,6 +123,13 @@ class RecordTransition(Command):
     kind: ClassVar[str] = "record-transition"
     says: ClassVar[str] = "Record an admission, discharge or visit"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {
+        "event_id": "adt-20300301-17",
+        "event": "discharge",
+        "setting": "inpatient",
+        "occurred_at": "2026-03-06T15:00:00-05:00",
+        "encounter": "enc-4711",
+    }
 
     event_id: Opaque
     event: Literal["admission", "discharge", "visit"]

@@ -199,7 +199,7 @@ class QueuedRow(SQLModel, table=True):
 
 
 class QuarantineRow(SQLModel, table=True):
-    """A command that met a fault of ours, encrypted as it was sent, so that it can be decided again after a fix."""
+    """A command that met a fault of ours, encrypted as it was sent, to be decided again after a fix."""
 
     __tablename__ = "quarantine"
 

@@ -7,8 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from api.examples import EXAMPLES
-from domain.commands import FROM_PEOPLE
+from domain.commands import BY_KIND, FROM_PEOPLE
 from domain.values import Actor, Role
 from tests.invariants import ALWAYS
 from tests.story import ANNA, BETTER, SAM, Story
@@ -142,7 +141,7 @@ class AnyCommand(RuleBasedStateMachine):
 
     def body(self, kind: str, pick: int) -> dict[str, Any]:
         """The example of a command, about something the case holds and at a time that it knows."""
-        body, now = dict(EXAMPLES[kind]), self.story.now
+        body, now = dict(BY_KIND[kind].example), self.story.now
         for field, collection in REFERS.items():
             items = getattr(self.story.known, collection)
             if field in body and items:

@@ -8,48 +8,40 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
-import tempfile
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+from temporalio.testing import WorkflowEnvironment
 
-from activities.rows import add
 from deploy import moves
+from deploy.console import console as shown
+from deploy.running import NotHere
+from deploy.stage import ANNA, stage
+from domain.budget import Budget, deadline
 from domain.case import Case
 from domain.command import Envelope, Outcome
 from domain.program import Program
 from domain.rulebook import Rulebook
-from domain.values import Actor, Role
-from infra import catalog, database, migrate, temporal
-from infra.encryption import load_keys
-from infra.loopback import temporal_binary
-from infra.settings import Settings
-from infra.tables import StaffRow
+from domain.values import Role
+from infra import catalog
 from infra.timeline import folded, states
-from worker import worker
 from workflows import messages
 
-ANNA = Actor(subject="case-manager", role=Role.CASE_MANAGER)
-PEOPLE = (
-    ("case-manager", Role.CASE_MANAGER, "supervisor"),
-    ("senior", Role.SENIOR, "supervisor"),
-    ("supervisor", Role.SUPERVISOR, "director"),
-    ("director", Role.DIRECTOR, None),
-)
 TIMES = {"clock-missed": "[red]missed[/]", "rung-climbed": "[yellow]told[/]", "clock-rescheduled": "moved"}
 AGE = timedelta(days=365 * 50)
-console = Console()
+ONE_DAY = timedelta(days=1)
+SAY_SECONDS = 10.0
+console, aside = shown(stderr=False), shown()
 
 
 class Stuck(Exception):
@@ -127,8 +119,56 @@ class Player:
         if outcome.status != "applied":
             raise Stuck(f"{envelope.kind}: {outcome.error}: {outcome.detail}")
 
-    async def nobody_acts(self, days: int) -> None:
-        await self.environment.fast_forward(self.handle, timedelta(days=days))
+    async def nobody_acts(self, pace: "Pace", title: str) -> None:
+        """Let time pass, and say how far it is: every deadline takes the engine about a second."""
+        said = time.monotonic()
+        with aside.status(title) as status:
+            for n in range(1, pace.steps + 1):
+                await self.environment.fast_forward(self.handle, pace.step)
+                progress = f"{title}: {pace.unit} {n} of {pace.steps}"
+                status.update(progress)
+                if not aside.is_terminal and time.monotonic() - said > SAY_SECONDS:
+                    aside.print(progress)
+                    said = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """In which steps time passes: days; or a programme's shortest time between contacts, where that is less."""
+
+    steps: int
+    step: timedelta
+    cadence: Budget
+
+    @property
+    def unit(self) -> str:
+        return "day" if self.step == ONE_DAY else "contact"
+
+    @property
+    def form(self) -> str:
+        """How a moment is written: to the second where promises are made in seconds."""
+        return "%a %d %b %H:%M" if self.step == ONE_DAY else "%d %b %H:%M:%S"
+
+    @property
+    def far_form(self) -> str:
+        """How a moment after the time played is written."""
+        return "%a %d %b %Y" if self.step == ONE_DAY else self.form
+
+    @classmethod
+    def of(cls, rulebook: Rulebook, program: Program, days: int) -> "Pace":
+        """A programme whose contacts are seconds apart would take weeks to play for days."""
+        now, spans = datetime.now(UTC), {}
+        for tier in program.tiers.values():
+            working = rulebook.calendar(program.calendar_of(tier.contact))
+            span = deadline(now, tier.contact.within, 0, working, program.zone) - now
+            spans[max(span, timedelta(seconds=1))] = tier.contact.within
+        shortest = min(spans)
+        return cls(days, min(shortest, ONE_DAY), spans[shortest])
+
+    def says(self) -> str:
+        """Why the time played is not the time asked for."""
+        played = f"the time of {self.steps} contacts is played, {self.step * self.steps}"
+        return f"A contact is promised every {self.cadence}: {played}, instead of {self.steps} days."
 
 
 SCENARIOS: dict[str, Callable[[Player], Awaitable[None]]] = {
@@ -143,59 +183,49 @@ async def _walked(player: Player, tier: str) -> None:
     await player.walk(tier)
 
 
-@asynccontextmanager
-async def stage(rulebook: Rulebook) -> AsyncIterator[tuple[WorkflowEnvironment, AsyncEngine, Settings]]:
-    """An engine whose time can be skipped, an empty record with four people, and a worker."""
-    switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
-    with tempfile.TemporaryDirectory() as name:
-        settings = Settings(data_dir=Path(name), DATABASE_URL="", task_queue="simulation", jitter_seconds=0)
-        await migrate.upgrade(settings.database)
-        engine = database.connect(settings.database)
-        async with engine.begin() as connection:
-            rows = [_person(*person) for person in PEOPLE]
-            await connection.run_sync(lambda c: add(c, StaffRow, rows))
-        async with (
-            await WorkflowEnvironment.start_time_skipping_v2(
-                ts_config=TimeSkippingConfig(enabled=False),
-                dev_server_existing_path=temporal_binary(),
-                dev_server_log_level="error",
-                dev_server_extra_args=switch,
-                plugins=[temporal.plugin(load_keys("", settings.data_dir))],
-            ) as environment,
-            worker(environment.client, settings, rulebook, engine.url),
-        ):
-            yield environment, engine, settings
-        await engine.dispose()
-
-
-def _person(subject: str, role: Role, supervisor: str | None) -> dict[str, Any]:
-    who = {"tenant": "simulation", "subject": subject, "name": subject, "role": role, "team": "north"}
-    return {**who, "supervisor": supervisor, "active": True, "licences": []}
-
-
 async def play(path: Path, days: int) -> int:
     """Play every scenario and print its table; 1 when the programme could not be walked."""
     rulebook, program = catalog.with_file(path)
     # new cases open under the latest version: the file played stands alone for its programme
     alone = tuple(p for p in rulebook.programs if p.program != program.program or p is program)
     rulebook = rulebook.changed(programs=alone)
-    stuck = 0
+    pace, stuck = Pace.of(rulebook, program, days), 0
+    if pace.step < ONE_DAY:
+        aside.print(pace.says())
     async with stage(rulebook) as (environment, engine, settings):
         for title, act in SCENARIOS.items():
             player = Player(environment, engine, settings.task_queue, rulebook, program, uuid.uuid4().hex)
-            with console.status(f"{title}: {days} days …"):
-                try:
-                    await act(player)
-                    await player.nobody_acts(days)
-                except Stuck as fault:
-                    console.print(f"[red]{title}:[/] {fault}")
-                    stuck = 1
-                    continue
-            await show(player, title)
+            try:
+                await act(player)
+                await player.nobody_acts(pace, title)
+            except Stuck as fault:
+                console.print(f"[red]{title}:[/] {fault}")
+                stuck = 1
+                continue
+            await show(player, title, pace)
     return stuck
 
 
-async def show(player: Player, title: str) -> None:
+async def play_until_stopped(path: Path, days: int) -> int:
+    """Play, and leave the stage in order when somebody stops it: its Temporal server would run on otherwise."""
+    playing, loop = asyncio.current_task(), asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if not stopped.is_set() and playing is not None:  # a second signal must not disturb the leaving
+            stopped.set()
+            playing.cancel()
+
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(name, stop)
+    try:
+        return await play(path, days)
+    except asyncio.CancelledError:
+        aside.print("Stopped; nothing of it is left.")
+        return 130
+
+
+async def show(player: Player, title: str, pace: Pace) -> None:
     """What happened by itself, in order, in the programme's own time."""
     table = Table("day", "when", "what", "promise", "whom", title=f"{player.program.title}: {title}")
     async with player.engine.connect() as connection:
@@ -206,11 +236,11 @@ async def show(player: Player, title: str) -> None:
             continue
         at = entry.at.astimezone(player.program.zone)
         day = str((at.date() - opened.astimezone(player.program.zone).date()).days)
-        table.add_row(day, f"{at:%a %d %b %H:%M}", TIMES[entry.kind], *_about(entry.data, before or after))
+        table.add_row(day, at.strftime(pace.form), TIMES[entry.kind], *_about(entry.data, before or after))
     for clock in sorted(steps[-1][2].running, key=lambda c: c.due_at):
         if clock.missed_at is None:
             at = clock.due_at.astimezone(player.program.zone)
-            table.add_row("", f"{at:%a %d %b %Y}", "will be due", clock.title, "")
+            table.add_row("", at.strftime(pace.far_form), "will be due", clock.title, "")
     console.print(table)
 
 
@@ -227,12 +257,12 @@ if __name__ == "__main__":
     parser.add_argument("--days", type=int, default=30, help="how long nobody acts (30)")
     given = parser.parse_args()
     if not given.program.is_file():
-        parser.error(f"{given.program} is not a file: give PROGRAM=catalog/programs/name-version.yaml")
+        raise NotHere(f"{given.program} is no file: give PROGRAM=catalog/programs/name-version.yaml")
     if not 1 <= given.days <= 400:
         parser.error("give 1 to 400 days")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
-        code = asyncio.run(play(given.program, given.days))
+        code = asyncio.run(play_until_stopped(given.program, given.days))
     except catalog.CatalogError as fault:
         console.print(f"[red]{fault}[/]")
         code = 2

@@ -48,10 +48,12 @@ class CatalogFile:
 
 def read(path: Path) -> CatalogFile:
     """Raises `CatalogError` for what is no YAML, or gives a key twice."""
-    loader = _NoDuplicates(path.read_text(encoding="utf-8"))
     try:
+        loader = _NoDuplicates(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
         data = loader.construct_document(root) if root is not None else None
+    except UnicodeDecodeError:
+        raise CatalogError(f"{path.name}:1: file: is not written in UTF-8") from None
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         line = mark.line + 1 if mark else 1

@@ -28,7 +28,7 @@ from activities.decide import Rules
 from activities.night_watch import Watching
 from activities.settle import Settling
 from activities.states import States
-from domain.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings

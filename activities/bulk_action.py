@@ -10,8 +10,8 @@ from sqlmodel import col, select
 from temporalio import activity
 from temporalio.client import Client
 
-from domain.command import Envelope, Outcome
-from domain.event import Position
+from domain.case.command import Envelope, Outcome
+from domain.case.event import Position
 from domain.values import Actor, Role, Value
 from infra.caseload import lightest
 from infra.settings import Settings

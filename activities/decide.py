@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from activities.staff import directory
-from domain.case import Case
-from domain.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded
+from domain.case.case import Case
+from domain.case.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded
 from domain.decide import decide, set_aside
-from domain.rulebook import ProgramMissing, Rulebook
+from domain.programs.rulebook import ProgramMissing, Rulebook
 from infra.logs import places
 
 log = structlog.get_logger()

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, delete
 from sqlmodel import SQLModel, col, select
 
 from activities.rows import CONTACT_LOGGED, add, contact_row, lock_case, put, state_row, table_of
-from domain.case import Case
-from domain.event import Entry
-from domain.record import Lines
+from domain.case.case import Case
+from domain.case.event import Entry
+from domain.lines import Lines
 from infra.encryption import KeyRing
 from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, StateRow, TaskRow
 from infra.timeline import beginning, decrypted_state, digest, entry_of, rows_of

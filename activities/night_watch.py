@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.rows import add
-from domain.event import Position
+from domain.case.event import Position
 from infra import watchdog
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow

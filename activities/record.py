@@ -17,10 +17,10 @@ from activities.rows import (
     state_row,
     timeline_row,
 )
-from domain.case import Case
-from domain.command import Decision, Envelope, Outcome
-from domain.event import Entry, Position
-from domain.record import Lines
+from domain.case.case import Case
+from domain.case.command import Decision, Envelope, Outcome
+from domain.case.event import Entry, Position
+from domain.lines import Lines
 from domain.tick import Tick
 from infra.encryption import KeyRing
 from infra.tables import (

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, select
 
-from domain.case import Case
-from domain.command import Envelope, Outcome
-from domain.event import Entry
+from domain.case.case import Case
+from domain.case.command import Envelope, Outcome
+from domain.case.event import Entry
 from infra.encryption import KeyRing
 from infra.timeline import chain, digest
 

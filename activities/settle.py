@@ -18,10 +18,10 @@ from activities.decide import Rules
 from activities.record import Standing
 from activities.rows import lock_case
 from activities.states import States
-from domain.case import Case
-from domain.command import Decision, Envelope, Outcome
+from domain.case.case import Case
+from domain.case.command import Decision, Envelope, Outcome
+from domain.case.event import Entry, Position
 from domain.decide import wakes
-from domain.event import Entry, Position
 from domain.tick import Tick
 from domain.values import Instant, Opaque, Value
 from infra.database import writers

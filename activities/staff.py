@@ -9,8 +9,8 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from activities.rows import table_of
-from domain.case import Case
-from domain.staff import Directory, StaffMember
+from domain.case.case import Case
+from domain.case.staff import Directory, StaffMember
 from domain.values import Role
 from infra.tables import StaffRow
 

@@ -6,8 +6,8 @@ from threading import Lock
 from sqlalchemy import Connection
 
 from activities.record import Standing
-from domain.case import Case
-from domain.event import Position
+from domain.case.case import Case
+from domain.case.event import Position
 from infra.encryption import KeyRing
 from infra.timeline import state
 

@@ -17,8 +17,8 @@ from api.reading import read_case
 from api.scope import require_case, visible
 from api.submission import CommandResult, answer, command_id, submit
 from api.system import PrincipalDep, SystemDep, require_role
-from domain.command import LEADS
-from domain.ownership import HandOver, ReassignCase
+from domain.case.command import LEADS
+from domain.steps.ownership import HandOver, ReassignCase
 from domain.values import Opaque, Role, Slug, Text
 from infra.caseload import lightest
 from infra.tables import CaseRow, TaskRow

@@ -18,14 +18,14 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.case import Case, Referral
-from domain.command import Envelope, Moment
+from domain.case.case import Case, Referral
+from domain.case.command import Envelope, Moment
+from domain.case.staff import Directory
 from domain.decide import decide
-from domain.intake import Open
-from domain.policies import Tier
-from domain.program import Stage
-from domain.record import CaseLine
-from domain.staff import Directory
+from domain.lines import CaseLine
+from domain.programs.policies import Tier
+from domain.programs.program import Stage
+from domain.steps.intake import Open
 from domain.values import Opaque, Role, Slug
 from infra.tables import CaseRow, TimelineRow
 from workflows.messages import Live

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, System, SystemDep
-from domain.budget import Budget
-from domain.clock import Ladder, Rank, Rung
-from domain.preview import Preview, preview, would_be
-from domain.program import Program
-from domain.rulebook import ProgramMissing, UnknownProgram
+from domain.clocks.budget import Budget
+from domain.clocks.clock import Ladder, Rank, Rung
+from domain.clocks.preview import Preview, preview, would_be
+from domain.programs.program import Program
+from domain.programs.rulebook import ProgramMissing, UnknownProgram
 from domain.values import Instant, Line, Slug
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)

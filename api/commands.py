@@ -17,9 +17,9 @@ from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
 from api.scope import require_case
 from api.submission import CommandResult, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.command import Command, Outcome
+from domain.case.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
-from domain.intake import Open
+from domain.steps.intake import Open
 from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages

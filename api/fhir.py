@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from domain.case import Coded, Patient, Stay
+from domain.case.case import Coded, Patient, Stay
 from domain.values import Invalid
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep
-from domain.instrument import Answer, Instrument, Result, answers_of_codes, score
-from domain.rulebook import UnknownInstrument
+from domain.programs.instrument import Answer, Instrument, Result, answers_of_codes, score
+from domain.programs.rulebook import UnknownInstrument
 from domain.values import Line, Rejected, Slug
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)

@@ -14,7 +14,7 @@ from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, responses
 from api.scope import visible
 from api.system import PrincipalDep, System, SystemDep
-from domain.caseload import load
+from domain.programs.caseload import load
 from domain.values import Opaque, Slug
 from infra.tables import CaseRow, ClockRow
 

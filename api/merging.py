@@ -11,7 +11,7 @@ from api.problems import BODY_LIMIT
 from api.scope import require_case
 from api.submission import CommandResult, submit
 from api.system import PrincipalDep, SystemDep, require_role
-from domain.merge import MAY_MERGE, MergeCase, UndoMerge
+from domain.steps.merge import MAY_MERGE, MergeCase, UndoMerge
 from domain.values import Opaque, Text
 
 router = APIRouter(tags=["merging"], max_body_size=BODY_LIMIT)

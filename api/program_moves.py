@@ -13,7 +13,7 @@ from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case
 from api.system import PrincipalDep, SystemDep, require_role
-from domain.moving import ClockMove, MoveToProgramVersion, obstacles, preview_of, version_of
+from domain.steps.version_move import ClockMove, MoveToProgramVersion, obstacles, preview_of, version_of
 from domain.values import Role, Slug, Text
 from infra.tables import CaseRow
 

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep
-from domain.program import Program
-from domain.rulebook import ProgramMissing
+from domain.programs.program import Program
+from domain.programs.rulebook import ProgramMissing
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
 

@@ -15,8 +15,8 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.command import LEADS, Envelope
-from domain.quarantine import DismissQuarantined
+from domain.case.command import LEADS, Envelope
+from domain.case.quarantine import DismissQuarantined
 from domain.values import Opaque
 from infra.tables import CaseRow, QuarantineRow, StateRow
 from infra.timeline import decrypted_state

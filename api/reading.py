@@ -10,7 +10,7 @@ from sqlmodel import col
 from api.problems import Refusal, not_found
 from api.scope import looking, may_see
 from api.system import Principal, System
-from domain.case import Case
+from domain.case.case import Case
 from infra.tables import CaseRow, StateRow
 from infra.temporal import workflow_id
 from infra.timeline import decrypted_state, folded

@@ -12,8 +12,8 @@ from api.fhir import read
 from api.headers import WishDep
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep, require_role
-from domain.case import Referral, Source
-from domain.intake import Open
+from domain.case.case import Referral, Source
+from domain.steps.intake import Open
 from domain.values import Opaque, Slug
 
 BUNDLE_LIMIT = 16 * 1024 * 1024

@@ -10,8 +10,8 @@ from sqlmodel import col
 
 from api.problems import not_found
 from api.system import Principal, System
-from domain.command import Outcome
-from domain.event import Position
+from domain.case.command import Outcome
+from domain.case.event import Position
 from domain.values import Role
 from infra.tables import CaseRow, CommandRow, TaskRow
 

@@ -23,7 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
 from api.system import RECORD_SECONDS, Principal, System
-from domain.command import Envelope, Outcome
+from domain.case.command import Envelope, Outcome
 from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages

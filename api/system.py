@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from api.problems import RecordSilent, Refusal
-from domain.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook
 from domain.values import Actor, Opaque, Role, Slug
 from infra import database
 from infra.database import reading

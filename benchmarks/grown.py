@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from activities.record import Standing
 from benchmarks.stage import Stage
-from domain.command import AT_ONCE
-from domain.deadlines import rings_at
+from domain.case.command import AT_ONCE
+from domain.promises.deadlines import rings_at
 from infra.temporal import workflow_id
 from tests.recorded import put_entries
 from tests.story import Story

@@ -27,7 +27,7 @@ from deploy.console import console as shown
 from deploy.console import id_column
 from deploy.heal import Healing, NotHealed
 from deploy.runs import begin_again
-from domain.event import Position
+from domain.case.event import Position
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
 from infra.tables import CaseRow, TimelineRow

@@ -15,9 +15,9 @@ from activities.derived import rebuild_case
 from activities.record import Standing, write_entries
 from activities.rows import add, command_row, lock_case, snapshot
 from deploy.runs import histories, told
-from domain.case import Case
-from domain.command import Outcome
-from domain.event import Entry, Position
+from domain.case.case import Case
+from domain.case.command import Outcome
+from domain.case.event import Entry, Position
 from infra.encryption import KeyRing
 from infra.tables import CommandRow, SnapshotRow, TimelineRow
 from infra.timeline import GAP, chain, digest, folded

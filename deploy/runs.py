@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from activities.settle import Settled
-from domain.command import Envelope
+from domain.case.command import Envelope
 from workflows import messages
 
 CARRIED = ("opening", "inbox", "kept")  # what a run began with and had still to settle; `kept` up to 0.3

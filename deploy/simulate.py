@@ -27,11 +27,11 @@ from deploy import moves
 from deploy.console import console as shown
 from deploy.running import NotHere
 from deploy.stage import ANNA, stage
-from domain.budget import Budget, deadline
-from domain.case import Case
-from domain.command import Envelope, Outcome
-from domain.program import Program
-from domain.rulebook import Rulebook
+from domain.case.case import Case
+from domain.case.command import Envelope, Outcome
+from domain.clocks.budget import Budget, deadline
+from domain.programs.program import Program
+from domain.programs.rulebook import Rulebook
 from domain.values import Role
 from infra import catalog
 from infra.timeline import folded, states

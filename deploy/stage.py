@@ -11,7 +11,7 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from activities.rows import add
 from deploy.running import NotHere
-from domain.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook
 from domain.values import Actor, Role
 from infra import database, migrate, temporal
 from infra.encryption import load_keys

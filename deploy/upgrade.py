@@ -17,7 +17,7 @@ from temporalio.client import Client
 
 from deploy import running
 from deploy.runs import begin_again
-from domain.event import Position
+from domain.case.event import Position
 from infra import database, migrate, temporal
 from infra.settings import Settings
 from infra.tables import CaseRow

@@ -2,40 +2,39 @@
 
 from pydantic import JsonValue, ValidationError
 
-from domain import (
+from domain import tick
+from domain.case import quarantine
+from domain.case.command import Command, UnknownCommand, UnreadableCommand
+from domain.promises import deadlines, escalation
+from domain.steps import (
     approvals,
     assessment,
+    before_closure,
     care_team,
     closure,
     consent,
     contacts,
     crisis,
-    deadlines,
     discharge,
-    escalation,
     goals,
     holds,
     intake,
-    leaving,
     medications,
     merge,
     minutes,
-    moving,
     observations,
     ownership,
     planning,
-    quarantine,
     queues,
-    reaching,
     referrals,
     scores,
     stratification,
     supervision,
     tasks,
-    tick,
     transitions,
+    unable_to_contact,
+    version_move,
 )
-from domain.command import Command, UnknownCommand, UnreadableCommand
 
 FROM_PEOPLE: tuple[type[Command], ...] = (
     consent.RecordConsent,
@@ -65,8 +64,8 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     holds.ResumeTask,
     contacts.LogContact,
     contacts.AddNote,
-    reaching.ReceiveMessage,
-    reaching.KeepTrying,
+    unable_to_contact.ReceiveMessage,
+    unable_to_contact.KeepTrying,
     minutes.RecordMinutes,
     transitions.RecordTransition,
     discharge.PlanDischarge,
@@ -109,17 +108,17 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     ownership.ExcludeAssignee,
     ownership.AllowAssignee,
     ownership.HandOver,
-    moving.MoveToProgramVersion,
-    moving.UndoProgramMove,
+    version_move.MoveToProgramVersion,
+    version_move.UndoProgramMove,
     supervision.RaiseFlag,
     supervision.ResolveFlag,
     supervision.RecordQualityReview,
     supervision.OpenCorrectiveAction,
     supervision.CompleteCorrectiveAction,
     closure.EvaluateOutcome,
-    leaving.GiveNotice,
-    leaving.RecordSatisfaction,
-    leaving.ReviewGraduation,
+    before_closure.GiveNotice,
+    before_closure.RecordSatisfaction,
+    before_closure.ReviewGraduation,
     closure.CloseCase,
     closure.ReopenCase,
     quarantine.DismissQuarantined,

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from domain.case import Case
-from domain.command import (
+from domain.case.case import Case
+from domain.case.command import (
     AT_ONCE,
     CaseChanged,
     CaseClosed,
@@ -15,11 +15,11 @@ from domain.command import (
     Moment,
     Outcome,
 )
+from domain.case.event import Entry
+from domain.case.quarantine import CommandQuarantined
 from domain.commands import parse
-from domain.deadlines import rings_at, wake_at
-from domain.event import Entry
-from domain.intake import Open
-from domain.quarantine import CommandQuarantined
+from domain.promises.deadlines import rings_at, wake_at
+from domain.steps.intake import Open
 from domain.tick import Tick
 from domain.values import SYSTEM, Invalid, Rejected
 

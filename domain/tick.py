@@ -2,16 +2,16 @@
 
 from typing import ClassVar
 
-from domain.assessment import open_reassessment
-from domain.clock import Clock, ClockKind, Step
-from domain.closure import end_of_closed_case
-from domain.command import Command, Draft
-from domain.contacts import promise_contact
-from domain.deadlines import MOST_CLOCKS, cancel_clock
-from domain.escalation import climb_due
-from domain.holds import resume_returned
-from domain.referrals import unanswered
-from domain.stratification import end_override
+from domain.case.command import Command, Draft
+from domain.clocks.clock import Clock, ClockKind, Step
+from domain.promises.deadlines import MOST_CLOCKS, cancel_clock
+from domain.promises.escalation import climb_due
+from domain.steps.assessment import open_reassessment
+from domain.steps.closure import end_of_closed_case
+from domain.steps.contacts import promise_contact
+from domain.steps.holds import resume_returned
+from domain.steps.referrals import unanswered
+from domain.steps.stratification import end_override
 from domain.values import Role
 
 

@@ -17,10 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from domain.calendar import WorkingCalendar
-from domain.instrument import Instrument
-from domain.program import Program
-from domain.rulebook import CodeList, Rulebook
+from domain.clocks.calendar import WorkingCalendar
+from domain.programs.instrument import Instrument
+from domain.programs.program import Program
+from domain.programs.rulebook import CodeList, Rulebook
 from domain.values import Slug, Value
 from infra.catalog_files import CatalogError, differences, fault_in, layers, merged
 

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, bindparam
 from sqlmodel import col, select
 
-import domain.commands  # so that every event is known, with those that no command brings about
-import domain.quarantine  # noqa: F401
-from domain.case import Case
-from domain.event import Entry
+import domain.case.quarantine
+import domain.commands  # noqa: F401 - so that every event is known, with those that no command brings about
+from domain.case.case import Case
+from domain.case.event import Entry
 from domain.values import Actor, Role
 from infra.encryption import KeyRing
 from infra.tables import SnapshotRow, StateRow, TimelineRow

@@ -20,7 +20,7 @@ from sqlmodel import col, select
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from domain.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook
 from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, WorkerRow
 

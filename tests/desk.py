@@ -21,9 +21,9 @@ from activities.decide import Rules
 from activities.settle import Message, Settled, Settling
 from activities.states import States
 from deploy import moves
-from domain.case import Case
-from domain.command import Envelope, Outcome
-from domain.event import Position
+from domain.case.case import Case
+from domain.case.command import Envelope, Outcome
+from domain.case.event import Position
 from domain.values import Actor
 from infra import database
 from infra.database import reading

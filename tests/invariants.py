@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from domain.case import MOST_OPEN, MOST_OPEN_TASKS
-from domain.deadlines import MOST_CLOCKS, rests_in_crisis, wake_at
-from domain.event import Entry
-from domain.record import Lines
+from domain.case.case import MOST_OPEN, MOST_OPEN_TASKS
+from domain.case.event import Entry
+from domain.lines import Lines
+from domain.promises.deadlines import MOST_CLOCKS, rests_in_crisis, wake_at
 from tests.story import Story
 
 SETTLED = ("clock-kept", "clock-cancelled")

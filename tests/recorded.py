@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import URL, Engine
 
 from activities.record import Standing, write_entries
-from domain.event import Entry, Position
+from domain.case.event import Entry, Position
 from infra import database
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings

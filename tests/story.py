@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from deploy import moves
-from domain.case import Case
-from domain.command import Decision, Envelope, Moment
+from domain.case.case import Case
+from domain.case.command import Decision, Envelope, Moment
+from domain.case.event import Entry
+from domain.case.staff import Directory, StaffMember
 from domain.decide import decide
-from domain.event import Entry
-from domain.rulebook import Rulebook
-from domain.staff import Directory, StaffMember
+from domain.programs.rulebook import Rulebook
 from domain.values import SYSTEM, Actor, Role
 from infra import catalog
 
@@ -148,7 +148,7 @@ class Story:
         self.now = until
 
     def wake_at(self) -> datetime | None:
-        from domain.deadlines import wake_at
+        from domain.promises.deadlines import wake_at
 
         return wake_at(self.known)
 

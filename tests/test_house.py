@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import domain.commands  # noqa: F401 - so that every event is known
-from domain.event import Event
+from domain.case.event import Event
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {

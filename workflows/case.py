@@ -20,8 +20,8 @@ with workflow.unsafe.imports_passed_through():
     import hashlib
 
     from activities.settle import Message, Settled, Settling
-    from domain.command import Envelope, Outcome
-    from domain.quarantine import ReportUnreadable
+    from domain.case.command import Envelope, Outcome
+    from domain.case.quarantine import ReportUnreadable
     from domain.tick import Tick
     from domain.values import SYSTEM
     from workflows import messages

@@ -10,8 +10,8 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError
 
-from domain.command import Envelope, Outcome
-from domain.event import Position
+from domain.case.command import Envelope, Outcome
+from domain.case.event import Position
 from domain.values import Instant, Value
 
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from domain.case import Case
-from domain.command import Envelope, Moment, Outcome
+from domain.case.case import Case
+from domain.case.command import Envelope, Moment, Outcome
 from domain.decide import decide
-from domain.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook
 
 Remembered = Callable[[str], Case | None]
 _in_force: list[tuple[Rulebook, Remembered]] = []

@@ -24,8 +24,8 @@ from activities.decide import Rules
 from activities.rows import table_of
 from activities.settle import Message, RecordAway, Settled, Settling
 from activities.states import States
-from domain.command import Envelope, Outcome
-from domain.event import Event, Position
+from domain.case.command import Envelope, Outcome
+from domain.case.event import Event, Position
 from domain.values import SYSTEM
 from infra import database
 from infra.encryption import KeyRing
@@ -204,7 +204,7 @@ async def test_any_change_to_the_timeline_breaks_its_chain(writing: Engine) -> N
 
 def test_whoever_reads_the_record_knows_every_event() -> None:
     """Operators' tools fold timelines without the workflow: what it alone writes must be known there too."""
-    asked = "import infra.timeline; from domain.event import Event; print(*Event.kinds)"
+    asked = "import infra.timeline; from domain.case.event import Event; print(*Event.kinds)"
     said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
     ours = {kind for kind, event in Event.kinds.items() if event.__module__.startswith("domain.")}
     assert ours - set(said.stdout.split()) == set()

@@ -11,7 +11,7 @@ from sqlmodel import col
 from api.bulk_actions import Wanted, write_down
 from api.system import Principal
 from deploy.doctor import examine
-from domain.ownership import ReassignCase
+from domain.steps.ownership import ReassignCase
 from domain.values import Role
 from infra import database
 from infra.tables import BulkActionRow, CaseRow

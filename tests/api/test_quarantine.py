@@ -7,8 +7,8 @@ import pytest_asyncio
 from sqlalchemy import Engine
 
 from deploy.doctor import examine
-from domain.command import Draft
-from domain.contacts import AddNote
+from domain.case.command import Draft
+from domain.steps.contacts import AddNote
 from infra import database
 from tests.office import Office
 

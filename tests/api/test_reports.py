@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from api.report_definitions import REPORTS
+from tests.domain.steps.test_transitions import home
 from tests.domain.test_programs import do_all_tasks, opened
-from tests.domain.test_transitions import home
 from tests.office import Office
 from tests.recorded import put_on_record
 from tests.story import SAM, Story

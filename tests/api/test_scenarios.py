@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deploy import moves
-from tests.domain.test_crisis import SAFETY_PLAN
+from tests.domain.steps.test_crisis import SAFETY_PLAN
 from tests.office import Office
 from tests.story import TOOLS, as_json, in_force, referral
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.simulate import Pace
-from domain.budget import Budget, Unit
+from domain.clocks.budget import Budget, Unit
 from tests.deploy.systems import ROOT, tool, wait_until
 from tests.story import in_force
 

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from domain.program import Stage
+from domain.programs.program import Stage
 from domain.values import Actor, Role
 from tests.story import ANNA, BETTER, MONDAY, plain_story, referral
 
@@ -202,7 +202,7 @@ def test_unknown_fields_kinds_and_naive_dates_are_refused_by_name() -> None:
 
 def test_a_case_that_moved_on_refuses_a_sender_who_saw_an_older_one() -> None:
     """If-Match, kept by the case itself."""
-    from domain.command import Envelope, Moment
+    from domain.case.command import Envelope, Moment
     from domain.decide import decide
     from tests.story import in_force
 
@@ -223,9 +223,9 @@ def test_text_that_a_database_or_a_terminal_cannot_hold_is_refused(text: str) ->
 
 def test_a_case_whose_programme_version_is_gone_is_a_fault_of_ours_not_a_refusal() -> None:
     """Its commands are set aside until the file is back; nobody is told that the request was wrong."""
-    from domain.command import Envelope, Moment
+    from domain.case.command import Envelope, Moment
     from domain.decide import decide
-    from domain.rulebook import ProgramMissing, Rulebook
+    from domain.programs.rulebook import ProgramMissing, Rulebook
 
     story = plain_story().accepted()
     empty = Rulebook(programs=(), calendars=())

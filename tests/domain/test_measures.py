@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from domain.medications import Fill, days_covered
-from domain.scores import remission_at
+from domain.steps.medications import Fill, days_covered
+from domain.steps.scores import remission_at
 from tests.reference import rows
 from tests.story import in_force
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from deploy import moves
-from domain.program import Program, Stage
-from domain.rulebook import Rulebook
+from domain.programs.program import Program, Stage
+from domain.programs.rulebook import Rulebook
 from tests.story import MONDAY, SAM, TOOLS, Story, referral, whole_catalogue
 
 NAMES = sorted({p.program for p in whole_catalogue().programs})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.policies import Tier
+from domain.programs.policies import Tier
 from infra.catalog import CATALOG, CatalogError, load
 from tests.story import Story, in_force, whole_catalogue
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.budget import Budget, Unit
-from domain.policies import Tier
+from domain.clocks.budget import Budget, Unit
+from domain.programs.policies import Tier
 from infra.catalog import CATALOG, CatalogError, load, with_file
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from temporalio.client import WorkflowExecutionStatus
 
-from domain.program import Stage
+from domain.programs.program import Stage
 from infra.tables import CommandRow
 from tests.desk import Desk
 from workflows import messages

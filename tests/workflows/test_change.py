@@ -15,8 +15,8 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from domain.program import Program
-from domain.rulebook import Rulebook
+from domain.programs.program import Program
+from domain.programs.rulebook import Rulebook
 from infra.settings import Settings
 from tests.desk import Desk
 from tests.story import in_force

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 
-from domain.command import Draft
-from domain.contacts import AddNote
+from domain.case.command import Draft
+from domain.steps.contacts import AddNote
 from domain.tick import Tick
 from infra.settings import Settings
 from infra.tables import TimelineRow

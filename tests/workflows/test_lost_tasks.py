@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 
 from activities.settle import Message, RecordAway, Settling, _Result
-from domain.command import Envelope
+from domain.case.command import Envelope
 from infra.settings import Settings
 from tests.desk import Desk, settle_and_lose
 from tests.story import in_force

@@ -10,8 +10,8 @@ from temporalio.worker import Replayer, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
-from domain.case import Case
-from domain.event import Entry
+from domain.case.case import Case
+from domain.case.event import Entry
 from infra import temporal
 from tests.conftest import KEY
 from tests.record_histories import PATHS, VERSION

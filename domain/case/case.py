@@ -1,0 +1,317 @@
+"""The case: what is known of one person's case at one moment. Events make it; nothing else changes it.
+
+It stays small over years. Findings, notes and contacts live in the timeline; a settled clock or a closed
+task is seen once and then leaves the case.
+"""
+
+from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from domain.case.open_parts import (
+    Approval,
+    Assistance,
+    CareTeamMember,
+    CorrectiveAction,
+    Crisis,
+    Flag,
+    Guided,
+    Merge,
+    Minutes,
+    Moved,
+    Plan,
+    SafetyPlan,
+    Score,
+    Signature,
+    SpecialistReferral,
+    Transfer,
+    Transition,
+    Unreached,
+)
+from domain.clocks.budget import Budget
+from domain.clocks.clock import Clock
+from domain.programs.instrument import ICD_10
+from domain.programs.policies import Tier
+from domain.programs.program import NeedsConsent, Stage
+from domain.values import Instant, Line, Opaque, Sensitivity, Slug, Text, Value
+
+MOST_OPEN_TASKS = 200
+MOST_OPEN = {
+    "referrals": 50,
+    "approvals": 20,
+    "care_team": 40,
+    "guided": 10,
+    "assistance": 20,
+    "flags": 20,
+    "corrective_actions": 20,
+    "excluded": 20,
+}
+
+
+class Source(StrEnum):
+    """Who referred the person."""
+
+    PRIMARY_CARE = "primary-care"
+    CARE_TEAM = "care-team"
+    SELF = "self"
+    HOSPITAL = "hospital"
+    PAYER = "payer"
+    COMMUNITY = "community"
+
+
+class Coded(Value):
+    """A condition or a medication as the sender named it."""
+
+    code: Line | None = None
+    system: Line | None = None
+    display: Line
+
+
+class Stay(Value):
+    """One encounter of the year before the referral."""
+
+    setting: Literal["inpatient", "emergency", "ambulatory", "other"]
+    started_on: date
+    ended_on: date | None = None
+
+
+class Patient(Value):
+    """Who the case is about, as far as the referral says."""
+
+    reference: Line
+    birth_date: date | None = None
+    deceased: bool = False
+    conditions: tuple[Coded, ...] = Field(default=(), max_length=100)
+    medications: tuple[Coded, ...] = Field(default=(), max_length=100)
+    encounters: tuple[Stay, ...] = Field(default=(), max_length=100)
+
+    @property
+    def icd_10_codes(self) -> tuple[str, ...]:
+        """The conditions' ICD-10 codes. Codes of other systems say nothing about what ICD-10 would."""
+        coded = [c for c in self.conditions if c.code and ICD_10.fullmatch(c.code)]
+        return tuple(c.code or "" for c in coded if c.system is None or "icd-10" in c.system.lower())
+
+
+class Referral(Value):
+    source: Source
+    reason: Text
+    patient: Patient
+
+
+class Consent(Value):
+    given_at: Instant
+    form: Literal["verbal", "written"]
+    withdrawn_at: Instant | None = None
+
+    @property
+    def in_force(self) -> bool:
+        return self.withdrawn_at is None
+
+
+class Section(Value):
+    """That a section of the assessment was done, when and by whom; what was found is in the timeline."""
+
+    name: Slug
+    assessed_on: date
+    author: Opaque
+    sensitivity: Sensitivity
+    complete: bool = True
+
+
+class OutcomeRatings(Value):
+    """The three domains of outcome evaluation, each 0 (worst) to 10 (best)."""
+
+    well_being: int = Field(ge=0, le=10)
+    finances: int = Field(ge=0, le=10)
+    appropriate_care: int = Field(ge=0, le=10)
+
+
+class Risk(Value):
+    """The tier in force. `computed` is what the factors gave, `points` their sum, where a person overrode them.
+
+    `weight` is what the case weighs in a caseload.
+    """
+
+    tier: Tier
+    reasons: tuple[Line, ...] = Field(min_length=1, max_length=20)
+    computed: Tier | None = None
+    points: int | None = None
+    overridden: bool = False
+    weight: float = 1
+
+
+class TaskStatus(StrEnum):
+    """FHIR's task states, as far as a case manager needs them."""
+
+    READY = "ready"
+    IN_PROGRESS = "in-progress"
+    ON_HOLD = "on-hold"
+    AWAITING_COSIGN = "awaiting-cosign"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+CLOSED_TASK = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
+
+
+class Task(Value):
+    id: Slug
+    type: Slug
+    title: Line
+    category: Slug
+    status: TaskStatus = TaskStatus.READY
+    resumes_as: TaskStatus = TaskStatus.READY
+    assignee: Opaque | None = None
+    from_plan: int | None = None
+    clock_id: Slug
+    after: tuple[Slug, ...] = ()
+    queue: Slug | None = None
+    repeat: Budget | None = None
+    urgent: bool = False
+    done_by: Opaque | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.status not in CLOSED_TASK
+
+
+class SetAside(Value):
+    """Something that could not be read or decided, until somebody has looked at it. `fault` is a name, no text."""
+
+    id: Opaque
+    kind: Slug
+    fault: Opaque
+    at: Instant
+
+
+class Closure(Value):
+    reason: Slug
+    at: Instant
+    from_stage: Stage
+    reopen_until: Instant
+    reoffer_at: Instant | None = None
+
+
+class LaidBy(Value):
+    """Where a case was merged into, and what stays with it for the undoing."""
+
+    into: Opaque
+    tasks: tuple[Task, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+
+
+class Case(Value):
+    """One person, one programme, one case."""
+
+    id: Opaque
+    tenant: Slug
+    program: Slug
+    program_version: int
+    seq: int = 0
+    stage: Stage = Stage.SCREENING
+    opened_at: Instant
+    opened_by: Opaque
+    zone: str
+    owner: Opaque | None = None
+    team: Slug
+    referral: Referral
+    consent: Consent | None = None
+    sections: tuple[Section, ...] = ()
+    reassessing_since: Instant | None = None
+    baseline: OutcomeRatings | None = None
+    outcome: OutcomeRatings | None = None
+    risk: Risk | None = None
+    plan: Plan | None = None
+    tasks: tuple[Task, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    numbered: int = 0
+    last_contact_at: Instant | None = None
+    attempts_since_contact: int = 0
+    quarantined: int = 0
+    set_aside: tuple[SetAside, ...] = ()
+    closure: Closure | None = None
+    sealed: bool = False
+    target_group: Slug | None = None
+    crisis: Crisis | None = None
+    safety_plan: SafetyPlan | None = None
+    scores: tuple[Score, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    readmissions: tuple[Line, ...] = ()
+    medications: int | None = None
+    assistance: tuple[Assistance, ...] = ()
+    referrals: tuple[SpecialistReferral, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    signatures: tuple[Signature, ...] = ()
+    care_team: tuple[CareTeamMember, ...] = ()
+    guided: tuple[Guided, ...] = ()
+    transfer: Transfer | None = None
+    excluded: tuple[Opaque, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    corrective_actions: tuple[CorrectiveAction, ...] = ()
+    minutes: tuple[Minutes, ...] = ()
+    unrecorded: tuple[int, ...] = ()
+    unreached: Unreached | None = None
+    visited_at: Instant | None = None
+    notice_until: Instant | None = None
+    satisfaction: int | None = None
+    graduated: tuple[Slug, ...] = ()
+    merges: tuple[Merge, ...] = ()
+    moved: Moved | None = None
+    laid_by: LaidBy | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self.closure is not None
+
+    def task(self, task_id: str) -> Task | None:
+        return next((t for t in self.tasks if t.id == task_id), None)
+
+    def clock(self, clock_id: str) -> Clock | None:
+        return next((c for c in self.clocks if c.id == clock_id), None)
+
+    def plus(self, collection: str, item: Value) -> "Case":
+        """This case with one more item in a collection; the item took a number of the case."""
+        items = (*getattr(self, collection), item)
+        return self.changed(**{collection: items}, numbered=self.numbered + 1)
+
+    def put(self, collection: str, item: Any) -> "Case":
+        """This case with the item of the same id replaced."""
+        items = tuple(item if old.id == item.id else old for old in getattr(self, collection))
+        return self.changed(**{collection: items})
+
+    def less(self, collection: str, item_id: str) -> "Case":
+        """This case without an item that is settled; the timeline keeps it."""
+        return self.changed(**{collection: tuple(i for i in getattr(self, collection) if i.id != item_id)})
+
+    @property
+    def open_tasks(self) -> tuple[Task, ...]:
+        return tuple(t for t in self.tasks if t.open)
+
+    @property
+    def running(self) -> tuple[Clock, ...]:
+        """The clocks that are not settled: kept promises and cancelled ones are no longer waited for."""
+        return tuple(c for c in self.clocks if not c.settled)
+
+    def responsible_for(self, clock: Clock) -> str | None:
+        """Who answers for a clock: the assignee of its task, else the case manager of the case."""
+        task = self.task(clock.about) if clock.about else None
+        return (task.assignee if task else None) or self.owner
+
+    def with_task(self, task: Task) -> "Case":
+        return self.changed(tasks=tuple(task if t.id == task.id else t for t in self.tasks))
+
+    def with_clock(self, clock: Clock) -> "Case":
+        return self.changed(clocks=tuple(clock if c.id == clock.id else c for c in self.clocks))
+
+    def without_settled(self) -> "Case":
+        """This case without what the last event settled, so that years of kept promises weigh nothing."""
+        tasks, clocks = self.open_tasks, self.running
+        if len(tasks) == len(self.tasks) and len(clocks) == len(self.clocks):
+            return self
+        return self.changed(tasks=tasks, clocks=clocks)
+
+    def consents_to(self, what: NeedsConsent, covered: tuple[NeedsConsent, ...]) -> bool:
+        """Whether something may go on: consent does not cover it, or it is given and not withdrawn."""
+        return what not in covered or (self.consent is not None and self.consent.in_force)

@@ -1,0 +1,105 @@
+"""What happened. An event says it in the past tense and knows what it makes of the case, no more.
+
+`apply` runs again on every replay, for years: it reads nothing but the case, the event and the time at
+which it happened, and it must not change its mind (docs/decisions/0001).
+"""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import JsonValue
+
+from domain.case.case import Case
+from domain.values import Actor, Instant, Opaque, Slug, Value
+
+
+class Notice(Value):
+    """Something one person has to be told. `key` makes it the same notice however often it is written.
+
+    An urgent one knows no quiet hours.
+    """
+
+    key: str
+    recipient: Opaque
+    subject: Slug
+    about: str
+    urgent: bool = False
+
+
+class Event(Value):
+    """Base of all events.
+
+    Each class writes down the kind under which it is stored: the class can be renamed, what years of timelines
+    hold cannot. A base that several events share is `abstract` and is never stored.
+    """
+
+    kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type["Event"]]] = {}
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        super().__init_subclass__()
+        if abstract:
+            return
+        kind = cls.__dict__.get("kind")
+        if kind is None:
+            raise TypeError(f"{cls.__name__} has no kind of its own: write down under which it is stored")
+        if kind in Event.kinds:
+            raise TypeError(f"{cls.__name__}: {kind} is the kind of {Event.kinds[kind].__name__}")
+        Event.kinds[kind] = cls
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        """The case after this event. Events that only inform leave it as it is."""
+        return case
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        """Who is told of it; `case` is the case after the event."""
+        return ()
+
+
+class Opening(Event, abstract=True):
+    """Base of the one event that has no case before it."""
+
+    def begin(self, at: datetime) -> Case:
+        """The case as it is opened."""
+        raise NotImplementedError
+
+
+class Entry(Value):
+    """One line of the timeline: an event with its number, its time and its author."""
+
+    seq: int
+    at: Instant
+    kind: Slug
+    actor: Actor
+    command_id: Opaque
+    data: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, event: Event, seq: int, at: datetime, actor: Actor, command_id: str) -> "Entry":
+        data = event.model_dump(mode="json", exclude_none=True)
+        return cls(seq=seq, at=at, kind=event.kind, actor=actor, command_id=command_id, data=data)
+
+    @property
+    def event(self) -> Event:
+        """The event itself. Raises `KeyError` for a kind that this release does not know."""
+        return Event.kinds[self.kind].model_validate(self.data)
+
+    def apply(self, case: Case | None) -> Case:
+        """The case after this entry; None stands before the first one."""
+        return follow(case, self.event, self.seq, self.at)
+
+
+class Position(Value):
+    """How far a case's timeline is known: the number of its last entry, and that entry's hash on record."""
+
+    seq: int = 0
+    head: str = ""
+
+
+def follow(case: Case | None, event: Event, seq: int, at: datetime) -> Case:
+    """The case after `event`, which is number `seq` of its timeline."""
+    if isinstance(event, Opening):
+        return event.begin(at).changed(seq=seq)
+    if case is None:
+        raise ValueError("a timeline begins with an opening")
+    return event.apply(case.without_settled(), at).changed(seq=seq)

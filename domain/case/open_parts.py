@@ -1,0 +1,243 @@
+"""What a case holds besides tasks and clocks: the open parts of a life that is being put in order.
+
+Each is small, frozen and has an id of its case. What is settled leaves the case; the timeline keeps it.
+"""
+
+from datetime import date
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from domain.clocks.clock import Terms
+from domain.programs.policies import Signer, Subject, Tier
+from domain.values import Instant, Line, Opaque, Slug, Text, Value
+
+
+class Achievement(StrEnum):
+    """FHIR's achievement status of a goal."""
+
+    IN_PROGRESS = "in-progress"
+    IMPROVING = "improving"
+    WORSENING = "worsening"
+    NO_CHANGE = "no-change"
+    ACHIEVED = "achieved"
+    NOT_ACHIEVED = "not-achieved"
+    NOT_ATTAINABLE = "not-attainable"
+
+
+class Goal(Value):
+    """A SMART goal: what, how it is measured, what counts as reached, and until when.
+
+    `template` names a goal of the programme's library that this one was made from.
+    """
+
+    description: Text
+    measure: Line
+    target: Line
+    due_on: date
+    term: Literal["short", "long"] = "short"
+    template: Slug | None = None
+    achievement: Achievement = Achievement.IN_PROGRESS
+
+
+class Intervention(Value):
+    """What is done for a goal. `task` is a task type of the programme; `responsible` does it."""
+
+    task: Slug
+    title: Line | None = None
+    responsible: Opaque | None = None
+
+
+class Barrier(Value):
+    """What stands in the way, the options there are, the one chosen, and when it is looked at again."""
+
+    description: Text
+    response: Text
+    options: tuple[Line, ...] = Field(default=(), max_length=10)
+    review_on: date | None = None
+
+
+class Plan(Value):
+    version: int
+    goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
+    interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
+    barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
+    strengths: tuple[Line, ...] = Field(default=(), max_length=50)
+    problems: tuple[Line, ...] = Field(default=(), max_length=50)
+    preferences: tuple[Line, ...] = Field(default=(), max_length=50)
+
+
+class Signature(Value):
+    """That somebody signed this version of the plan; it holds until `expires_at`."""
+
+    signer: Signer
+    signed_at: Instant
+    expires_at: Instant
+
+
+class Score(Value):
+    """The latest and the first result of one version of an instrument; the answers are in the timeline."""
+
+    instrument: Slug
+    version: Slug
+    total: int
+    band: Slug | None = None
+    scored_at: Instant
+    baseline: int
+    baseline_at: Instant
+
+
+class Transition(Value):
+    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended."""
+
+    id: Opaque
+    event: Literal["admission", "discharge", "visit"]
+    setting: Slug
+    encounter: Opaque | None = None
+    occurred_at: Instant
+    planned: bool = False
+    dropped: tuple[Slug, ...] = ()
+
+
+class Crisis(Value):
+    """A crisis that has not ended. It ends with a disposition and a promised follow-up."""
+
+    id: Slug
+    since: Instant
+    disposition: Slug | None = None
+
+
+class SafetyPlan(Value):
+    """That there is a safety plan, its version, and when it was last gone through with the person."""
+
+    version: int
+    reviewed_at: Instant
+
+
+class Assistance(Value):
+    """A programme that pays for medication or help, until it is to be renewed."""
+
+    id: Slug
+    title: Line
+    renew_by: date
+    clock_id: Slug
+
+
+class ReferralStatus(StrEnum):
+    DRAFT = "draft"
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    DONE = "done"
+
+
+class SpecialistReferral(Value):
+    """A referral of the person to somebody else, open until its loop is closed or it is revoked."""
+
+    id: Slug
+    type: Slug
+    recipient: Line
+    status: ReferralStatus = ReferralStatus.DRAFT
+    clock_id: Slug | None = None
+    routed: int = 0
+
+
+class Approval(Value):
+    """An approval that was asked for, or granted and not used yet."""
+
+    id: Slug
+    subject: Subject
+    requested_by: Opaque
+    clock_id: Slug
+    granted_by: Opaque | None = None
+
+
+class CareTeamMember(Value):
+    """A person around the case, with a role and a period. The caregiver is a party with needs of her own."""
+
+    id: Slug
+    role: Slug
+    reference: Line
+    since: date
+    needs: tuple[Line, ...] = Field(default=(), max_length=20)
+
+
+class Guided(Value):
+    """An ethics consult, a mediation: a record that is led through its steps."""
+
+    id: Slug
+    procedure: Slug
+    written: tuple[Slug, ...] = ()
+    clock_id: Slug
+
+
+class Transfer(Value):
+    """A case offered to somebody else, or a wish that somebody take it."""
+
+    id: Slug
+    to: Opaque | None = None
+    by: Opaque
+    clock_id: Slug
+
+
+class Flag(Value):
+    id: Slug
+    raised_by: Opaque
+    clock_id: Slug
+
+
+class CorrectiveAction(Value):
+    id: Slug
+    clock_id: Slug
+
+
+class Minutes(Value):
+    """The minutes of one calendar month in the programme's zone."""
+
+    month: Line
+    minutes: int = Field(ge=0)
+
+
+class Unreached(Value):
+    """How far the unable-to-contact protocol is; its decision is a clock of the case."""
+
+    attempts: int = 0
+    days: tuple[date, ...] = ()
+    modes: tuple[Slug, ...] = ()
+    last_at: Instant | None = None
+    step: Literal["trying", "letter", "waiting"] = "trying"
+
+
+class Merge(Value):
+    """A case that was taken into this one, with the ids that its tasks and clocks have here."""
+
+    id: Opaque
+    tasks: dict[Slug, Slug] = {}
+    clocks: dict[Slug, Slug] = {}
+
+
+class TierFactor(Value):
+    """One factor of the risk: the value it saw and the points it gave."""
+
+    name: Slug
+    title: Line
+    value: float | None = None
+    points: int
+    known: bool = True
+
+
+class Stratified(Value):
+    """The risk as the factors give it: points, tier, and every factor's part in it."""
+
+    points: int
+    tier: Tier
+    factors: tuple[TierFactor, ...]
+
+
+class Moved(Value):
+    """Where a case was moved from, and the terms its promises had there."""
+
+    from_version: int
+    at: Instant
+    terms: tuple[Terms, ...] = ()

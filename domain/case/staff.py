@@ -1,0 +1,73 @@
+"""The people an escalation can find."""
+
+from datetime import datetime
+
+from domain.clocks.clock import RANK_OF_ROLE, Rank
+from domain.values import Instant, Opaque, Role, Slug, Value
+
+MOST_LEVELS = 5  # a line of supervisors that closes on itself must not hold a case up
+
+
+class StaffMember(Value):
+    """One person of the directory, by subject only; names stay in the record. `cover` is told in her absence."""
+
+    subject: Opaque
+    role: Role
+    team: Slug | None = None
+    supervisor: Opaque | None = None
+    active: bool = True
+    absent_until: Instant | None = None
+    cover: Opaque | None = None
+    licences: tuple[Slug, ...] = ()
+
+    def available(self, now: datetime) -> bool:
+        """Whether this person can be told of anything now."""
+        return self.active and (self.absent_until is None or self.absent_until <= now)
+
+
+class Directory(Value):
+    """The staff that a decision about one case may need: its people, its team, those above them.
+
+    `known` is False when the directory could not be read; then nobody is refused for being unknown.
+    """
+
+    members: tuple[StaffMember, ...] = ()
+    known: bool = True
+
+    def member(self, subject: str | None) -> StaffMember | None:
+        return next((m for m in self.members if m.subject == subject), None)
+
+    def may_take_work(self, subject: str) -> bool:
+        """Whether work may be given to this person: known to the directory and active."""
+        member = self.member(subject)
+        return not self.known or (member is not None and member.active)
+
+    def find(self, rank: Rank, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
+        """The available people of a rank around an owner and a team; a named supervisor comes first."""
+        if rank is Rank.OWNER:
+            found = [self._covered(self.member(owner), now)]
+        elif rank is Rank.SENIOR:
+            found = self._of_role(Role.SENIOR, team)
+        elif rank is Rank.SUPERVISOR:
+            found = self._above(owner, rank, now) or self._of_role(Role.SUPERVISOR, team)
+        else:
+            found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
+        return tuple(m.subject for m in found if m is not None and m.available(now))
+
+    def _covered(self, member: StaffMember | None, now: datetime) -> StaffMember | None:
+        """The person, or while she is absent whoever covers for her."""
+        if member is None or member.available(now) or not member.active:
+            return member
+        return self.member(member.cover) or member
+
+    def _above(self, owner: str | None, rank: Rank, now: datetime) -> list[StaffMember | None]:
+        """The available person of this rank in the line above the owner."""
+        member, seen = self.member(owner), 0
+        while member is not None and seen < MOST_LEVELS:
+            member, seen = self.member(member.supervisor), seen + 1
+            if member is not None and RANK_OF_ROLE.get(member.role) is rank and member.available(now):
+                return [member]
+        return []
+
+    def _of_role(self, role: Role, team: str | None) -> list[StaffMember | None]:
+        return [m for m in self.members if m.role is role and (team is None or m.team == team)]

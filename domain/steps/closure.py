@@ -1,0 +1,290 @@
+"""Closure: what became of the person, the end of the case, and the window in which it may be reopened."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from domain.case.case import Case, Closure, OutcomeRatings
+from domain.case.command import Command, Draft
+from domain.case.event import Event, Notice
+from domain.programs.policies import Subject
+from domain.programs.program import ClosureNeeds, Stage
+from domain.promises.deadlines import cancel_clock, keep_clock
+from domain.steps.alerts import ask_for_safety_plan, repeat_measure
+from domain.steps.approvals import granted, require_approval
+from domain.steps.assessment import promise_reassessment
+from domain.steps.consent import stop_what_needs_consent
+from domain.steps.contacts import ensure_contact
+from domain.steps.goals import missing_signatures
+from domain.steps.medications import promise_renewal_again
+from domain.steps.planning import promise_what_a_plan_needs
+from domain.steps.stages import UNDER_PLAN, enter, start_stage_clock
+from domain.steps.stratification import end_override
+from domain.steps.tasks import TaskCancelled
+from domain.steps.unable_to_contact import decision_due
+from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
+
+NOT_TRIED = "attempts to reach the person, and the letter's time"
+NOTHING_OPEN: dict[str, Any] = {
+    "crisis": None,
+    "referrals": (),
+    "approvals": (),
+    "guided": (),
+    "transfer": None,
+    "flags": (),
+    "corrective_actions": (),
+    "unreached": None,
+}
+# The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
+GOES_ON_IN = {Stage.CLOSURE: Stage.FOLLOW_UP, Stage.IMPLEMENTATION: Stage.PLANNING}
+
+
+class NoBaseline(Rejected):
+    """Outcomes are held against a baseline, and none was recorded with the assessment."""
+
+
+class UnknownClosureReason(Invalid):
+    """The programme does not close cases for this reason; the refusal lists those it knows."""
+
+
+class StillOpen(Rejected):
+    """The case cannot close for this reason yet; `missing` lists what is open."""
+
+
+class MergedAway(Rejected):
+    """The case was merged into another one."""
+
+
+class NotClosed(Rejected):
+    """Only a closed case is reopened."""
+
+
+class WindowOver(Rejected):
+    """The time for reopening is over; refer the person again."""
+
+
+class SummaryMissing(Rejected):
+    """Closing for this reason needs a summary: send it as `note`."""
+
+
+class OutcomeChange(Value):
+    """Points gained (or lost) in each domain since the baseline."""
+
+    well_being: int
+    finances: int
+    appropriate_care: int
+
+
+class OutcomeEvaluated(Event):
+    """Where the person stands now in the three domains, against the baseline."""
+
+    kind: ClassVar[str] = "outcome-evaluated"
+
+    ratings: OutcomeRatings
+    change: OutcomeChange
+    summary: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(outcome=self.ratings)
+
+
+class CaseEnded(Event):
+    """The case is closed. Until `reopen_until` it may be reopened."""
+
+    kind: ClassVar[str] = "case-ended"
+
+    reason: Slug
+    from_stage: Stage
+    reopen_until: Instant
+    reoffer_at: Instant | None = None
+    summary: Text | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        closure = Closure(
+            reason=self.reason,
+            at=at,
+            from_stage=self.from_stage,
+            reopen_until=self.reopen_until,
+            reoffer_at=self.reoffer_at,
+        )
+        return case.changed(closure=closure, stage=Stage.CLOSURE, **NOTHING_OPEN)
+
+
+class ReofferDue(Event):
+    """The person declined some time ago: offer case management again."""
+
+    kind: ClassVar[str] = "reoffer-due"
+
+    told: Opaque | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        closure = case.closure.changed(reoffer_at=None) if case.closure else None
+        return case.changed(closure=closure)
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        if self.told is None:
+            return ()
+        return (Notice(key="reoffer", recipient=self.told, subject="offer-again", about="case"),)
+
+
+class CaseReopened(Event):
+    """The case goes on where it was closed, with all of its history."""
+
+    kind: ClassVar[str] = "case-reopened"
+
+    stage: Stage
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        again = {"outcome": None, "notice_until": None, "satisfaction": None, "graduated": ()}
+        return case.changed(closure=None, stage=self.stage, **again)
+
+
+class CaseSealed(Event):
+    """The window for reopening is over; nothing happens to this case any more."""
+
+    kind: ClassVar[str] = "case-sealed"
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(sealed=True)
+
+
+def end_case(draft: Draft, reason: str, summary: str | None = None, offer_again: bool = False) -> None:
+    """Close the case; what is still open ends with it, and the window for reopening begins."""
+    case, program = draft.case, draft.program
+    for clock in draft.case.running:
+        if clock.about == Stage.CLOSURE:
+            keep_clock(draft, clock, draft.now)
+        else:
+            cancel_clock(draft, clock, f"case closed: {reason}")
+    for task in case.open_tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
+    until, reoffer = draft.deadline_of(program.reopen_within), None
+    if offer_again and program.reoffer_after is not None:
+        reoffer = draft.deadline_of(program.reoffer_after)
+        until = max(until, reoffer)  # who declined may change her mind until she is asked again
+    draft.happen(
+        CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, reoffer_at=reoffer, summary=summary)
+    )
+
+
+def end_of_closed_case(draft: Draft, closure: Closure) -> None:
+    """What time brings to a closed case: the offer is made again, and the window for reopening ends."""
+    if closure.reoffer_at is not None and draft.now >= closure.reoffer_at:
+        draft.happen(ReofferDue(told=draft.case.owner))
+    if draft.now >= closure.reopen_until and not draft.case.sealed:
+        draft.happen(CaseSealed())
+
+
+def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
+    """What keeps the case from closing for a reason with these needs; a crisis does, where there are any."""
+    case, program = draft.case, draft.program
+    notice_over = case.notice_until is not None and case.notice_until <= draft.now
+    lacking = {
+        ClosureNeeds.OUTCOME: [] if case.outcome else ["outcome evaluation"],
+        ClosureNeeds.TASKS: [f"task {task.id}" for task in case.open_tasks],
+        ClosureNeeds.ESCALATIONS: [
+            f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged
+        ],
+        ClosureNeeds.REFERRALS: [f"referral {r.id}" for r in case.referrals],
+        ClosureNeeds.APPROVALS: [f"approval {a.id}" for a in case.approvals if not a.granted_by],
+        ClosureNeeds.SIGNATURES: missing_signatures(case, program.plan, draft.now),
+        ClosureNeeds.MINUTES: [f"minutes of contact {seq}" for seq in case.unrecorded],
+        ClosureNeeds.NOTICE: [] if notice_over else ["notice to the person, and its days"],
+        ClosureNeeds.SATISFACTION: [] if case.satisfaction is not None else ["satisfaction survey"],
+        ClosureNeeds.GRADUATION: [f"graduation: {n}" for n in program.graduation if n not in case.graduated],
+        ClosureNeeds.ATTEMPTS: [] if decision_due(draft) else [NOT_TRIED],
+        ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
+    }
+    open_crisis = ["crisis"] if case.crisis is not None and needs else []
+    return open_crisis + [line for need in needs for line in lacking[need]]
+
+
+class EvaluateOutcome(Command):
+    """Rate the three outcome domains again and hold them against the baseline; closure begins with it."""
+
+    kind: ClassVar[str] = "evaluate-outcome"
+    says: ClassVar[str] = "Evaluate the outcome"
+    example: ClassVar[dict[str, Any]] = {
+        "ratings": {"well_being": 6, "finances": 5, "appropriate_care": 8},
+        "summary": "Goals reached",
+    }
+
+    ratings: OutcomeRatings
+    summary: Text
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*UNDER_PLAN, Stage.CLOSURE)
+        before = draft.case.baseline
+        if before is None:
+            draft.refuse(NoBaseline, "record the baseline with record-assessment first")
+        change = OutcomeChange(**{domain: now - getattr(before, domain) for domain, now in self.ratings})
+        draft.happen(OutcomeEvaluated(ratings=self.ratings, change=change, summary=self.summary))
+        if draft.case.stage is not Stage.CLOSURE:
+            enter(draft, Stage.CLOSURE, "outcome evaluated")
+
+
+class CloseCase(Command):
+    """Close the case for one of the programme's reasons. Refused with a list of what is still open."""
+
+    kind: ClassVar[str] = "close"
+    says: ClassVar[str] = "Close the case"
+    example: ClassVar[dict[str, Any]] = {"reason": "goals-met"}
+
+    reason: Slug
+    note: Text | None = None
+
+    def decide(self, draft: Draft) -> None:
+        policy = draft.program.closure.get(self.reason)
+        if policy is None:
+            draft.refuse(UnknownClosureReason, f"give one of: {', '.join(draft.program.closure)}")
+        if missing := still_open(draft, policy.needs):
+            draft.refuse(StillOpen, f"settle what is open before closing as {self.reason}", missing)
+        if ClosureNeeds.OUTCOME in policy.needs and draft.program.notice is not None and self.note is None:
+            draft.refuse(SummaryMissing, "say what was reached, what was not, and what goes on without the case")
+        if ClosureNeeds.SIGN_OFF in policy.needs:
+            require_approval(draft, Subject.CLOSURE)
+        end_case(draft, self.reason, self.note, policy.offer_again)
+
+
+class ReopenCase(Command):
+    """Reopen a closed case while its window lasts. It goes on in the stage it was closed from."""
+
+    kind: ClassVar[str] = "reopen-case"
+    says: ClassVar[str] = "Reopen the case"
+    when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"reason": "Back in hospital"}
+
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        closure = draft.case.closure
+        if closure is None:
+            draft.refuse(NotClosed, "the case is open")
+        if draft.case.laid_by is not None:
+            draft.refuse(MergedAway, "the case goes on in another one; undo the merge instead")
+        if draft.now > closure.reopen_until:
+            draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
+        stage = GOES_ON_IN.get(closure.from_stage, closure.from_stage)
+        draft.happen(CaseReopened(stage=stage, reason=self.reason))
+        start_stage_clock(draft)
+        ensure_contact(draft)
+        if draft.case.risk is not None:
+            rules = draft.program.reassessment
+            owed = draft.case.reassessing_since is not None
+            promise_reassessment(draft, rules.on_change if owed else rules.every)
+        self._promise_again(draft)
+        if draft.case.consent is not None and not draft.case.consent.in_force:
+            stop_what_needs_consent(draft)
+
+    def _promise_again(self, draft: Draft) -> None:
+        """What the closure ended besides cadence and reassessment is owed again: plan, renewals, safety plan."""
+        end_override(draft)
+        for item in draft.case.assistance:
+            promise_renewal_again(draft, item)
+        if draft.case.plan is not None and draft.case.stage in UNDER_PLAN:
+            promise_what_a_plan_needs(draft, draft.case.plan)
+        if draft.case.safety_plan is not None:
+            ask_for_safety_plan(draft, draft.now)
+        for use in draft.program.instruments:
+            if use.every is not None and any(s.instrument == use.name for s in draft.case.scores):
+                repeat_measure(draft, use.name, f"Repeat {use.name}", use.every, draft.now)

@@ -1,0 +1,202 @@
+"""Contacts and notes: who was reached, when, and the cadence that a risk tier promises."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from domain.case.case import Case
+from domain.case.command import Command, Draft
+from domain.case.dates import check_happened
+from domain.case.event import Event
+from domain.clocks.budget import deadline
+from domain.clocks.clock import ClockKind, ClockPolicy, KeptBy, Party
+from domain.programs.program import NeedsConsent, Stage
+from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.steps.minutes import count_minutes
+from domain.steps.unable_to_contact import count_attempt, letter_sent, reached
+from domain.values import Instant, Sensitivity, Text, Value
+
+
+class Mode(StrEnum):
+    IN_PERSON = "in-person"
+    TELEPHONE = "telephone"
+    VIDEO = "video"
+    MESSAGE = "message"
+    LETTER = "letter"
+
+
+VISITS = (Mode.IN_PERSON, Mode.VIDEO)
+
+
+class Contact(Value):
+    mode: Mode
+    party: Party
+    reached: bool
+    outcome: Text
+    sensitivity: Sensitivity
+    occurred_at: Instant
+    minutes: int | None = None
+
+
+class ContactLogged(Event):
+    """Somebody tried to reach the person or those around her, and did or did not.
+
+    `owes_minutes`: the programme counts time, and this contact's is not recorded yet.
+    """
+
+    kind: ClassVar[str] = "contact-logged"
+
+    contact: Contact
+    owes_minutes: bool = False
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        if not self.contact.reached:
+            return case.changed(attempts_since_contact=case.attempts_since_contact + 1)
+        latest = max(case.last_contact_at or self.contact.occurred_at, self.contact.occurred_at)
+        case = case.changed(last_contact_at=latest, attempts_since_contact=0)
+        if self.owes_minutes:
+            case = case.changed(unrecorded=(*case.unrecorded, case.seq + 1))
+        if self.contact.mode in VISITS and self.contact.party is Party.PATIENT:
+            case = case.changed(visited_at=max(case.visited_at or latest, self.contact.occurred_at))
+        return case
+
+
+class NoteAdded(Event):
+    kind: ClassVar[str] = "note-added"
+
+    text: Text
+    sensitivity: Sensitivity
+
+
+def contact_policy(draft: Draft) -> ClockPolicy | None:
+    """The cadence of the person's tier; None before the risk is known."""
+    risk = draft.case.risk
+    return draft.program.tiers[risk.tier].contact if risk else None
+
+
+def promise_contact(draft: Draft, anchor: datetime) -> None:
+    """Promise the next contact of the tier's cadence, counted from `anchor`.
+
+    The cadence begins with the first plan and goes on through reassessments, until closure begins.
+    """
+    policy, case = contact_policy(draft), draft.case
+    wanted = case.consents_to(NeedsConsent.CONTACTS, draft.program.consent.covers)
+    if wanted and policy is not None and case.plan is not None and case.stage is not Stage.CLOSURE:
+        promise = Promise(kind=ClockKind.CONTACT, title="Contact the person")
+        start_clock(draft, promise, policy, anchor)
+
+
+def ensure_contact(draft: Draft) -> None:
+    """Promise a contact from now, unless one is promised already."""
+    if not any(c.kind is ClockKind.CONTACT for c in draft.case.running):
+        promise_contact(draft, draft.now)
+
+
+def restart_cadence(draft: Draft) -> None:
+    """Give the cadence of a changed tier at once; a contact that is already missed stays missed.
+
+    Where the new cadence would have been due already, the promise that stands is kept, or one made from
+    now, whichever asks for the person sooner.
+    """
+    for clock in draft.case.running:
+        policy = contact_policy(draft)
+        if clock.kind is not ClockKind.CONTACT or clock.missed_at is not None or policy is None:
+            continue
+        working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
+        from_last = deadline(clock.anchor, policy.within, 0, working, clock.tz)
+        from_now = deadline(draft.now, policy.within, 0, working, clock.tz)
+        if from_last <= draft.now and clock.due_at <= from_now:
+            continue
+        cancel_clock(draft, clock, "the cadence has changed")
+        promise_contact(draft, clock.anchor if from_last > draft.now else draft.now)
+
+
+class LogContact(Command):
+    """Record an attempt to reach somebody. Only one that reached the right person keeps a promised contact."""
+
+    kind: ClassVar[str] = "log-contact"
+    says: ClassVar[str] = "Log a contact or an attempt"
+    example: ClassVar[dict[str, Any]] = {
+        "mode": "telephone",
+        "party": "patient",
+        "reached": True,
+        "outcome": "Feels better",
+    }
+
+    mode: Mode
+    party: Party
+    reached: bool
+    outcome: Text
+    occurred_at: Instant | None = None
+    minutes: int | None = Field(default=None, ge=1, le=720)
+    sensitivity: Sensitivity | None = None
+
+    def decide(self, draft: Draft) -> None:
+        occurred_at = min(self.occurred_at or draft.now, draft.now)
+        check_happened(draft, self.occurred_at or draft.now)
+        contact = Contact(
+            mode=self.mode,
+            party=self.party,
+            reached=self.reached,
+            outcome=self.outcome,
+            sensitivity=self.sensitivity or draft.program.sensitivity,
+            occurred_at=occurred_at,
+            minutes=self.minutes,
+        )
+        counted = draft.program.minutes is not None
+        owes = counted and self.reached and self.minutes is None
+        draft.happen(ContactLogged(contact=contact, owes_minutes=owes))
+        if counted and self.minutes is not None:
+            count_minutes(draft, self.minutes, occurred_at)
+        if self.reached:
+            self._keep_cadence(draft, occurred_at)
+            self._keep_promised(draft, occurred_at)
+        self._follow_protocol(draft, occurred_at)
+
+    def _keep_promised(self, draft: Draft, occurred_at: datetime) -> None:
+        """Keep every other promise that a contact of this kind with this party keeps."""
+        for clock in draft.case.running:
+            spoken = clock.kept_by is KeptBy.CONTACT and self.mode is not Mode.LETTER
+            right_kind = spoken or (clock.kept_by is KeptBy.VISIT and self.mode in VISITS)
+            after = occurred_at >= clock.anchor and clock.counts_at(occurred_at)
+            if right_kind and self.party in clock.parties and after:
+                keep_clock(draft, clock, occurred_at)
+
+    def _follow_protocol(self, draft: Draft, occurred_at: datetime) -> None:
+        """What this means for the unable-to-contact protocol: only the person herself counts as reached."""
+        if self.party is not Party.PATIENT:
+            return
+        if self.reached:
+            reached(draft, occurred_at)
+        elif self.mode is Mode.LETTER:
+            letter_sent(draft, occurred_at)
+        else:
+            count_attempt(draft, self.mode, occurred_at)
+
+    def _keep_cadence(self, draft: Draft, occurred_at: datetime) -> None:
+        risk = draft.case.risk
+        if risk is None or self.party not in draft.program.tiers[risk.tier].counts_with:
+            return
+        promised = [c for c in draft.case.running if c.kind is ClockKind.CONTACT]
+        kept = [c for c in promised if c.counts_at(occurred_at)]
+        for clock in kept:
+            keep_clock(draft, clock, occurred_at)
+        if kept and len(kept) == len(promised):
+            promise_contact(draft, occurred_at)
+
+
+class AddNote(Command):
+    """Write a note into the timeline."""
+
+    kind: ClassVar[str] = "add-note"
+    says: ClassVar[str] = "Add a note"
+    when_closed: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"text": "Prefers to be called in the morning"}
+
+    text: Text
+    sensitivity: Sensitivity | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.happen(NoteAdded(text=self.text, sensitivity=self.sensitivity or draft.program.sensitivity))

@@ -1,0 +1,108 @@
+"""Holds: a task waits for somebody outside and returns by itself, or waits for the person's consent."""
+
+from typing import Any, ClassVar
+
+from domain.case.case import Task, TaskStatus
+from domain.case.command import Command, Draft
+from domain.clocks.clock import Clock, WaitsFor
+from domain.programs.program import NeedsConsent
+from domain.promises.deadlines import check_pause, pause_clock, resume_clock, stop_clock
+from domain.steps.tasks import OfTask, WrongTaskState
+from domain.values import Instant, Slug, Text
+
+
+class TaskHeld(OfTask):
+    kind: ClassVar[str] = "task-held"
+
+    reason: Text
+    until: Instant | None = None
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.ON_HOLD, resumes_as=task.status)
+
+
+class TaskResumed(OfTask):
+    kind: ClassVar[str] = "task-resumed"
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=task.resumes_as)
+
+
+def hold_for_consent(draft: Draft, reason: str) -> None:
+    """Put every open task on hold; a deadline that has passed already goes on being missed."""
+    for task in draft.case.open_tasks:
+        if task.status is not TaskStatus.ON_HOLD:
+            draft.happen(TaskHeld(task_id=task.id, reason=reason))
+        clock = draft.open_clock(task.clock_id)
+        if clock.missed_at is None:
+            stop_clock(draft, clock, reason, WaitsFor.CONSENT)
+
+
+def resume_after_consent(draft: Draft) -> None:
+    """Resume the tasks whose clocks are running again, or were never stopped, after a withdrawal."""
+    for task in draft.case.open_tasks:
+        clock = draft.case.clock(task.clock_id)
+        if task.status is TaskStatus.ON_HOLD and clock is not None and not _held(clock):
+            draft.happen(TaskResumed(task_id=task.id))
+
+
+def _held(clock: Clock) -> bool:
+    """Whether a clock is held for consent, or until a day; one that rests for another cause holds no task."""
+    pause = clock.pause
+    return pause is not None and (pause.until is not None or pause.open_end is WaitsFor.CONSENT)
+
+
+def resume_returned(draft: Draft, clock_id: str) -> None:
+    """A task whose hold has run out comes back by itself."""
+    for task in draft.case.open_tasks:
+        if task.clock_id == clock_id and task.status is TaskStatus.ON_HOLD:
+            draft.happen(TaskResumed(task_id=task.id))
+
+
+class HoldTask(Command):
+    """Put a task on hold until a day; it returns by itself. A deadline that has passed stays missed."""
+
+    kind: ClassVar[str] = "hold-task"
+    says: ClassVar[str] = "Put a task on hold"
+    example: ClassVar[dict[str, Any]] = {
+        "task_id": "t7",
+        "reason": "Waiting for the pharmacy",
+        "until": "2030-06-30T17:00:00Z",
+    }
+
+    task_id: Slug
+    reason: Text
+    until: Instant
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        clock = draft.open_clock(task.clock_id)
+        if task.status is TaskStatus.ON_HOLD:
+            draft.refuse(WrongTaskState, f"task {task.id} is on hold already")
+        if clock.pause is not None and clock.pause.open_end:
+            draft.refuse(WrongTaskState, f"task {task.id} waits already, for: {clock.pause.open_end}")
+        if clock.missed_at is not None:
+            draft.refuse(WrongTaskState, f"task {task.id} is overdue; acknowledge {clock.escalation_id}")
+        check_pause(draft, self.until)
+        draft.happen(TaskHeld(task_id=task.id, reason=self.reason, until=self.until))
+        pause_clock(draft, clock, self.until, self.reason)
+
+
+class ResumeTask(Command):
+    """Take a task off hold before its hold ends."""
+
+    kind: ClassVar[str] = "resume-task"
+    says: ClassVar[str] = "Resume a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
+
+    task_id: Slug
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_consent(NeedsConsent.TASKS)
+        task = draft.open_task(self.task_id)
+        if task.status is not TaskStatus.ON_HOLD:
+            draft.refuse(WrongTaskState, f"task {task.id} is {task.status}, not on hold")
+        draft.happen(TaskResumed(task_id=task.id))
+        clock = draft.open_clock(task.clock_id)
+        if clock.pause is not None and clock.pause.until is not None:
+            resume_clock(draft, clock)

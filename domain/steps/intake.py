@@ -1,0 +1,161 @@
+"""Screening: the referral opens the case, consent is asked for, and the person is accepted or declined."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from domain.case.case import Case, Referral
+from domain.case.command import CASE_WORK, Command, Draft, require_staff
+from domain.case.event import Event, Opening
+from domain.programs.program import NeedsConsent, Program, Stage
+from domain.steps.closure import end_case
+from domain.steps.stages import enter, start_stage_clock
+from domain.steps.tasks import apply_template
+from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
+
+
+class PatientDeceased(Rejected):
+    """The referral says that the person has died."""
+
+
+class NotEligible(Rejected):
+    """The person does not meet the programme's eligibility."""
+
+
+class TargetGroupMissing(Invalid):
+    """The programme is for certain groups, and more than one could be meant: name it."""
+
+
+class UnknownReason(Invalid):
+    """The programme does not know this reason; the refusal lists those it has."""
+
+
+class CaseOpened(Opening):
+    """A person was referred and the case begins."""
+
+    kind: ClassVar[str] = "case-opened"
+
+    case_id: Opaque
+    tenant: Slug
+    program: Slug
+    program_version: int
+    opened_by: Opaque
+    zone: str
+    owner: Opaque | None = None
+    team: Slug
+    referral: Referral
+    target_group: Slug | None = None
+
+    def begin(self, at: datetime) -> Case:
+        return Case(
+            id=self.case_id,
+            opened_at=at,
+            **{name: getattr(self, name) for name in type(self).model_fields if name != "case_id"},
+        )
+
+
+class ScreeningCompleted(Event):
+    """The person was accepted into the programme, or declined with a reason."""
+
+    kind: ClassVar[str] = "screening-completed"
+
+    accepted: bool
+    reason: Slug | None = None
+    note: Text | None = None
+
+
+class Open(Command):
+    """Refer a person to a programme. The newest version of the programme applies."""
+
+    kind: ClassVar[str] = "open"
+    says: ClassVar[str] = "Open a case"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+
+    case_id: Opaque
+    tenant: Slug
+    program: Slug
+    referral: Referral
+    owner: Opaque | None = None
+    team: Slug
+    target_group: Slug | None = None
+
+    def decide(self, draft: Draft) -> None:
+        program = draft.moment.rulebook.latest(self.program)
+        age = self._check_person(draft, program)
+        if self.owner is not None:
+            require_staff(draft, self.owner)
+        opened = CaseOpened(
+            case_id=self.case_id,
+            tenant=self.tenant,
+            program=program.program,
+            program_version=program.version,
+            opened_by=draft.actor.subject,
+            zone=program.time_zone,
+            owner=self.owner,
+            team=self.team,
+            referral=self.referral,
+            target_group=self._group(draft, program, age),
+        )
+        draft.happen(opened)
+        start_stage_clock(draft)
+
+    def _group(self, draft: Draft, program: Program, age: int | None) -> str | None:
+        """The target group: the one that is named, or the only one for this age. Raises `TargetGroupMissing`."""
+        fitting = [
+            name
+            for name, g in program.target_groups.items()
+            if age is None or g.minimum_age <= age <= g.maximum_age
+        ]
+        if self.target_group is not None and self.target_group not in fitting:
+            draft.refuse(NotEligible, f"for this person the programme has: {', '.join(fitting) or 'no group'}")
+        if not program.target_groups or self.target_group is not None:
+            return self.target_group
+        if len(fitting) != 1:
+            draft.refuse(TargetGroupMissing, f"name one of: {', '.join(fitting) or 'none fits the age'}")
+        return fitting[0]
+
+    def _check_person(self, draft: Draft, program: Program) -> int | None:
+        patient, rule = self.referral.patient, program.eligibility
+        if patient.deceased:
+            draft.refuse(PatientDeceased, "the record says the person has died; check it with the sender")
+        today = program.day_of(draft.now)
+        if patient.birth_date is None:
+            return None
+        if patient.birth_date > today:
+            draft.refuse(NotEligible, "the birth date lies in the future; correct the referral")
+        had_birthday = (today.month, today.day) >= (patient.birth_date.month, patient.birth_date.day)
+        age = today.year - patient.birth_date.year - (not had_birthday)
+        if not (rule.minimum_age or 0) <= age <= (rule.maximum_age or 130):
+            draft.refuse(NotEligible, f"{program.program} takes people {_ages(program)}")
+        return age
+
+
+def _ages(program: Program) -> str:
+    low, high = program.eligibility.minimum_age, program.eligibility.maximum_age
+    return f"from {low or 0} to {high} years" if high is not None else f"from {low or 0} years"
+
+
+class CompleteScreening(Command):
+    """Accept the person into the programme, or decline with one of the programme's reasons."""
+
+    kind: ClassVar[str] = "complete-screening"
+    says: ClassVar[str] = "Complete screening"
+    example: ClassVar[dict[str, Any]] = {"accepted": True}
+
+    accepted: bool
+    reason: Slug | None = None
+    note: Text | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(Stage.SCREENING)
+        done = ScreeningCompleted(accepted=self.accepted, reason=self.reason, note=self.note)
+        if self.accepted:
+            if draft.program.consent.required:
+                draft.require_consent(NeedsConsent.ASSESSMENT)
+            draft.happen(done)
+            enter(draft, Stage.ASSESSMENT, "accepted at screening")
+            apply_template(draft, "accepted")
+            return
+        if self.reason not in draft.program.decline:
+            draft.refuse(UnknownReason, f"give one of: {', '.join(draft.program.decline)}")
+        draft.happen(done)
+        end_case(draft, self.reason, offer_again=True)

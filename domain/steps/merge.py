@@ -1,0 +1,269 @@
+"""Merging two cases of one person, with their running clocks, and undoing it.
+
+One command about two cases, decided in one transaction: the source is laid by and the target takes its work in, or
+neither. To undo, the target gives the work back as it stands now, and the source goes on.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from domain.case.case import MOST_OPEN_TASKS, Case, Closure, LaidBy, Task
+from domain.case.command import CaseClosed, Command, Draft
+from domain.case.event import Event
+from domain.case.open_parts import Merge
+from domain.clocks.clock import Clock, ClockKind
+from domain.programs.program import Stage
+from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
+from domain.steps.closure import GOES_ON_IN, NOTHING_OPEN
+from domain.steps.tasks import TaskCancelled, TooManyTasks, let_followers_run
+from domain.values import Instant, Opaque, Rejected, Role, Text
+
+MERGED = "merged"
+MAY_MERGE = frozenset({Role.SUPERVISOR, Role.DIRECTOR})
+ONE_OF_EACH = (
+    ClockKind.STAGE,
+    ClockKind.CONTACT,
+    ClockKind.REASSESSMENT,
+    ClockKind.PLAN_REVIEW,
+    ClockKind.SIGNATURE,
+    ClockKind.CONSENT_DECISION,
+    ClockKind.OVERRIDE,
+)
+
+
+class NotMerged(Rejected):
+    """The case was not merged, or not with that one."""
+
+
+class AlreadyMerged(Rejected):
+    """The other case is part of this one already."""
+
+
+class SamePerson(Rejected):
+    """Only two cases of one person are merged, and not one with itself."""
+
+
+class OtherProgram(Rejected):
+    """The cases belong to different programmes, or to different versions of one."""
+
+
+class WindowOver(Rejected):
+    """One of the two cases is over for good, or closed."""
+
+
+class NotMergeable(Rejected):
+    """What is open could be kept by nobody in the other case; settle `missing` first."""
+
+
+def not_mergeable(case: Case) -> list[str]:
+    """What would be lost on the way: only tasks, and promises that any case keeps, go along."""
+    names = ("referrals", "approvals", "guided", "flags", "corrective_actions", "assistance")
+    found = [f"{name.replace('_', ' ')} {item.id}" for name in names for item in getattr(case, name)]
+    states = {
+        "crisis": case.crisis,
+        "offered transfer": case.transfer,
+        "unable-to-contact protocol": case.unreached,
+        "withdrawn consent": case.consent and not case.consent.in_force,
+        "overridden tier": case.risk and case.risk.overridden,
+    }
+    return found + [name for name, there in states.items() if there]
+
+
+class CaseLaidBy(Event):
+    """The case goes on in another one. What it held is kept here for the undoing."""
+
+    kind: ClassVar[str] = "case-laid-by"
+
+    laid_by: LaidBy
+    from_stage: Stage
+    reopen_until: Instant
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        closure = Closure(reason=MERGED, at=at, from_stage=self.from_stage, reopen_until=self.reopen_until)
+        return case.changed(closure=closure, stage=Stage.CLOSURE, laid_by=self.laid_by, **NOTHING_OPEN)
+
+
+class CaseTakenIn(Event):
+    """The open tasks and running clocks of another case of the person, under ids of this one."""
+
+    kind: ClassVar[str] = "case-taken-in"
+
+    merge: Merge
+    tasks: tuple[Task, ...]
+    clocks: tuple[Clock, ...]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(
+            tasks=(*case.tasks, *self.tasks),
+            clocks=(*case.clocks, *self.clocks),
+            merges=(*case.merges, self.merge),
+            numbered=case.numbered + len(self.merge.tasks) + len(self.merge.clocks),
+        )
+
+
+class CaseGivenBack(Event):
+    """The merge was undone: what was taken in goes back as it stands now."""
+
+    kind: ClassVar[str] = "case-given-back"
+
+    case_id: Opaque
+    tasks: tuple[Task, ...]
+    clocks: tuple[Clock, ...]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.less("merges", self.case_id)
+
+
+class CaseTakenUpAgain(Event):
+    """The case goes on by itself, with what came back and what had stayed."""
+
+    kind: ClassVar[str] = "case-taken-up-again"
+
+    stage: Stage
+    tasks: tuple[Task, ...]
+    clocks: tuple[Clock, ...]
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(closure=None, stage=self.stage, laid_by=None, tasks=self.tasks, clocks=self.clocks)
+
+
+def moves(clock: Clock) -> bool:
+    """Whether a clock goes along: what a case has once stays behind, but never a missed promise."""
+    return clock.kind not in ONE_OF_EACH or clock.missed_at is not None
+
+
+def require_mergeable(target: Draft, source: Draft) -> None:
+    """Raises unless the target can take everything in: nothing may be laid by that nobody takes up."""
+    here, there = target.case, source.case
+    if here.id == there.id or here.referral.patient.reference != there.referral.patient.reference:
+        target.refuse(SamePerson, "only two different cases of one person are merged")
+    if there.laid_by is not None:
+        target.refuse(AlreadyMerged, "the other case was merged before")
+    if here.closed or there.closed:
+        target.refuse(CaseClosed, "only open cases are merged")
+    if (here.program, here.program_version) != (there.program, there.program_version):
+        target.refuse(OtherProgram, "only cases of one programme, in one version, are merged")
+    if missing := not_mergeable(there) + not_mergeable(here):
+        target.refuse(NotMergeable, "settle what is open in both cases first", missing)
+
+
+class MergeCase(Command):
+    """Take the open tasks and running clocks of another case of the person into this one."""
+
+    kind: ClassVar[str] = "merge-case"
+    says: ClassVar[str] = "Merge another case into this one"
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
+
+    case_id: Opaque
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        source = draft.other(self.case_id)
+        require_mergeable(draft, source)
+        tasks, clocks = source.case.open_tasks, source.case.running
+        self._lay_by(source, draft.case.id)
+        _take_in(draft, self.case_id, tasks, [clock for clock in clocks if moves(clock)])
+
+    def _lay_by(self, source: Draft, into: str) -> None:
+        case = source.case
+        tasks, clocks = case.open_tasks, case.running
+        for clock in clocks:
+            cancel_clock(source, clock, "merged into another case")
+        for task in tasks:
+            source.happen(TaskCancelled(task_id=task.id, reason="merged into another case"))
+        until = source.deadline_of(source.program.reopen_within)
+        laid_by = LaidBy(into=into, tasks=tasks, clocks=clocks)
+        source.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
+
+
+def _take_in(draft: Draft, case_id: str, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
+    case = draft.case
+    if len(case.open_tasks) + len(tasks) > MOST_OPEN_TASKS:
+        draft.refuse(TooManyTasks, f"together they have more than {MOST_OPEN_TASKS} open tasks")
+    if len(case.running) + len(clocks) > MOST_CLOCKS:
+        draft.refuse(
+            TooManyClocks, f"together they have more than {MOST_CLOCKS} running clocks; settle some first"
+        )
+    number = case.numbered
+    task_ids = {task.id: f"t{number + n}" for n, task in enumerate(tasks, 1)}
+    number += len(task_ids)
+    clock_ids = {clock.id: f"c{number + n}" for n, clock in enumerate(clocks, 1)}
+    draft.happen(
+        CaseTakenIn(
+            merge=Merge(id=case_id, tasks=task_ids, clocks=clock_ids),
+            tasks=tuple(_renamed_task(t, task_ids, clock_ids) for t in tasks),
+            clocks=tuple(_renamed_clock(c, task_ids, clock_ids) for c in clocks),
+        )
+    )
+    draft.created += [*task_ids.values()]
+
+
+def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:
+    after = tuple(tasks[t] for t in task.after if t in tasks)
+    return task.changed(id=tasks[task.id], clock_id=clocks[task.clock_id], after=after, from_plan=None)
+
+
+def _renamed_clock(clock: Clock, tasks: dict[str, str], clocks: dict[str, str]) -> Clock:
+    return clock.changed(id=clocks[clock.id], about=tasks.get(clock.about or "", clock.about))
+
+
+class UndoMerge(Command):
+    """Give the other case its work back, as it stands now; it goes on by itself."""
+
+    kind: ClassVar[str] = "undo-merge"
+    says: ClassVar[str] = "Undo a merge"
+    roles: ClassVar[frozenset[Role]] = MAY_MERGE
+    when_closed: ClassVar[bool] = True
+
+    case_id: Opaque
+
+    def decide(self, draft: Draft) -> None:
+        source, merge = draft.other(self.case_id), _merge_of(draft.case, self.case_id)
+        laid_by = source.case.laid_by
+        if laid_by is None or laid_by.into != draft.case.id:
+            draft.refuse(NotMerged, "the other case is not part of this one")
+        if source.case.sealed or (merge and draft.case.closed):
+            draft.refuse(WindowOver, "the other case is sealed, or this one is closed; refer the person again")
+        if merge is None:  # laid by under a release that could be cut in the middle: nobody took it in
+            _go_on(source, laid_by.tasks, [clock for clock in laid_by.clocks if moves(clock)])
+            draft.happen(CaseGivenBack(case_id=self.case_id, tasks=(), clocks=()))
+            return
+        _go_on(source, *_given_back(draft, merge))
+
+
+def _merge_of(case: Case, case_id: str) -> Merge | None:
+    return next((merge for merge in case.merges if merge.id == case_id), None)
+
+
+def _given_back(draft: Draft, merge: Merge) -> tuple[Sequence[Task], Sequence[Clock]]:
+    """What was taken in and is open still, under the ids that it had."""
+    old_tasks = {new: old for old, new in merge.tasks.items()}
+    old_clocks = {new: old for old, new in merge.clocks.items()}
+    tasks = [t for t in draft.case.open_tasks if t.id in old_tasks]
+    clocks = [c for c in draft.case.running if c.id in old_clocks]
+    for clock in clocks:
+        cancel_clock(draft, clock, "the merge was undone")
+    for task in tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason="the merge was undone"))
+        let_followers_run(draft, task.id)
+    back = CaseGivenBack(
+        case_id=merge.id,
+        tasks=tuple(_renamed_task(t, old_tasks, old_clocks) for t in tasks),
+        clocks=tuple(_renamed_clock(c, old_tasks, old_clocks) for c in clocks),
+    )
+    draft.happen(back)
+    return back.tasks, back.clocks
+
+
+def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
+    """The case goes on by itself, with what came back and what had stayed with it."""
+    laid_by, closure = source.case.laid_by, source.case.closure
+    assert laid_by is not None
+    assert closure is not None
+    stayed = tuple(c for c in laid_by.clocks if not moves(c))
+    plan_of = {task.id: task.from_plan for task in laid_by.tasks}
+    again = tuple(task.changed(from_plan=plan_of.get(task.id)) for task in tasks)
+    stage = closure.from_stage if again else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
+    source.happen(CaseTakenUpAgain(stage=stage, tasks=again, clocks=(*clocks, *stayed)))

@@ -1,0 +1,86 @@
+"""Indicators: what is measured, when it is out of range, and what follows."""
+
+import math
+from typing import Any, ClassVar
+
+from pydantic import FiniteFloat
+
+from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.dates import check_recent
+from domain.case.event import Event
+from domain.programs.policies import Indicator
+from domain.programs.program import NeedsConsent
+from domain.steps.alerts import raise_alert, repeat_measure
+from domain.steps.stages import ACTIVE
+from domain.values import Instant, Invalid, Line, Role, Slug
+
+
+class UnknownIndicator(Invalid):
+    """The programme does not follow this; the refusal lists what it does."""
+
+
+class UnknownUnit(Invalid):
+    """The unit cannot be turned into the programme's; nothing is guessed from a bare number."""
+
+
+class Implausible(Invalid):
+    """No living person has such a value: check number and unit."""
+
+
+class ObservationRecorded(Event):
+    """A measurement, in the programme's unit; `crossed` names the alert of the limit that it crossed."""
+
+    kind: ClassVar[str] = "observation-recorded"
+
+    indicator: Slug
+    value: float
+    unit: Line
+    taken_at: Instant
+    crossed: Slug | None = None
+
+
+class RecordObservation(Command):
+    """Record a measurement. A value out of range raises its alert, which opens its task and its clock."""
+
+    kind: ClassVar[str] = "record-observation"
+    says: ClassVar[str] = "Record a measurement"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {"indicator": "systolic", "value": 152, "unit": "mmHg"}
+
+    indicator: Slug
+    value: FiniteFloat
+    unit: Line
+    taken_at: Instant | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
+        policy = draft.program.indicators.get(self.indicator)
+        if policy is None:
+            draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
+        value = _in_unit(draft, policy, self.value, self.unit)
+        check_recent(draft, self.taken_at or draft.now)
+        at = min(self.taken_at or draft.now, draft.now)
+        limit = next((limit for limit in policy.limits if limit.crossed(value)), None)
+        crossed = limit.alert if limit else None
+        draft.happen(
+            ObservationRecorded(
+                indicator=self.indicator, value=value, unit=policy.unit, taken_at=at, crossed=crossed
+            )
+        )
+        if crossed is not None:
+            raise_alert(draft, crossed, self.indicator)
+        repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
+
+
+def _in_unit(draft: Draft, policy: Indicator, value: float, unit: str) -> float:
+    """The value in the programme's unit. Raises `UnknownUnit`, `Implausible`."""
+    factor = 1.0 if unit == policy.unit else policy.convert.get(unit)
+    if factor is None:
+        units = ", ".join((policy.unit, *policy.convert))
+        draft.refuse(UnknownUnit, f"give {policy.title} in {units}")
+    converted = round(value * factor, 4)
+    if not policy.lowest <= converted <= policy.highest or not math.isfinite(converted):
+        span = f"{policy.lowest:g} to {policy.highest:g} {policy.unit}"
+        draft.refuse(Implausible, f"{policy.title} lies between {span}; check number and unit")
+    return converted

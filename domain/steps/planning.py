@@ -1,0 +1,230 @@
+"""Planning: the care plan with its SMART goals, interventions, barriers and strengths."""
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from domain.case.case import Case
+from domain.case.command import Command, Draft, require_staff
+from domain.case.event import Event
+from domain.case.open_parts import Barrier, Goal, Intervention, Plan
+from domain.clocks.budget import Budget, Unit, add_months
+from domain.clocks.clock import ClockKind
+from domain.programs.policies import PlanNeeds, Subject
+from domain.programs.program import Model, NeedsConsent, Stage
+from domain.promises.deadlines import Promise, cancel_clock, start_clock
+from domain.steps.approvals import request, withdraw
+from domain.steps.contacts import ensure_contact
+from domain.steps.stages import UNDER_PLAN, enter, set_back
+from domain.steps.tasks import add_task
+from domain.values import Invalid, Line, Rejected, Text
+
+MOST_MONTHS = 120
+
+
+class PlanExists(Rejected):
+    """A plan was agreed before; revise it, so that the versions stay together."""
+
+
+class NoPlanYet(Rejected):
+    """There is no plan to revise; agree one first."""
+
+
+class GoalNotSmart(Invalid):
+    """A goal is due after today; the refusal says which one is not."""
+
+
+class StrengthsMissing(Invalid):
+    """A strengths-based programme takes stock of the person's strengths before goals are set."""
+
+
+class VisitMissing(Rejected):
+    """In a clinical programme somebody sees the person before the plan is agreed: log a visit first."""
+
+
+class ReferralMissing(Invalid):
+    """In a brokerage programme a plan holds at least one referral to a service."""
+
+
+class UnknownGoalTemplate(Invalid):
+    """The programme's goal library has no such goal; the refusal lists those it has."""
+
+
+class DayInThePast(Invalid):
+    """A review, a renewal or another date to come lies after today."""
+
+
+class PlanAgreed(Event):
+    kind: ClassVar[str] = "plan-agreed"
+
+    plan: Plan
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(plan=self.plan, signatures=())
+
+
+class PlanRevised(Event):
+    kind: ClassVar[str] = "plan-revised"
+
+    plan: Plan
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(plan=self.plan, signatures=())
+
+
+def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
+    """Raises `GoalNotSmart`, `UnknownGoalTemplate`."""
+    latest = add_months(draft.today, MOST_MONTHS)
+    wrong = [f"goal {n}" for n, goal in enumerate(goals, 1) if not draft.today < goal.due_on <= latest]
+    if wrong:
+        draft.refuse(GoalNotSmart, "give each goal a due date after today, within ten years", wrong)
+    if unknown := sorted({g.template for g in goals if g.template} - set(draft.program.goals)):
+        draft.refuse(UnknownGoalTemplate, f"choose from: {', '.join(draft.program.goals) or 'none'}", unknown)
+
+
+def cancel_plan_clocks(draft: Draft, reason: str) -> None:
+    """What the last version promised to sign and to review is not owed any more."""
+    for clock in draft.case.running:
+        if clock.of_plan:
+            cancel_clock(draft, clock, reason)
+
+
+def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
+    """Signatures, the review, each barrier's review, and the approval where the programme wants one."""
+    policy = draft.program.plan
+    cancel_plan_clocks(draft, "replaced by a new version")
+    ask_for_plan_approval(draft)
+    if policy is None:
+        return
+    about = f"plan/{plan.version}"
+    if policy.signatures:
+        promise = Promise(kind=ClockKind.SIGNATURE, title="Have the plan signed", about=about)
+        start_clock(draft, promise, policy.sign, draft.now)
+    review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
+    start_clock(draft, review, policy.review, draft.now)
+    promise_barrier_reviews(draft, plan)
+
+
+def ask_for_plan_approval(draft: Draft) -> None:
+    """What was asked about another text is dropped; where the programme wants it, this one is asked about."""
+    withdraw(draft, Subject.PLAN)
+    if Subject.PLAN in draft.program.approvals:
+        request(draft, Subject.PLAN, draft.program.approvals[Subject.PLAN], None)
+
+
+def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
+    """Each barrier with a day is looked at again on it; what an earlier text promised is dropped."""
+    policy = draft.program.plan
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.REVIEW and clock.of_plan:
+            cancel_clock(draft, clock, "the barriers have changed")
+    for n, barrier in enumerate(plan.barriers, 1):
+        if barrier.review_on is not None and policy is not None:
+            about = f"plan/{plan.version}/barrier-{n}"
+            promise = Promise(kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=about)
+            start_clock(draft, promise, policy.review, draft.now, until_day(draft, barrier.review_on))
+
+
+def until_day(draft: Draft, day: date) -> Budget:
+    """The budget that ends with a day. Raises `DayInThePast`."""
+    days = (day - draft.today).days
+    if not 0 < days <= 3660:
+        draft.refuse(DayInThePast, "give a day after today, within ten years")
+    return Budget(amount=days, unit=Unit.CALENDAR_DAYS)
+
+
+class AgreePlan(Command):
+    """Agree the first care plan with the person. Each intervention becomes a task."""
+
+    kind: ClassVar[str] = "agree-plan"
+    says: ClassVar[str] = "Agree the care plan"
+    example: ClassVar[dict[str, Any]] = {
+        "goals": [
+            {
+                "description": "Walk to the shop and back without help",
+                "measure": "days a week",
+                "target": "three",
+                "due_on": "2030-06-30",
+            }
+        ],
+        "interventions": [
+            {"task": "medication-review"},
+            {"task": "education", "title": "Teach about heart failure"},
+        ],
+        "barriers": [{"description": "No transport", "response": "Ride service booked by the clinic"}],
+        "strengths": ["A daughter nearby"],
+    }
+
+    goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
+    interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
+    barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
+    strengths: tuple[Line, ...] = Field(default=(), max_length=50)
+    problems: tuple[Line, ...] = Field(default=(), max_length=50)
+    preferences: tuple[Line, ...] = Field(default=(), max_length=50)
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(Stage.PLANNING)
+        if draft.case.plan is not None:
+            draft.refuse(PlanExists, "the case has a plan; send revise-plan")
+        plan = self.plan(draft, 1)
+        draft.happen(PlanAgreed(plan=plan))
+        self.carry_out(draft, plan)
+
+    def plan(self, draft: Draft, version: int) -> Plan:
+        """The plan this command describes. Raises what the programme's model and its goals ask for."""
+        draft.require_consent(NeedsConsent.PLANNING)
+        check_goals(draft, self.goals)
+        self._check_model(draft)
+        for person in {i.responsible for i in self.interventions if i.responsible}:
+            require_staff(draft, person)
+        fields = {name: getattr(self, name) for name in AgreePlan.model_fields}
+        return Plan(version=version, **fields)
+
+    def _check_model(self, draft: Draft) -> None:
+        """A strengths-based plan begins with strengths, a clinical one with a visit, brokerage with a referral."""
+        needs = draft.program.plan.requires if draft.program.plan else ()
+        strengths_based = draft.program.model is Model.STRENGTHS_BASED or PlanNeeds.STRENGTHS in needs
+        if strengths_based and not self.strengths:
+            draft.refuse(StrengthsMissing, "list at least one strength of the person")
+        if PlanNeeds.VISIT in needs and draft.case.visited_at is None:
+            draft.refuse(VisitMissing, "see the person, in person or by video, and log that contact")
+        tasks = [draft.program.tasks.get(i.task) for i in self.interventions]
+        if PlanNeeds.REFERRAL in needs and not any(t and t.category == "facilitation" for t in tasks):
+            kinds = [name for name, task in draft.program.tasks.items() if task.category == "facilitation"]
+            draft.refuse(ReferralMissing, f"add one of: {', '.join(kinds)}")
+
+    def carry_out(self, draft: Draft, plan: Plan) -> None:
+        """Turn the interventions into tasks and begin implementation, with the first contact promised."""
+        enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
+        for intervention in plan.interventions:
+            add_task(
+                draft,
+                intervention.task,
+                intervention.title,
+                assignee=intervention.responsible,
+                from_plan=plan.version,
+            )
+        promise_what_a_plan_needs(draft, plan)
+        ensure_contact(draft)
+
+
+class RevisePlan(AgreePlan):
+    """Agree a new version of the plan, with the reason. The interventions listed are the new ones."""
+
+    kind: ClassVar[str] = "revise-plan"
+    says: ClassVar[str] = "Revise the care plan"
+    example: ClassVar[dict[str, Any]] = {**AgreePlan.example, "reason": "Coverage lost"}
+
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(Stage.PLANNING, *UNDER_PLAN)
+        if draft.case.plan is None:
+            draft.refuse(NoPlanYet, "send agree-plan first")
+        plan = self.plan(draft, draft.case.plan.version + 1)
+        if draft.case.stage is not Stage.PLANNING:
+            set_back(draft, Stage.PLANNING, "plan changed")
+        draft.happen(PlanRevised(plan=plan, reason=self.reason))
+        self.carry_out(draft, plan)

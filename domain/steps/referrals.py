@@ -1,0 +1,298 @@
+"""Referrals to somebody else, from draft to closed loop. What nobody answers is nudged, rerouted, escalated."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from domain.case.case import Case
+from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.event import Event, Notice
+from domain.case.open_parts import ReferralStatus, SpecialistReferral
+from domain.clocks.clock import ClockKind, ClockPolicy
+from domain.programs.policies import ReferralPolicy
+from domain.programs.program import NeedsConsent
+from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.steps.stages import ACTIVE
+from domain.values import Invalid, Line, Opaque, Rejected, Role, Slug, Text
+
+FROM_OUTSIDE = CASE_WORK | {Role.INTEGRATOR}
+S = ReferralStatus
+
+
+class UnknownReferralType(Invalid):
+    """The programme has no referral of this type; the refusal lists those it has."""
+
+
+class WrongReferralState(Rejected):
+    """The referral's state does not allow this."""
+
+
+class OfReferral(Event, abstract=True):
+    """Base of what happens to a referral: it is in `status` afterwards."""
+
+    referral: SpecialistReferral
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.put("referrals", self.referral)
+
+
+class ReferralDrafted(OfReferral):
+    kind: ClassVar[str] = "referral-drafted"
+
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.plus("referrals", self.referral)
+
+
+class ReferralSent(OfReferral):
+    """Sent to its recipient, who owes an answer; `routed` counts how often."""
+
+    kind: ClassVar[str] = "referral-sent"
+
+
+class ReferralAccepted(OfReferral):
+    kind: ClassVar[str] = "referral-accepted"
+
+    note: Text | None = None
+
+
+class ReferralDeclined(OfReferral):
+    """The recipient declined: it is rerouted or revoked."""
+
+    kind: ClassVar[str] = "referral-declined"
+
+    reason: Text
+
+
+class ReferralDone(OfReferral):
+    """The service was given; the loop is closed when its report is back and gone through."""
+
+    kind: ClassVar[str] = "referral-done"
+
+    note: Text
+
+
+class ReferralLoopClosed(OfReferral):
+    kind: ClassVar[str] = "referral-loop-closed"
+
+    report: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.less("referrals", self.referral.id)
+
+
+class ReferralRevoked(OfReferral):
+    kind: ClassVar[str] = "referral-revoked"
+
+    reason: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.less("referrals", self.referral.id)
+
+
+class ReferralUnanswered(OfReferral):
+    """Nobody answered in time: send it to somebody else."""
+
+    kind: ClassVar[str] = "referral-unanswered"
+
+    told: Opaque | None = None
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        if self.told is None:
+            return ()
+        key = f"reroute-{self.referral.id}-{self.referral.routed}"
+        return (Notice(key=key, recipient=self.told, subject="reroute-referral", about=self.referral.id),)
+
+
+def policy_of(draft: Draft, type_name: str) -> ReferralPolicy:
+    """Raises `UnknownReferralType`."""
+    policy = draft.program.referrals.get(type_name)
+    if policy is None:
+        draft.refuse(UnknownReferralType, f"choose one of: {', '.join(draft.program.referrals) or 'none'}")
+    return policy
+
+
+def promise(draft: Draft, referral: SpecialistReferral, policy: ClockPolicy, title: str) -> str:
+    return start_clock(
+        draft, Promise(kind=ClockKind.REFERRAL, title=title, about=f"referral/{referral.id}"), policy, draft.now
+    )
+
+
+def settle(draft: Draft, referral: SpecialistReferral, cancelled: str | None = None) -> None:
+    """Keep the promise that a referral waits for, or cancel it with a reason."""
+    clock = draft.case.clock(referral.clock_id) if referral.clock_id else None
+    if clock is None or clock.settled:
+        return
+    if cancelled is None:
+        keep_clock(draft, clock, draft.now)
+    else:
+        cancel_clock(draft, clock, cancelled)
+
+
+def advance(
+    draft: Draft, referral: SpecialistReferral, status: ReferralStatus, policy: ClockPolicy, what: str
+) -> SpecialistReferral:
+    """Keep the promise that the referral waited for, make the next one, and return it in its new state."""
+    settle(draft, referral)
+    title = f"{what}: {policy_of(draft, referral.type).title}"[:200]
+    return referral.changed(status=status, clock_id=promise(draft, referral, policy, title))
+
+
+def unanswered(draft: Draft, clock_id: str) -> None:
+    """Say that a referral should be rerouted, when the answer to it is missed; its clock climbs on."""
+    for referral in draft.case.referrals:
+        if referral.clock_id == clock_id and referral.status is S.SENT:
+            draft.happen(ReferralUnanswered(referral=referral, told=draft.case.owner))
+
+
+class OfOpenReferral(Command):
+    """Base of the commands about a referral that is there."""
+
+    referral_id: Slug
+    needs: ClassVar[tuple[ReferralStatus, ...]] = ()
+
+    def decide(self, draft: Draft) -> None:
+        referral: SpecialistReferral = draft.find("referrals", self.referral_id)
+        if referral.status not in self.needs:
+            states = " or ".join(self.needs)
+            draft.refuse(WrongReferralState, f"{referral.id} is {referral.status}; this needs it {states}")
+        self.go_on(draft, referral)
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        """What happens when the state allows it."""
+        raise NotImplementedError
+
+
+class DraftReferral(Command):
+    """Write a referral down; it waits to be sent, and that has a deadline too."""
+
+    kind: ClassVar[str] = "draft-referral"
+    says: ClassVar[str] = "Draft a referral"
+    example: ClassVar[dict[str, Any]] = {
+        "type": "specialist",
+        "recipient": "Cardiology, Dr. Lim",
+        "reason": "Heart failure",
+    }
+
+    type: Slug
+    recipient: Line
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.TASKS)
+        draft.require_room("referrals")
+        policy = policy_of(draft, self.type)
+        referral = SpecialistReferral(id=draft.new_id("r"), type=self.type, recipient=self.recipient)
+        draft.happen(ReferralDrafted(referral=referral, reason=self.reason))
+        clock_id = promise(draft, referral, policy.answer, f"Send the referral: {policy.title}"[:200])
+        draft.happen(ReferralPromised(referral=referral.changed(clock_id=clock_id)))
+        draft.created.append(referral.id)
+
+
+class ReferralPromised(OfReferral):
+    """The referral waits for a deadline of its own."""
+
+    kind: ClassVar[str] = "referral-promised"
+
+
+class SendReferral(OfOpenReferral):
+    """Send a drafted referral, or a declined or unanswered one to another recipient; the answer is owed."""
+
+    kind: ClassVar[str] = "send-referral"
+    says: ClassVar[str] = "Send or reroute a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.DECLINED)
+
+    recipient: Line | None = None
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        draft.require_consent(NeedsConsent.TASKS)
+        if referral.status is not S.DRAFT and self.recipient in (None, referral.recipient):
+            draft.refuse(WrongReferralState, "name another recipient to reroute it to")
+        settle(draft, referral, None if referral.status is S.DRAFT else "rerouted")
+        policy = policy_of(draft, referral.type)
+        clock_id = promise(draft, referral, policy.answer, f"Answer to the referral: {policy.title}"[:200])
+        recipient = self.recipient or referral.recipient
+        sent = referral.changed(status=S.SENT, clock_id=clock_id, recipient=recipient, routed=referral.routed + 1)
+        draft.happen(ReferralSent(referral=sent))
+
+
+class AcceptReferral(OfOpenReferral):
+    """Record that the recipient takes the person; the service is owed."""
+
+    kind: ClassVar[str] = "accept-referral"
+    says: ClassVar[str] = "Record that a referral was accepted"
+    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "First visit on Tuesday"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT,)
+
+    note: Text | None = None
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        service = policy_of(draft, referral.type).service
+        accepted = advance(draft, referral, S.ACCEPTED, service, "Service by referral")
+        draft.happen(ReferralAccepted(referral=accepted, note=self.note))
+
+
+class DeclineReferral(OfOpenReferral):
+    """Record that the recipient does not take the person, and why; it is to be rerouted."""
+
+    kind: ClassVar[str] = "decline-referral"
+    says: ClassVar[str] = "Record that a referral was declined"
+    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Takes no new patients"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT, S.ACCEPTED)
+
+    reason: Text
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        answer = policy_of(draft, referral.type).answer
+        declined = advance(draft, referral, S.DECLINED, answer, "Reroute the referral")
+        draft.happen(ReferralDeclined(referral=declined, reason=self.reason))
+
+
+class CompleteReferral(OfOpenReferral):
+    """Record that the service was given; the report is owed."""
+
+    kind: ClassVar[str] = "complete-referral"
+    says: ClassVar[str] = "Record that the service was given"
+    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "Seen on Tuesday"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.ACCEPTED,)
+
+    note: Text
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        done = advance(draft, referral, S.DONE, policy_of(draft, referral.type).loop, "Close the loop")
+        draft.happen(ReferralDone(referral=done, note=self.note))
+
+
+class CloseReferralLoop(OfOpenReferral):
+    """Record that the report is back and gone through with the person: the loop is closed."""
+
+    kind: ClassVar[str] = "close-referral-loop"
+    says: ClassVar[str] = "Close the loop of a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "report": "Report read and gone through with her"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DONE,)
+
+    report: Text
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        settle(draft, referral)
+        draft.happen(ReferralLoopClosed(referral=referral, report=self.report))
+
+
+class RevokeReferral(OfOpenReferral):
+    """Take a referral back, with the reason."""
+
+    kind: ClassVar[str] = "revoke-referral"
+    says: ClassVar[str] = "Revoke a referral"
+    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Moved"}
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.ACCEPTED, S.DECLINED, S.DONE)
+
+    reason: Text
+
+    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
+        settle(draft, referral, "revoked")
+        draft.happen(ReferralRevoked(referral=referral, reason=self.reason))

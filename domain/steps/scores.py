@@ -1,0 +1,137 @@
+"""Recording the result of an instrument: total, band, alerts, and the change since the first result."""
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from domain.case.case import Case
+from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.dates import check_happened
+from domain.case.event import Event
+from domain.case.open_parts import Score
+from domain.clocks.budget import add_months
+from domain.programs.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
+from domain.programs.program import NeedsConsent
+from domain.steps.alerts import raise_alert, repeat_measure
+from domain.steps.stages import ACTIVE
+from domain.values import Instant, Role, Sensitivity, Slug, Value
+
+CANNOT_SCORE = "cannot-score"
+
+
+class ScoreChange(Value):
+    """How a total stands against the baseline: points gained or lost, and what the instrument makes of it."""
+
+    baseline: int
+    points: int
+    minimal: bool | None = None
+    response: bool | None = None
+    remission: bool | None = None
+    remission_at_window: bool | None = None
+
+
+class InstrumentScored(Event):
+    """An instrument was answered. Without a total it says what is missing; the alerts hold all the same."""
+
+    kind: ClassVar[str] = "instrument-scored"
+
+    result: Result
+    answers: dict[Slug, Answer]
+    scored_at: Instant
+    change: ScoreChange | None = None
+    sensitivity: Sensitivity
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        if self.result.total is None:
+            return case
+        key = (self.result.instrument, self.result.version)
+        before = next((s for s in case.scores if (s.instrument, s.version) == key), None)
+        if before is not None and before.scored_at > self.scored_at:
+            return case  # an older result came later: the latest one stands
+        score = Score(
+            instrument=self.result.instrument,
+            version=self.result.version,
+            total=self.result.total,
+            band=self.result.band,
+            scored_at=self.scored_at,
+            baseline=before.baseline if before else self.result.total,
+            baseline_at=before.baseline_at if before else self.scored_at,
+        )
+        others = tuple(s for s in case.scores if (s.instrument, s.version) != key)
+        return case.changed(scores=(*others, score))
+
+
+def remission_at(rule: Change, baseline: int, baseline_on: date, total: int, on: date) -> bool | None:
+    """Whether the person is in remission at the time that is looked at; None outside it, or for a low baseline.
+
+    CMS159: PHQ-9 above 9 at first, below 5 twelve months later, give or take sixty days.
+    """
+    window = rule.remission_at
+    if window is None or rule.remission_below is None or baseline <= window.baseline_above:
+        return None
+    middle = add_months(baseline_on, window.months)
+    return total < rule.remission_below if abs((on - middle).days) <= window.days else None
+
+
+def change_since(
+    instrument: Instrument, before: Score | None, total: int | None, at: datetime
+) -> ScoreChange | None:
+    """The change since the baseline; None for the first result and for one without a total."""
+    if before is None or total is None:
+        return None
+    lost, rule = before.baseline - total, instrument.change
+    gain = -lost if instrument.higher_is_better else lost
+    minimal = gain >= rule.minimal if rule and rule.minimal is not None else None
+    response = gain >= rule.response * before.baseline if rule and rule.response and before.baseline else None
+    remission = total < rule.remission_below if rule and rule.remission_below is not None else None
+    return ScoreChange(
+        baseline=before.baseline,
+        points=-lost,
+        minimal=minimal,
+        response=response,
+        remission=remission,
+        remission_at_window=rule
+        and remission_at(rule, before.baseline, before.baseline_at.date(), total, at.date()),
+    )
+
+
+class RecordScore(Command):
+    """Record the answers to an instrument; ICD-10 codes of the referral answer the items that list such codes."""
+
+    kind: ClassVar[str] = "record-score"
+    says: ClassVar[str] = "Record the answers to an instrument"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {
+        "instrument": "phq-9",
+        "version": "2001",
+        "answers": {"q1": 2, "q2": 2, "q3": 1, "q4": 1, "q5": 0, "q6": 1, "q7": 1, "q8": 0, "q9": 0},
+    }
+
+    instrument: Slug
+    version: Slug
+    answers: dict[Slug, Answer] = Field(max_length=200)
+    occurred_at: Instant | None = None
+    sensitivity: Sensitivity | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT)
+        check_happened(draft, self.occurred_at or draft.now)
+        at = min(self.occurred_at or draft.now, draft.now)
+        tool = draft.moment.rulebook.instrument(self.instrument, self.version)
+        codes = draft.case.referral.patient.icd_10_codes
+        answers = {**(answers_of_codes(tool, codes) if codes else {}), **self.answers}
+        result = score(tool, answers)
+        latest = {(s.instrument, s.version): s for s in draft.case.scores}
+        change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at)
+        sensitivity = self.sensitivity or draft.program.sensitivity
+        draft.happen(
+            InstrumentScored(result=result, answers=answers, scored_at=at, change=change, sensitivity=sensitivity)
+        )
+        unscored = (CANNOT_SCORE,) if result.total is None and CANNOT_SCORE in draft.program.alerts else ()
+        for alert in (*result.alerts, *unscored):
+            raise_alert(draft, alert, f"{tool.name} {tool.version}")
+        if result.total is not None:
+            use = next((u for u in draft.program.instruments if u.name == tool.name), None)
+            repeat_measure(draft, tool.name, f"Repeat {tool.name}", use.every if use else None, at)

@@ -1,0 +1,379 @@
+"""Tasks: the work that an intervention, or the day, asks for. Every task is a promise and has its clock."""
+
+import math
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
+from domain.case.command import Command, Draft, require_staff
+from domain.case.event import Event, Notice
+from domain.clocks.budget import Budget, Unit
+from domain.clocks.clock import ClockKind, WaitsFor
+from domain.programs.program import NeedsConsent
+from domain.promises.deadlines import (
+    Promise,
+    cancel_clock,
+    keep_clock,
+    resume_clock,
+    start_clock,
+    stop_clock,
+)
+from domain.steps.stages import ACTIVE, leave_implementation_when_done
+from domain.values import Instant, Invalid, Line, Opaque, Rejected, Slug, Text
+
+
+class UnknownTaskType(Invalid):
+    """The programme has no task of this type; the refusal lists those it has."""
+
+
+class TooManyTasks(Rejected):
+    """The case holds as many open tasks as a case may."""
+
+
+class WrongTaskState(Rejected):
+    """The task's state does not allow this."""
+
+
+class WaitsForTask(Rejected):
+    """Another task has to be settled first; `missing` names it."""
+
+
+class LicenceMissing(Rejected):
+    """The programme lets only people with a certain licence do this."""
+
+
+class StaffUnknown(Rejected):
+    """The directory cannot be read, so nobody can tell who may do this."""
+
+
+class DueInThePast(Invalid):
+    """A task is due after now."""
+
+
+class TaskAdded(Event):
+    kind: ClassVar[str] = "task-added"
+
+    task: Task
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(tasks=(*case.tasks, self.task), numbered=case.numbered + 1)
+
+
+class OfTask(Event, abstract=True):
+    """Base of what happens to a task that is there."""
+
+    task_id: Slug
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        task = case.task(self.task_id)
+        return case.with_task(self.onto(task)) if task else case
+
+    def onto(self, task: Task) -> Task:
+        raise NotImplementedError
+
+
+class TaskAssigned(OfTask):
+    kind: ClassVar[str] = "task-assigned"
+
+    assignee: Opaque
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(assignee=self.assignee)
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        key = f"{self.task_id}-{case.seq}"
+        return (Notice(key=key, recipient=self.assignee, subject="task-assigned", about=self.task_id),)
+
+
+class TaskStarted(OfTask):
+    kind: ClassVar[str] = "task-started"
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.IN_PROGRESS)
+
+
+class TaskClaimed(TaskAssigned):
+    """Somebody took a task from its queue, and need not be told of it."""
+
+    kind: ClassVar[str] = "task-claimed"
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        return ()
+
+
+class TaskReleased(OfTask):
+    """The task is back in its queue."""
+
+    kind: ClassVar[str] = "task-released"
+
+    reason: Text
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(assignee=None)
+
+
+class TaskAwaitsCosign(OfTask):
+    """The work is done; it counts when somebody with the licence has signed as well."""
+
+    kind: ClassVar[str] = "task-awaits-cosign"
+
+    done_by: Opaque
+    result: Text | None = None
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.AWAITING_COSIGN, done_by=self.done_by)
+
+
+class TaskCosigned(OfTask):
+    kind: ClassVar[str] = "task-cosigned"
+
+    by: Opaque
+    done_by: Opaque
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.READY)
+
+
+class TaskCompleted(OfTask):
+    kind: ClassVar[str] = "task-completed"
+
+    result: Text | None = None
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.COMPLETED)
+
+
+class TaskCancelled(OfTask):
+    kind: ClassVar[str] = "task-cancelled"
+
+    reason: Text
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(status=TaskStatus.CANCELLED)
+
+
+def add_task(
+    draft: Draft,
+    type_name: str,
+    title: str | None = None,
+    assignee: str | None = None,
+    within: Budget | None = None,
+    from_plan: int | None = None,
+    after: tuple[str, ...] = (),
+    repeat: Budget | None = None,
+) -> str:
+    """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`."""
+    policy = draft.program.tasks.get(type_name)
+    if policy is None:
+        draft.refuse(UnknownTaskType, f"choose one of: {', '.join(sorted(draft.program.tasks))}")
+    if len(draft.case.open_tasks) >= MOST_OPEN_TASKS:
+        draft.refuse(TooManyTasks, f"a case holds at most {MOST_OPEN_TASKS} open tasks; settle some first")
+    title = title or policy.title
+    task_id, clock_id = f"t{draft.case.numbered + 1}", f"c{draft.case.numbered + 2}"
+    task = Task(
+        id=task_id,
+        type=type_name,
+        title=title,
+        category=policy.category,
+        assignee=assignee,
+        from_plan=from_plan,
+        clock_id=clock_id,
+        after=after,
+        queue=policy.queue,
+        repeat=repeat or policy.repeat,
+        urgent=policy.urgent,
+    )
+    draft.happen(TaskAdded(task=task))
+    promise = Promise(kind=ClockKind.TASK, title=title, about=task_id)
+    start_clock(draft, promise, policy.clock, draft.now, within)
+    if after:
+        stop_clock(draft, draft.open_clock(clock_id), "waits for another task", WaitsFor.TASK)
+    draft.created.append(task_id)
+    return task_id
+
+
+def add_where_possible(draft: Draft, type_name: str) -> None:
+    """Add a task that follows from something else: an alert, a transition, a template.
+
+    Without consent to tasks, or in a case that is full, there is no task and nothing is refused: otherwise the
+    alert or the transition itself could not be recorded.
+    """
+    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    if wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
+        add_task(draft, type_name)
+
+
+def apply_template(draft: Draft, trigger: str) -> None:
+    """Add the tasks that the programme lists for an occasion."""
+    for task in draft.program.templates.get(trigger, ()):
+        add_where_possible(draft, task)
+
+
+def waits_for_task(draft: Draft, task: Task) -> list[str]:
+    """The open tasks that have to be settled before this one."""
+    return [t.id for t in draft.case.open_tasks if t.id in task.after]
+
+
+def check_may_do(draft: Draft, task: Task) -> None:
+    """Raises `WaitsForTask` while an earlier task is open, `LicenceMissing` without the type's licence."""
+    if before := waits_for_task(draft, task):
+        draft.refuse(WaitsForTask, f"task {task.id} waits; settle these first", before)
+    policy = draft.program.tasks.get(task.type)
+    if policy is not None and policy.licences and not licences_of_sender(draft) & {*policy.licences}:
+        draft.refuse(LicenceMissing, f"a licence is needed: {' or '.join(policy.licences)}")
+
+
+def licences_of_sender(draft: Draft) -> set[str]:
+    """The licences of whoever sends the command. Raises `StaffUnknown`: nobody is licensed by an outage."""
+    if not draft.staff.known:
+        draft.refuse(StaffUnknown, "the staff directory cannot be read now; try again in a minute")
+    member = draft.staff.member(draft.actor.subject)
+    return set(member.licences) if member else set()
+
+
+def must_be_cosigned(draft: Draft, task: Task) -> bool:
+    """Whether somebody with a licence has to sign as well, because who did it has none."""
+    policy = draft.program.tasks.get(task.type)
+    if policy is None or policy.cosign is None:
+        return False
+    return policy.cosign not in licences_of_sender(draft)
+
+
+def finish(draft: Draft, task: Task, result: str | None) -> None:
+    """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew.
+
+    One whose type was taken out of the programme's file ends with this round.
+    """
+    clock = draft.open_clock(task.clock_id)
+    keep_clock(draft, clock, draft.now)  # while it is the assignee's
+    draft.happen(TaskCompleted(task_id=task.id, result=result))
+    let_followers_run(draft, task.id)
+    if task.repeat is not None and task.type in draft.program.tasks:
+        add_task(draft, task.type, task.title, task.assignee, task.repeat, repeat=task.repeat)
+    leave_implementation_when_done(draft)
+
+
+def let_followers_run(draft: Draft, task_id: str) -> None:
+    """The clocks of tasks that waited for this one, and for no other, begin to run."""
+    for task in draft.case.open_tasks:
+        if task_id in task.after and not waits_for_task(draft, task):
+            clock = draft.open_clock(task.clock_id)
+            if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
+                resume_clock(draft, clock)
+
+
+class AddTask(Command):
+    """Add a task of one of the programme's types. Without `due_at` the programme's time applies."""
+
+    kind: ClassVar[str] = "add-task"
+    says: ClassVar[str] = "Add a task"
+    example: ClassVar[dict[str, Any]] = {"task": "follow-up-call", "due_at": "2030-06-30T17:00:00-04:00"}
+
+    task: Slug
+    title: Line | None = None
+    assignee: Opaque | None = None
+    due_at: Instant | None = None
+    after: tuple[Slug, ...] = Field(default=(), max_length=20)
+    repeat: Budget | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.TASKS)
+        for before in self.after:
+            draft.open_task(before)
+        if self.repeat is not None and self.repeat.amount == 0:
+            draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
+        if self.assignee is not None:
+            require_staff(draft, self.assignee)
+        within = None
+        if self.due_at is not None:
+            if self.due_at <= draft.now:
+                draft.refuse(DueInThePast, "give a time after now")
+            seconds = math.ceil((self.due_at - draft.now).total_seconds())
+            within = _seconds(draft, seconds)
+        add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=self.repeat)
+
+
+def _seconds(draft: Draft, seconds: int) -> Budget:
+    longest = 10 * 365 * 24 * 3600
+    if seconds > longest:
+        draft.refuse(DueInThePast, "give a time within ten years")
+    return Budget(amount=seconds, unit=Unit.SECONDS)
+
+
+class AssignTask(Command):
+    """Give a task to somebody. The clock runs on: a promise is not renewed by changing hands."""
+
+    kind: ClassVar[str] = "assign-task"
+    says: ClassVar[str] = "Assign a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "assignee": "cm-ben"}
+
+    task_id: Slug
+    assignee: Opaque
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        require_staff(draft, self.assignee)
+        draft.happen(TaskAssigned(task_id=task.id, assignee=self.assignee))
+
+
+class StartTask(Command):
+    """Say that work on a task has begun."""
+
+    kind: ClassVar[str] = "start-task"
+    says: ClassVar[str] = "Start a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
+
+    task_id: Slug
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_consent(NeedsConsent.TASKS)
+        task = draft.open_task(self.task_id)
+        if task.status is not TaskStatus.READY:
+            draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; only a ready task is started")
+        check_may_do(draft, task)
+        draft.happen(TaskStarted(task_id=task.id))
+
+
+class CompleteTask(Command):
+    """Complete a task. After its deadline it is completed late, and recorded so."""
+
+    kind: ClassVar[str] = "complete-task"
+    says: ClassVar[str] = "Complete a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "result": "Appointment on Thursday"}
+
+    task_id: Slug
+    result: Text | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_consent(NeedsConsent.TASKS)
+        task = draft.open_task(self.task_id)
+        if task.status is TaskStatus.ON_HOLD:
+            draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
+        check_may_do(draft, task)
+        if must_be_cosigned(draft, task):
+            if task.status is TaskStatus.AWAITING_COSIGN:
+                draft.refuse(WrongTaskState, f"task {task.id} is done and waits for a signature: cosign-task")
+            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
+            return
+        finish(draft, task, self.result)
+
+
+class CancelTask(Command):
+    """Give a task up, with the reason."""
+
+    kind: ClassVar[str] = "cancel-task"
+    says: ClassVar[str] = "Cancel a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "reason": "Done by the clinic"}
+
+    task_id: Slug
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
+        draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
+        let_followers_run(draft, task.id)
+        leave_implementation_when_done(draft)

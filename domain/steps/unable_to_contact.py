@@ -1,0 +1,175 @@
+"""When the person cannot be reached: attempts, then a letter, then somebody decides. It runs by itself."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from domain.case.case import Case
+from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.case.event import Event
+from domain.case.open_parts import Unreached
+from domain.clocks.budget import later
+from domain.clocks.clock import Clock, ClockKind
+from domain.programs.policies import UnableToContact
+from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.steps.tasks import TaskCancelled, add_where_possible
+from domain.values import Instant, Line, Rejected, Role, Slug, Text
+
+
+class NothingToDecide(Rejected):
+    """The protocol has not come to its decision: attempts and the letter come first."""
+
+
+class AttemptCounted(Event):
+    """One more attempt that did not reach the person, and how far the protocol is."""
+
+    kind: ClassVar[str] = "attempt-counted"
+
+    unreached: Unreached
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=self.unreached)
+
+
+class LetterSent(Event):
+    """The letter is out; after the time it is given, somebody decides."""
+
+    kind: ClassVar[str] = "letter-sent"
+
+    answer_by: Instant
+    unreached: Unreached
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=self.unreached)
+
+
+class ReachedAgain(Event):
+    """The person was reached: the protocol begins anew with the next attempt that fails."""
+
+    kind: ClassVar[str] = "reached-again"
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=None)
+
+
+class TryingGoesOn(Event):
+    """Somebody decided to go on trying: the protocol begins anew with the next attempt that fails."""
+
+    kind: ClassVar[str] = "trying-goes-on"
+
+    note: Text
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=None)
+
+
+class MessageReceived(Event):
+    """The person, or somebody for her, sent a message; it waits for an answer."""
+
+    kind: ClassVar[str] = "message-received"
+
+    channel: Line
+    text: Text
+
+
+def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
+    """Count an attempt that did not reach the person; after the last one the letter's task opens."""
+    policy = draft.program.unable_to_contact
+    if policy is None:
+        return
+    before, day = draft.case.unreached or Unreached(), draft.program.day_of(at)
+    now = before.changed(
+        attempts=before.attempts + 1,
+        days=tuple(sorted({*before.days, day}))[-policy.days :],
+        modes=tuple(sorted({*before.modes, mode})),
+        last_at=max(before.last_at or at, at),
+    )
+    letter = now.step == "trying" and _tried_enough(now, policy)
+    draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
+    if letter:
+        promise_decision(draft, policy, draft.now)
+        add_where_possible(draft, policy.letter_task)
+
+
+def _tried_enough(unreached: Unreached, policy: UnableToContact) -> bool:
+    enough = unreached.attempts >= policy.attempts
+    return enough and len(unreached.days) >= policy.days and len(unreached.modes) >= policy.modes
+
+
+def promise_decision(draft: Draft, policy: UnableToContact, since: datetime) -> None:
+    """A decision is due when the letter has had its time; a letter that nobody sends does not put it off."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.UNREACHED:
+            cancel_clock(draft, clock, "the letter was sent")
+    answer_by = later(since, policy.answer, draft.working, draft.program.zone)
+    promise = Promise(kind=ClockKind.UNREACHED, title="Decide: go on trying, or close as unreachable")
+    start_clock(draft, promise, policy.decision, answer_by)
+
+
+def decision_due(draft: Draft) -> Clock | None:
+    """The promise to decide, once the letter has had its time, whether or not anybody could send one."""
+    promised = [c for c in draft.case.running if c.kind is ClockKind.UNREACHED]
+    return next((clock for clock in promised if draft.now >= clock.anchor), None)
+
+
+def letter_sent(draft: Draft, at: datetime) -> None:
+    """The letter is sent: from the end of its time on, a decision is due."""
+    policy, unreached = draft.program.unable_to_contact, draft.case.unreached
+    if policy is None or unreached is None or unreached.step != "letter":
+        return
+    promise_decision(draft, policy, at)
+    answer_by = later(at, policy.answer, draft.working, draft.program.zone)
+    draft.happen(LetterSent(answer_by=answer_by, unreached=unreached.changed(step="waiting")))
+
+
+def reached(draft: Draft, at: datetime) -> None:
+    """The person was reached after the last attempt: attempts, letter and decision are over."""
+    unreached, policy = draft.case.unreached, draft.program.unable_to_contact
+    if unreached is None or (unreached.last_at is not None and at < unreached.last_at):
+        return
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.UNREACHED:
+            cancel_clock(draft, clock, "the person was reached")
+    for task in draft.case.open_tasks:
+        if policy is not None and task.type == policy.letter_task:
+            cancel_clock(draft, draft.open_clock(task.clock_id), "the person was reached")
+            draft.happen(TaskCancelled(task_id=task.id, reason="the person was reached"))
+    draft.happen(ReachedAgain())
+
+
+class KeepTrying(Command):
+    """Decide to go on trying. To give up, close the case with the programme's reason for it."""
+
+    kind: ClassVar[str] = "keep-trying"
+    says: ClassVar[str] = "Decide to go on trying to reach the person"
+    example: ClassVar[dict[str, Any]] = {"note": "A neighbour says she is back next week"}
+
+    note: Text
+
+    def decide(self, draft: Draft) -> None:
+        clock = decision_due(draft)
+        if clock is None:
+            draft.refuse(NothingToDecide, "attempts, the letter and its time come first")
+        keep_clock(draft, clock, draft.now)
+        draft.happen(TryingGoesOn(note=self.note))
+
+
+class ReceiveMessage(Command):
+    """Record a message of the person; the promise to answer it begins."""
+
+    kind: ClassVar[str] = "receive-message"
+    says: ClassVar[str] = "Record a message of the person"
+    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    example: ClassVar[dict[str, Any]] = {"channel": "portal", "text": "May I take both pills?"}
+
+    channel: Slug
+    text: Text
+
+    def decide(self, draft: Draft) -> None:
+        policy = draft.program.reply
+        if policy is None:
+            draft.refuse(NotInProgram, "this programme promises no answer to messages")
+        draft.happen(MessageReceived(channel=self.channel, text=self.text))
+        answering = any(c.kind is ClockKind.REPLY for c in draft.case.running)
+        if not answering:  # the oldest unanswered message is the one that counts
+            promise = Promise(kind=ClockKind.REPLY, title="Answer the person's message")
+            start_clock(draft, promise, policy, draft.now)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -21,6 +22,8 @@ MAY_IMPORT = {
     "infra": {"infra", "domain"},
     "deploy": {"deploy", "domain", "infra", "activities", "workflows", "worker"},
 }
+# The wings and single files of the domain: each stands on those before it and knows nothing of those after it.
+WINGS = ("values", "clocks", "programs", "case", "promises", "steps", "tick", "commands", "decide", "page")
 OURS = {*MAY_IMPORT, "worker", "tests"}
 NOT_IN_DOMAIN = {"temporalio", "sqlmodel", "sqlalchemy", "fastapi", "structlog", "os", "random", "time", "uuid"}
 
@@ -47,6 +50,29 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         for name in imports(path):
             top = name.split(".")[0]
             assert top not in OURS or top in MAY_IMPORT[room], f"{path.name} imports {name}"
+
+
+def wing(path: Path) -> str:
+    """The wing of the domain in which a file stands, or its own name if it stands in none."""
+    return path.relative_to(ROOT / "domain").parts[0].removesuffix(".py")
+
+
+def test_a_wing_of_the_domain_imports_only_what_stands_below_it() -> None:
+    """A file that is in no wing and not in the list fails too: it has no place yet."""
+    packages = {ROOT / "domain/__init__.py", *(ROOT / "domain").glob("*/__init__.py")}
+    assert all(path.read_text() == "" for path in packages)
+    for path in set(files("domain")) - packages:
+        assert wing(path) in WINGS, f"domain/{path.name} stands in no wing"
+        below = WINGS[: WINGS.index(wing(path)) + 1]
+        for name in imports(path):
+            room, _, rest = name.partition(".")
+            assert room != "domain" or not rest or rest.split(".")[0] in below, f"{path.name} imports {name}"
+
+
+def test_no_files_of_the_domain_import_one_another_in_a_circle() -> None:
+    """Within a wing any file may stand on any other, as long as one of them is read first."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files("domain")}
+    TopologicalSorter({name: imports(path) & set(names) for name, path in names.items()}).prepare()
 
 
 def test_the_api_knows_the_workflow_by_the_names_of_its_messages_only() -> None:

@@ -81,6 +81,7 @@ STORED = (
     "plan-signed",
     "program-version-changed",
     "quality-reviewed",
+    "quarantine-dismissed",
     "reached-again",
     "readmission-noticed",
     "readmission-withdrawn",

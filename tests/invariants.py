@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from domain.case.case import MOST_OPEN, MOST_OPEN_TASKS
+from domain.case.case import MOST_OPEN, MOST_OPEN_TASKS, OPEN_WORK
 from domain.case.event import Entry
 from domain.lines import Lines
 from domain.promises.deadlines import MOST_CLOCKS, rests_in_crisis, wake_at
@@ -61,14 +61,13 @@ def nothing_open_is_forgotten(story: Story) -> None:
 
 
 def closed_means_nothing_open(story: Story) -> None:
-    """No clock, task, crisis, referral, approval, guided record, transfer, flag or corrective action."""
+    """No clock and no task; nothing else that a closure ends."""
     case = story.known
     if not case.closed:
         return
-    assert case.crisis is None
-    assert case.transfer is None
-    parts = (case.referrals, case.approvals, case.guided, case.flags, case.corrective_actions)
-    assert not any((case.running, case.open_tasks, *parts))
+    ended = [work for work in OPEN_WORK if work.ends_with_case]
+    assert not [name for work in ended for name in work.named(case)]
+    assert not any((case.running, case.open_tasks))
 
 
 def without_consent_nothing_that_needs_it_runs(story: Story) -> None:

@@ -4,6 +4,7 @@ It stays small over years. Findings, notes and contacts live in the timeline; a 
 task is seen once and then leaves the case.
 """
 
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
@@ -38,16 +39,49 @@ from domain.programs.program import NeedsConsent, Stage
 from domain.values import Instant, Line, Opaque, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200
-MOST_OPEN = {
-    "referrals": 50,
-    "approvals": 20,
-    "care_team": 40,
-    "guided": 10,
-    "assistance": 20,
-    "flags": 20,
-    "corrective_actions": 20,
-    "excluded": 20,
-}
+
+
+@dataclass(frozen=True)
+class OpenWork:
+    """A kind of work that a case may hold open, beside its tasks and clocks. A new one is declared here, once.
+
+    `most` is how many there may be; None where there is one at the most. `ends_with_case`: a closure ends it.
+    `stays_behind`: a case is not merged while it holds any, for nobody could keep it in the other one.
+    """
+
+    field: str
+    title: str
+    most: int | None = None
+    ends_with_case: bool = True
+    stays_behind: bool = True
+
+    def items(self, case: "Case") -> tuple[Any, ...]:
+        """What the case holds open of it."""
+        held = getattr(case, self.field)
+        if self.most is None:
+            return () if held is None else (held,)
+        return tuple(held)
+
+    def named(self, case: "Case") -> list[str]:
+        """The same by title, and by id where there may be several."""
+        return [self.title if self.most is None else f"{self.title} {item.id}" for item in self.items(case)]
+
+
+OPEN_WORK = (
+    OpenWork("referrals", "referrals", most=50),
+    OpenWork("approvals", "approvals", most=20),
+    OpenWork("guided", "guided", most=10),
+    OpenWork("flags", "flags", most=20),
+    OpenWork("corrective_actions", "corrective actions", most=20),
+    OpenWork("assistance", "assistance", most=20, ends_with_case=False),
+    OpenWork("care_team", "care team", most=40, ends_with_case=False, stays_behind=False),
+    OpenWork("excluded", "excluded", most=20, ends_with_case=False, stays_behind=False),
+    OpenWork("crisis", "crisis"),
+    OpenWork("transfer", "offered transfer"),
+    OpenWork("unreached", "unable-to-contact protocol"),
+)
+MOST_OPEN = {work.field: work.most for work in OPEN_WORK if work.most is not None}
+NOTHING_OPEN: dict[str, Any] = {work.field: () if work.most else None for work in OPEN_WORK if work.ends_with_case}
 
 
 class Source(StrEnum):

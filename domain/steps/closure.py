@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from domain.case.case import Case, Closure, OutcomeRatings
+from domain.case.case import NOTHING_OPEN, Case, Closure, OutcomeRatings
 from domain.case.command import Command, Draft
 from domain.case.event import Event, Notice
 from domain.programs.policies import Subject
@@ -24,16 +24,6 @@ from domain.steps.unable_to_contact import decision_due
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
 
 NOT_TRIED = "attempts to reach the person, and the letter's time"
-NOTHING_OPEN: dict[str, Any] = {
-    "crisis": None,
-    "referrals": (),
-    "approvals": (),
-    "guided": (),
-    "transfer": None,
-    "flags": (),
-    "corrective_actions": (),
-    "unreached": None,
-}
 # The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
 GOES_ON_IN = {Stage.CLOSURE: Stage.FOLLOW_UP, Stage.IMPLEMENTATION: Stage.PLANNING}
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from domain.case.case import MOST_OPEN_TASKS, Case, Closure, LaidBy, Task
+from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Closure, LaidBy, Task
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Merge
 from domain.clocks.clock import Clock, ClockKind
 from domain.programs.program import Stage
 from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
-from domain.steps.closure import GOES_ON_IN, NOTHING_OPEN
+from domain.steps.closure import GOES_ON_IN
 from domain.steps.tasks import TaskCancelled, TooManyTasks, let_followers_run
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
@@ -58,12 +58,8 @@ class NotMergeable(Rejected):
 
 def not_mergeable(case: Case) -> list[str]:
     """What would be lost on the way: only tasks, and promises that any case keeps, go along."""
-    names = ("referrals", "approvals", "guided", "flags", "corrective_actions", "assistance")
-    found = [f"{name.replace('_', ' ')} {item.id}" for name in names for item in getattr(case, name)]
+    found = [name for work in OPEN_WORK if work.stays_behind for name in work.named(case)]
     states = {
-        "crisis": case.crisis,
-        "offered transfer": case.transfer,
-        "unable-to-contact protocol": case.unreached,
         "withdrawn consent": case.consent and not case.consent.in_force,
         "overridden tier": case.risk and case.risk.overridden,
     }

@@ -8,12 +8,12 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from api.problems import not_found
+from api.problems import Refusal, not_found
 from api.system import Principal, System
 from domain.case.command import Outcome
 from domain.case.event import Position
 from domain.values import Role
-from infra.tables import CaseRow, CommandRow, TaskRow
+from infra.tables import CaseRow, CommandRow, QueuedRow, TaskRow
 
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
@@ -79,12 +79,14 @@ def may_see(who: Principal, row: Any) -> bool:
 async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Seen:
     """Raises 404 unless there is such a case and this person may see it, `RecordSilent` where nobody can tell.
 
-    One's own command is answered even when one has given the case away with it.
+    Raises 503 while its opening is queued. One's own command is answered even when one has given the case away with it.
     """
     wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
     row = await parts.look_up(_LOOK, wanted)
     if row is None:
-        raise not_found()
+        waits = await parts.look_up(_OPENING_WAITS, {"tenant": who.tenant, "case_id": case_id, "sub": who.sub})
+        detail = "its opening waits to be decided; repeat the request in a moment"
+        raise Refusal(503, "OpeningQueued", detail, {"Retry-After": "2"}) if waits else not_found()
     own = row.outcome is not None and row.actor == who.sub
     if not own and not may_see(who, row):
         raise not_found()
@@ -102,6 +104,15 @@ def looking(*more: Any) -> Select[Any]:
     )
 
 
+_DECIDED = exists().where(
+    col(CommandRow.case_id) == col(QueuedRow.case_id), col(CommandRow.command_id) == col(QueuedRow.command_id)
+)
+_OPENING_WAITS = select_columns(col(QueuedRow.case_id)).where(
+    col(QueuedRow.case_id) == bindparam("case_id"),
+    col(QueuedRow.tenant) == bindparam("tenant"),
+    col(QueuedRow.actor) == bindparam("sub"),
+    ~_DECIDED,
+)
 _OF_COMMAND = and_(
     col(CommandRow.case_id) == col(CaseRow.id), col(CommandRow.command_id) == bindparam("command_id")
 )

@@ -167,6 +167,9 @@ async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_reco
     waiting = f"/cases/{opened.json()['case_id']}/commands/{opened.json()['command_id']}"
     asked = await office.get("ehr-1", waiting)
     assert (asked.status_code, asked.json()["status"]) == (202, "queued")
+    early = await office.post("ehr-1", waiting.rpartition("/")[0] + "/add-note", {"text": "too early"})
+    assert (early.status_code, early.json()["code"]) == (503, "OpeningQueued")
+    assert (await office.get("cm-anna", waiting.partition("/commands")[0])).status_code == 404
     async with worker(client, settings, in_force(), engine.url):
 
         async def applied() -> bool:

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 from sqlmodel import col
 from temporalio import activity
 from temporalio.client import Client
@@ -19,7 +19,7 @@ from infra.tables import CaseRow, WakingRow
 from infra.temporal import workflow_id
 from workflows import messages
 
-MOST_A_ROUND = 500
+MOST_A_ROUND, KEPT = 500, timedelta(days=30)
 
 
 class Watching:
@@ -79,4 +79,5 @@ class Watching:
     def _note(self, late: list[Any], now: datetime) -> None:
         rows = [{"case_id": r.id, "tenant": r.tenant, "at": now, "should_have": r.wakes_at} for r in late]
         with self._engine.begin() as connection:
+            connection.execute(delete(WakingRow).where(col(WakingRow.at) < now - KEPT))
             add(connection, WakingRow, rows)

@@ -79,7 +79,7 @@ def may_see(who: Principal, row: Any) -> bool:
 async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Seen:
     """Raises 404 unless there is such a case and this person may see it, `RecordSilent` where nobody can tell.
 
-    Raises 503 while its opening is queued. One's own command is answered even when one has given the case away with it.
+    Raises 503 while its opening is queued. One's own command is answered even when it has given the case away.
     """
     wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
     row = await parts.look_up(_LOOK, wanted)

@@ -100,6 +100,7 @@ async def send(
         return answer(case_id, same_request(seen.outcome, envelope), response)
     if seen.sealed:
         raise Refusal(409, "CaseSealed", "the window for reopening is over; refer the person again")
+    envelope = envelope.changed(seen=seen.known.seq)
     if not wish.later:
         try:
             outcome = await _update(parts, tenant, case_id, envelope)

@@ -87,7 +87,8 @@ class CaseLife:
             return
         if len(self.inbox) >= MOST_WAITING:
             raise ApplicationError("too many messages wait", type=messages.TOO_MANY_WAIT)
-        if not self.inbox and (refused := refusal(envelope, self.known.head, workflow.now())):
+        knows = not self.inbox and self.known.seq >= envelope.seen
+        if knows and (refused := refusal(envelope, self.known.head, workflow.now())):
             count(refused)
             raise ApplicationError("refused", refused.model_dump(mode="json"), type=messages.REFUSED)
 

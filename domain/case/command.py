@@ -72,13 +72,17 @@ class NotInProgram(Rejected):
 
 
 class Envelope(Value):
-    """A command as it travels: who sends what, under which id, and for which state of the case."""
+    """A command as it travels: who sends what, under which id, and for which state of the case.
+
+    `seen` is how far the case went on record when it was sent: whoever knows less refuses nothing.
+    """
 
     command_id: Opaque
     kind: Slug
     body: dict[str, JsonValue]
     actor: Actor
     expected_seq: int | None = None
+    seen: int = 0
 
     @property
     def fingerprint(self) -> str:

@@ -45,6 +45,20 @@ async def test_commands_of_a_lost_task_in_another_order_keep_the_order_of_the_re
     assert [row.data.get("text") for row in await anna.timeline()][-2:] == ["b", "a"]
 
 
+async def test_a_run_that_is_behind_the_record_refuses_nothing_by_what_it_knows(
+    desk: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Consent is on record; a worker that remembers the case without it lets the record decide."""
+    anna = desk()
+    await anna.open()
+    before = await anna.case()
+    await settle_and_lose(anna, anna.envelope("record-consent", form="verbal"))
+    monkeypatch.setattr("workflows.preflight._in_force", [(in_force(), lambda head: before)])
+    seen = (await anna.position()).seq
+    accepted = anna.envelope("complete-screening", accepted=True)
+    assert (await anna.update(accepted.changed(seen=seen))).status == "applied"
+
+
 async def test_a_case_set_back_goes_on_from_the_record_and_nobody_is_told_twice(
     desk: Opener, environment: WorkflowEnvironment
 ) -> None:

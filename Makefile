@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
+TESTS := $(PY) -m pytest -n 3  # they wait more than they compute: three side by side on two cores
 DATA_DIR ?= .data
 PORT ?= 8000
 TENANT ?= local
@@ -35,13 +36,13 @@ demo: $(VENV)/installed  ## Play a case manager against the running system (BUND
 	@$(PY) -m deploy.demo $(if $(BUNDLES),"$(BUNDLES)")
 
 test: $(VENV)/installed  ## All tests, on the real engine and both databases
-	@$(PY) -m pytest
+	@$(TESTS)
 
 check: $(VENV)/installed  ## Lint, format, types, import rules and all tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy .
-	@$(PY) -m pytest
+	@$(TESTS)
 
 format: $(VENV)/installed  ## Put the code into its form
 	@$(VENV)/bin/ruff check --fix -q .

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck
+from hypothesis import settings as of_hypothesis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra import database, temporal
 from infra.loopback import temporal_binary
@@ -27,17 +31,41 @@ from worker import worker
 
 ROOT = Path(__file__).parents[1]
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
+WHOLE_SYSTEMS = ("tests/deploy/test_up.py", "tests/deploy/test_upgrade.py", "tests/chaos/")
+# How long an example takes says how busy the machine is, and nothing about the rule.
+of_hypothesis.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+of_hypothesis.load_profile("busy")
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Side by side, a worker takes one test after another; those that start a whole system all go to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "whole systems" if nodeid.startswith(WHOLE_SYSTEMS) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo, which waits, runs while other tests need the machine; faults come when it is quieter."""
+    items.sort(key=lambda item: not item.nodeid.startswith(WHOLE_SYSTEMS[0]))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def environment() -> AsyncIterator[WorkflowEnvironment]:
-    """One real Temporal server for the session; each workflow's clock can be moved on by itself."""
-    switch = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+    """One real Temporal server for the session; each workflow's clock can be moved on by itself.
+
+    It looks at its timers a hundred times a second: once, as usual, every wake-up in skipped time takes a second.
+    """
+    switches = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="10ms"')
     async with await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=temporal_binary(),
         dev_server_log_level="error",
-        dev_server_extra_args=switch,
+        dev_server_extra_args=[word for value in switches for word in ("--dynamic-config-value", value)],
         plugins=[temporal.plugin([KEY], checked=True)],
     ) as found:
         yield found

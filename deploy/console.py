@@ -16,7 +16,7 @@ WIDE = 200
 def console(stderr: bool = True) -> Console:
     """Where a tool prints; `COLUMNS` is obeyed where it is set."""
     found = Console(stderr=stderr)
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=WIDE)
+    return found if found.file.isatty() or "COLUMNS" in os.environ else Console(stderr=stderr, width=WIDE)
 
 
 def id_column(title: str) -> Column:

@@ -95,7 +95,7 @@ def say(system: System, settings: Settings, new: bool) -> None:
     console.print(
         f"Temporal UI: http://127.0.0.1:{system.ui_port}   worker metrics: :{system.metrics_port}/metrics"
     )
-    if new and console.is_terminal:
+    if new and sys.stderr.isatty():
         show_tokens(settings)
     console.print("\nTry:")
     whose = f"DATA_DIR={system.data_dir} ROLE=case-manager SUBJECT=cm-anna TEAM=north"
@@ -159,6 +159,7 @@ async def main() -> int:
         try:
             lock = stack.enter_context((system.data_dir / "lock").open("w"))
             refuse_if_running(lock, system)
+            pids.forget(system.data_dir)  # what a killed one wrote down must not be taken for this one
             stack.callback(pids.forget, system.data_dir)
             stack.push_async_callback(system.stop)
             with console.status("Starting the Temporal server …"):
@@ -170,7 +171,7 @@ async def main() -> int:
             with console.status("Looking after the demo population …"):
                 await population.ensure(system.address, settings)
         except (StartFailed, TimeoutError, OSError) as fault:
-            console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}")
+            console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}", soft_wrap=True)
             return 1
         system.up = True
         system.write_down()
@@ -190,7 +191,7 @@ async def _watch(system: System, stop: asyncio.Event) -> int:
 
 
 def _warn(said: str) -> None:
-    console.print(said, style="yellow", markup=False)
+    console.print(said, style="yellow", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

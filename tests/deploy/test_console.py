@@ -14,6 +14,7 @@ from deploy.console import WIDE, console, id_column, ids
 def test_what_is_no_terminal_is_wide_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eighty columns of a terminal that is not there would cut every table."""
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert console().width == console(stderr=False).width == WIDE
     monkeypatch.setenv("COLUMNS", "70")
     assert console().width == 70

@@ -121,17 +121,20 @@ def test_tokens_are_shown_to_a_person_once(tmp_path: Path) -> None:
         assert "make -s token" in shown
 
 
-def test_what_is_no_terminal_gets_no_token_and_nothing_out_of_the_logs(tmp_path: Path) -> None:
+def test_what_is_no_terminal_gets_no_token_and_nothing_out_of_the_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A part that ends is told with its exit code, its log, and the level and event of the last line."""
     told, folder = tmp_path / "told", tmp_path / "data"
+    monkeypatch.setenv("FORCE_COLOR", "1")  # colours are no terminal
     with told.open("wb") as file, started(folder, stderr=file) as process:
         wait_until_up(process, folder)
         os.kill(written(folder)["parts"]["worker"], signal.SIGKILL)
         wait_until(lambda: b"worker ended" in told.read_bytes(), "it did not notice")
-    text = told.read_text()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.read_text())
     assert "eyJ" not in text
     assert "make -s token" in text
-    [ended] = [line for line in text.splitlines() if line.startswith("worker ended")]
+    [ended] = re.findall(r"worker ended.*", text)
     log = re.escape(str(folder / "worker.log"))
     form = rf"worker ended \(exit -9\); starting it again in \d\.\d s; see {log}(, which ends with: [a-z_ ]+)?"
     assert re.fullmatch(form, ended), ended

@@ -241,9 +241,12 @@ class Draft:
             names = " or ".join(stages)
             self.refuse(WrongStage, f"the case is in {self.case.stage}; this belongs to {names}")
 
-    def require_consent(self, what: NeedsConsent) -> None:
-        """Raises `ConsentMissing` when the programme asks for consent to this and there is none in force."""
-        if not self.case.consents_to(what, self.program.consent.covers):
+    def require_consent(self, what: NeedsConsent, legal_ground: str | None = None) -> None:
+        """Raises `ConsentMissing` when the programme asks for consent to this and there is none in force.
+
+        A legal ground, where the law asks for the act whatever the person says, stands in its place.
+        """
+        if legal_ground is None and not self.case.consents_to(what, self.program.consent.covers):
             self.refuse(ConsentMissing, f"record the person's consent before {what} goes on")
 
     def open_task(self, task_id: str) -> Task:

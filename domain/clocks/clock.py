@@ -243,10 +243,14 @@ class Clock(Value):
         return deadline(self.anchor, self.budget, self.held, working, self.tz)
 
     def held_since_pause(self, now: datetime, working: WorkingCalendar) -> int:
-        """What the running pause has taken out so far, in the budget's own counting."""
+        """What the running pause has taken out so far, in the budget's own counting.
+
+        A pause that has ended counts to its end, however late somebody got to it.
+        """
         if self.pause is None:
             return 0
-        return held_between(self.budget.unit, self.pause.since, now, working, self.tz)
+        end = min(now, self.pause.until) if self.pause.until is not None else now
+        return held_between(self.budget.unit, self.pause.since, end, working, self.tz)
 
     def counts_at(self, instant: datetime) -> bool:
         """Whether something done at this instant keeps the promise, or at least ends the wait for it."""

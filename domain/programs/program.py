@@ -139,6 +139,11 @@ class TaskPolicy(Value):
     urgent: bool = False
     repeat: Budget | None = None
 
+    @property
+    def duty(self) -> bool:
+        """Whether tasks of this type are set by law, or a person's safety hangs on them."""
+        return self.urgent or self.clock.statutory
+
 
 class ClosurePolicy(Value):
     """`needs` must be settled first; what else is open ends with the case. `offer_again` later, or not."""

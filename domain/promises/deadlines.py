@@ -243,10 +243,15 @@ def waits_still(case: Case, clock: Clock) -> WaitsFor | None:
     return WaitsFor.TASK if waits and clock.missed_at is None else None
 
 
-def rests_in_crisis(case: Case, clock: Clock) -> bool:
-    """Whether a crisis suspends this clock: routine work does, what was urgent before goes on."""
+def is_duty(case: Case, clock: Clock) -> bool:
+    """Whether a promise is set by law, or a person's safety hangs on it: it is never put to sleep."""
     task = case.task(clock.about) if clock.about else None
-    return clock.kind in ROUTINE and clock.missed_at is None and not (task and task.urgent)
+    return clock.statutory or (task is not None and task.urgent)
+
+
+def rests_in_crisis(case: Case, clock: Clock) -> bool:
+    """Whether a crisis suspends this clock: routine work rests, duties go on."""
+    return clock.kind in ROUTINE and clock.missed_at is None and not is_duty(case, clock)
 
 
 def stop_clock(draft: Draft, clock: Clock, reason: str, waits_for: WaitsFor) -> None:
@@ -342,6 +347,6 @@ def _of_its_own(draft: Draft, clock_id: str) -> Clock:
     clock = draft.open_clock(clock_id)
     if clock.kind is ClockKind.TASK:
         draft.refuse(BelongsToTask, f"hold or resume task {clock.about} instead")
-    if clock.kind not in PAUSABLE:
-        draft.refuse(NotPausable, f"a {clock.kind} clock is not paused")
+    if clock.kind not in PAUSABLE or is_duty(draft.case, clock):
+        draft.refuse(NotPausable, f"{clock.title}: a duty, or a promise that others wait for, is not paused")
     return clock

@@ -55,6 +55,7 @@ class SectionAssessed(Event):
     findings: Text
     sensitivity: Sensitivity
     complete: bool = True
+    legal_ground: Line | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         section = Section(**{name: getattr(self, name) for name in Section.model_fields})
@@ -153,10 +154,13 @@ class RecordAssessment(Command):
 
     sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
     baseline: OutcomeRatings | None = None
+    legal_ground: Line | None = Field(
+        default=None, description="Why it may be recorded without the person's consent, as a duty of law"
+    )
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.ASSESSMENT)
+        draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
         known = {s.name for s in draft.program.sections}
         for found in self.sections:
             if found.name not in known:
@@ -164,12 +168,12 @@ class RecordAssessment(Command):
             check_day(draft, found.assessed_on, f"section {found.name}")
             if found.assessed_on < draft.today - OLDEST:
                 draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
-            draft.happen(_assessed(draft, found))
+            draft.happen(_assessed(draft, found, self.legal_ground))
         if self.baseline is not None and draft.case.baseline is None:
             draft.happen(BaselineRated(ratings=self.baseline))
 
 
-def _assessed(draft: Draft, found: SectionFinding) -> SectionAssessed:
+def _assessed(draft: Draft, found: SectionFinding, legal_ground: str | None) -> SectionAssessed:
     return SectionAssessed(
         name=found.name,
         assessed_on=found.assessed_on,
@@ -177,6 +181,7 @@ def _assessed(draft: Draft, found: SectionFinding) -> SectionAssessed:
         findings=found.findings,
         sensitivity=found.sensitivity or draft.program.sensitivity,
         complete=found.complete,
+        legal_ground=legal_ground,
     )
 
 

@@ -8,7 +8,15 @@ from domain.case.command import Command, Draft
 from domain.case.event import Event
 from domain.clocks.clock import Clock, ClockKind, KeptBy, WaitsFor
 from domain.programs.program import NeedsConsent, Stage
-from domain.promises.deadlines import Promise, cancel_clock, keep_clock, resume_clock, start_clock, stop_clock
+from domain.promises.deadlines import (
+    Promise,
+    cancel_clock,
+    is_duty,
+    keep_clock,
+    resume_clock,
+    start_clock,
+    stop_clock,
+)
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent
 from domain.values import Rejected, Text
@@ -62,7 +70,7 @@ def stop_what_needs_consent(draft: Draft) -> None:
     for clock in draft.case.running:
         if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in covers:
             cancel_clock(draft, clock, WITHDRAWN)
-        elif clock.missed_at is None and _covered(clock, draft):
+        elif clock.missed_at is None and _covered(clock, draft) and not is_duty(draft.case, clock):
             stop_clock(draft, clock, WITHDRAWN, WaitsFor.CONSENT)
     promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
     start_clock(draft, promise, draft.program.consent.decision, draft.now)

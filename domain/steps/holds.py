@@ -5,10 +5,13 @@ from typing import Any, ClassVar
 from domain.case.case import Task, TaskStatus
 from domain.case.command import Command, Draft
 from domain.clocks.clock import Clock, WaitsFor
-from domain.programs.program import NeedsConsent
-from domain.promises.deadlines import check_pause, pause_clock, resume_clock, stop_clock
-from domain.steps.tasks import OfTask, WrongTaskState
-from domain.values import Instant, Slug, Text
+from domain.promises.deadlines import check_pause, is_duty, pause_clock, resume_clock, stop_clock
+from domain.steps.tasks import OfTask, WrongTaskState, require_consent_to
+from domain.values import Instant, Rejected, Slug, Text
+
+
+class DutyNotHeld(Rejected):
+    """The task is set by law, or a person's safety hangs on it: it is not put on hold."""
 
 
 class TaskHeld(OfTask):
@@ -29,8 +32,10 @@ class TaskResumed(OfTask):
 
 
 def hold_for_consent(draft: Draft, reason: str) -> None:
-    """Put every open task on hold; a deadline that has passed already goes on being missed."""
+    """Put every open task on hold but for duties; a deadline that has passed already goes on being missed."""
     for task in draft.case.open_tasks:
+        if is_duty(draft.case, draft.open_clock(task.clock_id)):
+            continue
         if task.status is not TaskStatus.ON_HOLD:
             draft.happen(TaskHeld(task_id=task.id, reason=reason))
         clock = draft.open_clock(task.clock_id)
@@ -77,6 +82,8 @@ class HoldTask(Command):
     def decide(self, draft: Draft) -> None:
         task = draft.open_task(self.task_id)
         clock = draft.open_clock(task.clock_id)
+        if is_duty(draft.case, clock):
+            draft.refuse(DutyNotHeld, f"{task.title}: it is done, or given to somebody who can do it at once")
         if task.status is TaskStatus.ON_HOLD:
             draft.refuse(WrongTaskState, f"task {task.id} is on hold already")
         if clock.pause is not None and clock.pause.open_end:
@@ -98,8 +105,8 @@ class ResumeTask(Command):
     task_id: Slug
 
     def decide(self, draft: Draft) -> None:
-        draft.require_consent(NeedsConsent.TASKS)
         task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
         if task.status is not TaskStatus.ON_HOLD:
             draft.refuse(WrongTaskState, f"task {task.id} is {task.status}, not on hold")
         draft.happen(TaskResumed(task_id=task.id))

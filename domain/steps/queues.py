@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 from domain.case.case import TaskStatus
 from domain.case.command import Command, Draft, ExcludedFromCase
-from domain.programs.program import NeedsConsent
 from domain.steps.tasks import (
     LicenceMissing,
     TaskClaimed,
@@ -14,6 +13,7 @@ from domain.steps.tasks import (
     check_may_do,
     finish,
     licences_of_sender,
+    require_consent_to,
 )
 from domain.values import Rejected, Slug, Text
 
@@ -81,8 +81,8 @@ class CosignTask(Command):
     note: Text | None = None
 
     def decide(self, draft: Draft) -> None:
-        draft.require_consent(NeedsConsent.TASKS)
         task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
         if task.status is not TaskStatus.AWAITING_COSIGN or task.done_by is None:
             draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; it waits for no signature")
         if task.done_by == draft.actor.subject:

@@ -15,7 +15,7 @@ from domain.programs.instrument import Answer, Change, Instrument, Result, answe
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
-from domain.values import Instant, Role, Sensitivity, Slug, Value
+from domain.values import Instant, Line, Role, Sensitivity, Slug, Value
 
 CANNOT_SCORE = "cannot-score"
 
@@ -41,6 +41,7 @@ class InstrumentScored(Event):
     scored_at: Instant
     change: ScoreChange | None = None
     sensitivity: Sensitivity
+    legal_ground: Line | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         if self.result.total is None:
@@ -113,10 +114,13 @@ class RecordScore(Command):
     answers: dict[Slug, Answer] = Field(max_length=200)
     occurred_at: Instant | None = None
     sensitivity: Sensitivity | None = None
+    legal_ground: Line | None = Field(
+        default=None, description="Why it may be recorded without the person's consent, as a duty of law"
+    )
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.ASSESSMENT)
+        draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
         check_happened(draft, self.occurred_at or draft.now)
         at = min(self.occurred_at or draft.now, draft.now)
         tool = draft.moment.rulebook.instrument(self.instrument, self.version)
@@ -127,7 +131,14 @@ class RecordScore(Command):
         change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at)
         sensitivity = self.sensitivity or draft.program.sensitivity
         draft.happen(
-            InstrumentScored(result=result, answers=answers, scored_at=at, change=change, sensitivity=sensitivity)
+            InstrumentScored(
+                result=result,
+                answers=answers,
+                scored_at=at,
+                change=change,
+                sensitivity=sensitivity,
+                legal_ground=self.legal_ground,
+            )
         )
         unscored = (CANNOT_SCORE,) if result.total is None and CANNOT_SCORE in draft.program.alerts else ()
         for alert in (*result.alerts, *unscored):

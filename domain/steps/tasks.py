@@ -15,6 +15,7 @@ from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import (
     Promise,
     cancel_clock,
+    is_duty,
     keep_clock,
     resume_clock,
     start_clock,
@@ -197,10 +198,12 @@ def add_task(
 def add_where_possible(draft: Draft, type_name: str) -> None:
     """Add a task that follows from something else: an alert, a transition, a template.
 
-    Without consent to tasks, or in a case that is full, there is no task and nothing is refused: otherwise the
-    alert or the transition itself could not be recorded.
+    Without consent to tasks there are only duties; in a case that is full there is no task. Nothing is refused:
+    otherwise the alert or the transition itself could not be recorded.
     """
-    wanted = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    policy = draft.program.tasks.get(type_name)
+    duty = policy is not None and policy.duty
+    wanted = duty or draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
     if wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
         add_task(draft, type_name)
 
@@ -209,6 +212,12 @@ def apply_template(draft: Draft, trigger: str) -> None:
     """Add the tasks that the programme lists for an occasion."""
     for task in draft.program.templates.get(trigger, ()):
         add_where_possible(draft, task)
+
+
+def require_consent_to(draft: Draft, task: Task) -> None:
+    """Raises `ConsentMissing` unless the person consents to tasks, or this one is a duty."""
+    if not is_duty(draft.case, draft.open_clock(task.clock_id)):
+        draft.require_consent(NeedsConsent.TASKS)
 
 
 def waits_for_task(draft: Draft, task: Task) -> list[str]:
@@ -280,7 +289,9 @@ class AddTask(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.TASKS)
+        policy = draft.program.tasks.get(self.task)
+        if policy is None or not policy.duty:
+            draft.require_consent(NeedsConsent.TASKS)
         for before in self.after:
             draft.open_task(before)
         if self.repeat is not None and self.repeat.amount == 0:
@@ -329,8 +340,8 @@ class StartTask(Command):
     task_id: Slug
 
     def decide(self, draft: Draft) -> None:
-        draft.require_consent(NeedsConsent.TASKS)
         task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
         if task.status is not TaskStatus.READY:
             draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; only a ready task is started")
         check_may_do(draft, task)
@@ -348,8 +359,8 @@ class CompleteTask(Command):
     result: Text | None = None
 
     def decide(self, draft: Draft) -> None:
-        draft.require_consent(NeedsConsent.TASKS)
         task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
         if task.status is TaskStatus.ON_HOLD:
             draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
         check_may_do(draft, task)

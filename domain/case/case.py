@@ -19,6 +19,7 @@ from domain.case.open_parts import (
     Crisis,
     Flag,
     Guided,
+    Measured,
     Merge,
     Minutes,
     Moved,
@@ -263,6 +264,9 @@ class Case(Value):
     numbered: int = 0
     last_contact_at: Instant | None = None
     attempts_since_contact: int = 0
+    attempted_at: tuple[Instant, ...] = ()
+    reached_at: Instant | None = None
+    measured: tuple[Measured, ...] = ()
     quarantined: int = 0
     set_aside: tuple[SetAside, ...] = ()
     closure: Closure | None = None

@@ -6,29 +6,34 @@ from domain.case.command import Draft
 from domain.values import Invalid
 
 CLOCKS_AHEAD = timedelta(minutes=5)
-OLDEST = timedelta(days=366)
 
 
 class NotYetHappened(Invalid):
-    """The date lies in the future, or before the case was opened."""
+    """The date lies in the future."""
 
 
 class TooLongAgo(Invalid):
-    """The date lies further back than a case looks."""
+    """The date lies further back than the programme looks."""
 
 
-def check_happened(draft: Draft, instant: datetime) -> None:
-    """Raises `NotYetHappened` for a time after now, or before the case."""
+def happened_at(draft: Draft, instant: datetime | None) -> datetime:
+    """When something happened that is told now: the time given, or now. It may be older than the case.
+
+    Raises `NotYetHappened`, and `TooLongAgo` beyond the programme's look-back.
+    """
+    if instant is None:
+        return draft.now
     _check_not_ahead(draft, instant)
-    if instant < draft.case.opened_at - CLOCKS_AHEAD:
-        draft.refuse(NotYetHappened, "give a time between the opening of the case and now")
+    days = draft.program.look_back_days
+    if instant < draft.now - timedelta(days=days):
+        draft.refuse(TooLongAgo, f"give a time within the last {days} days")
+    return min(instant, draft.now)
 
 
-def check_recent(draft: Draft, instant: datetime) -> None:
-    """For what may be older than the case. Raises `NotYetHappened`, `TooLongAgo` beyond twelve months."""
-    _check_not_ahead(draft, instant)
-    if instant < draft.now - OLDEST:
-        draft.refuse(TooLongAgo, "give a time within the last twelve months")
+def is_history(draft: Draft, happened: datetime, newest: datetime | None) -> bool:
+    """Whether a finding is only history: a newer one is known, or it is too old for an alarm of the programme."""
+    too_old = happened < draft.now - timedelta(days=draft.program.alarm_within_days)
+    return too_old or (newest is not None and happened < newest)
 
 
 def check_day(draft: Draft, day: date, what: str) -> None:

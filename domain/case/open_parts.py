@@ -199,10 +199,30 @@ class Minutes(Value):
     minutes: int = Field(ge=0)
 
 
+class Measured(Value):
+    """The latest value of an indicator, by when it was taken, in the programme's unit."""
+
+    indicator: Slug
+    value: float
+    unit: Line
+    at: Instant
+
+
+class Tried(Value):
+    """An attempt that did not reach the person, and when it was made."""
+
+    at: Instant
+    mode: Slug
+
+
 class Unreached(Value):
-    """How far the unable-to-contact protocol is; its decision is a clock of the case."""
+    """How far the unable-to-contact protocol is; its decision is a clock of the case.
+
+    `tried` are the attempts since the person was last reached, in the order in which they were made.
+    """
 
     attempts: int = 0
+    tried: tuple[Tried, ...] = ()
     days: tuple[date, ...] = ()
     modes: tuple[Slug, ...] = ()
     last_at: Instant | None = None

@@ -173,7 +173,11 @@ class StageClocks(Value):
 
 
 class Program(Value):
-    """One version of one programme, as its file in `catalog/programs/` has it."""
+    """One version of one programme, as its file in `catalog/programs/` has it.
+
+    `look_back_days` is how far back something may have happened that is told now; what is older than
+    `alarm_within_days` is kept as history and alarms nobody.
+    """
 
     program: Slug
     version: int = Field(ge=1)
@@ -195,6 +199,8 @@ class Program(Value):
     decline: dict[Slug, Line] = Field(min_length=1)
     reopen_within: Budget
     longest_pause: Budget
+    look_back_days: int = Field(default=366, ge=1, le=3660)
+    alarm_within_days: int = Field(default=30, ge=1, le=366)
     target_groups: dict[Slug, TargetGroup] = {}
     instruments: tuple[InstrumentUse, ...] = ()
     alerts: dict[Slug, AlertPolicy] = {}

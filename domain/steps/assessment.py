@@ -1,13 +1,13 @@
 """Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from domain.case.case import Case, OutcomeRatings, Risk, Section
 from domain.case.command import CASE_WORK, Command, Draft
-from domain.case.dates import OLDEST, TooLongAgo, check_day
+from domain.case.dates import TooLongAgo, check_day
 from domain.case.event import Event
 from domain.clocks.clock import ClockKind, ClockPolicy
 from domain.programs.policies import Tier
@@ -166,7 +166,7 @@ class RecordAssessment(Command):
             if found.name not in known:
                 draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}")
             check_day(draft, found.assessed_on, f"section {found.name}")
-            if found.assessed_on < draft.today - OLDEST:
+            if found.assessed_on < draft.today - timedelta(days=draft.program.look_back_days):
                 draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
             draft.happen(_assessed(draft, found, self.legal_ground))
         if self.baseline is not None and draft.case.baseline is None:

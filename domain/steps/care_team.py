@@ -7,7 +7,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft
-from domain.case.dates import NotYetHappened, check_day, check_happened
+from domain.case.dates import NotYetHappened, check_day, happened_at
 from domain.case.event import Event
 from domain.case.open_parts import CareTeamMember, Guided
 from domain.clocks.clock import ClockKind
@@ -195,7 +195,7 @@ class HoldConference(Command):
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.TASKS)
-        check_happened(draft, self.held_at or draft.now)
+        happened_at(draft, self.held_at)
         created = tuple(add_task(draft, item.task, item.title) for item in self.tasks)
         draft.happen(
             ConferenceHeld(

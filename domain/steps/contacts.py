@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft
-from domain.case.dates import check_happened
+from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.clocks.budget import deadline
 from domain.clocks.clock import ClockKind, ClockPolicy, KeptBy, Party
@@ -40,6 +40,9 @@ class Contact(Value):
     minutes: int | None = None
 
 
+MOST_ATTEMPTS = 50
+
+
 class ContactLogged(Event):
     """Somebody tried to reach the person or those around her, and did or did not.
 
@@ -52,15 +55,25 @@ class ContactLogged(Event):
     owes_minutes: bool = False
 
     def apply(self, case: Case, at: datetime) -> Case:
+        when, since = self.contact.occurred_at, case.last_contact_at
         if not self.contact.reached:
-            return case.changed(attempts_since_contact=case.attempts_since_contact + 1)
-        latest = max(case.last_contact_at or self.contact.occurred_at, self.contact.occurred_at)
-        case = case.changed(last_contact_at=latest, attempts_since_contact=0)
+            counts = since is None or when >= since
+            return _attempted(case, (*case.attempted_at, when)) if counts else case
+        latest = max(since or when, when)
+        case = _attempted(case.changed(last_contact_at=latest), tuple(a for a in case.attempted_at if a > latest))
+        if self.contact.party is Party.PATIENT:
+            case = case.changed(reached_at=max(case.reached_at or when, when))
         if self.owes_minutes:
             case = case.changed(unrecorded=(*case.unrecorded, case.seq + 1))
         if self.contact.mode in VISITS and self.contact.party is Party.PATIENT:
             case = case.changed(visited_at=max(case.visited_at or latest, self.contact.occurred_at))
         return case
+
+
+def _attempted(case: Case, since_contact: tuple[datetime, ...]) -> Case:
+    """The attempts since somebody was last reached, by when they were made and not by when they were typed in."""
+    kept = tuple(sorted(since_contact))[-MOST_ATTEMPTS:]
+    return case.changed(attempted_at=kept, attempts_since_contact=len(kept))
 
 
 class NoteAdded(Event):
@@ -134,8 +147,7 @@ class LogContact(Command):
     sensitivity: Sensitivity | None = None
 
     def decide(self, draft: Draft) -> None:
-        occurred_at = min(self.occurred_at or draft.now, draft.now)
-        check_happened(draft, self.occurred_at or draft.now)
+        occurred_at = happened_at(draft, self.occurred_at)
         contact = Contact(
             mode=self.mode,
             party=self.party,

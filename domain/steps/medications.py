@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
-from domain.case.dates import check_happened
+from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Assistance
 from domain.clocks.clock import ClockKind, KeptBy
@@ -171,7 +171,7 @@ class ReconcileMedications(Command):
     def decide(self, draft: Draft) -> None:
         policy = rules(draft)
         draft.require_consent(NeedsConsent.ASSESSMENT)
-        check_happened(draft, self.occurred_at or draft.now)
+        happened_at(draft, self.occurred_at)
         at = min(self.occurred_at or draft.now, draft.now)
         draft.happen(
             MedicationsReconciled(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram, UnknownReference
-from domain.case.dates import check_happened
+from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Minutes
 from domain.programs.policies import MinutesPolicy
@@ -80,7 +80,7 @@ class RecordMinutes(Command):
     def decide(self, draft: Draft) -> None:
         if draft.program.minutes is None:
             draft.refuse(NotInProgram, "this programme counts no minutes")
-        check_happened(draft, self.began_at or draft.now)
+        happened_at(draft, self.began_at)
         if self.contact_seq is not None and self.contact_seq not in draft.case.unrecorded:
             draft.refuse(UnknownReference, "no contact of this number lacks its minutes")
         count_minutes(draft, self.minutes, self.began_at or draft.now, self.activity, self.contact_seq)

@@ -1,13 +1,16 @@
 """Indicators: what is measured, when it is out of range, and what follows."""
 
 import math
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import FiniteFloat
 
+from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft
-from domain.case.dates import check_recent
+from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
+from domain.case.open_parts import Measured
 from domain.programs.policies import Indicator
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
@@ -38,9 +41,20 @@ class ObservationRecorded(Event):
     taken_at: Instant
     crossed: Slug | None = None
 
+    def apply(self, case: Case, at: datetime) -> Case:
+        newest = next((m for m in case.measured if m.indicator == self.indicator), None)
+        if newest is not None and newest.at > self.taken_at:
+            return case  # an older measurement came later: the latest one stands
+        latest = Measured(indicator=self.indicator, value=self.value, unit=self.unit, at=self.taken_at)
+        others = tuple(m for m in case.measured if m.indicator != self.indicator)
+        return case.changed(measured=(*others, latest))
+
 
 class RecordObservation(Command):
-    """Record a measurement. A value out of range raises its alert, which opens its task and its clock."""
+    """Record a measurement. A value out of range raises its alert, which opens its task and its clock.
+
+    One that is only history (a newer one is known, or it is long ago) is kept, and alarms nobody.
+    """
 
     kind: ClassVar[str] = "record-observation"
     says: ClassVar[str] = "Record a measurement"
@@ -59,8 +73,8 @@ class RecordObservation(Command):
         if policy is None:
             draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
         value = _in_unit(draft, policy, self.value, self.unit)
-        check_recent(draft, self.taken_at or draft.now)
-        at = min(self.taken_at or draft.now, draft.now)
+        at = happened_at(draft, self.taken_at)
+        newest = next((m.at for m in draft.case.measured if m.indicator == self.indicator), None)
         limit = next((limit for limit in policy.limits if limit.crossed(value)), None)
         crossed = limit.alert if limit else None
         draft.happen(
@@ -68,7 +82,7 @@ class RecordObservation(Command):
                 indicator=self.indicator, value=value, unit=policy.unit, taken_at=at, crossed=crossed
             )
         )
-        if crossed is not None:
+        if crossed is not None and not is_history(draft, at, newest):
             raise_alert(draft, crossed, self.indicator)
         repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
 

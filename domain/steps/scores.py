@@ -2,12 +2,13 @@
 
 from datetime import date, datetime
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft
-from domain.case.dates import check_happened
+from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Score
 from domain.clocks.budget import add_months
@@ -48,8 +49,12 @@ class InstrumentScored(Event):
             return case
         key = (self.result.instrument, self.result.version)
         before = next((s for s in case.scores if (s.instrument, s.version) == key), None)
-        if before is not None and before.scored_at > self.scored_at:
-            return case  # an older result came later: the latest one stands
+        others = tuple(s for s in case.scores if (s.instrument, s.version) != key)
+        if before is not None and before.scored_at > self.scored_at:  # an older one came later: the latest stands
+            if before.baseline_at <= self.scored_at:
+                return case
+            earlier = before.changed(baseline=self.result.total, baseline_at=self.scored_at)
+            return case.changed(scores=(*others, earlier))
         score = Score(
             instrument=self.result.instrument,
             version=self.result.version,
@@ -59,7 +64,6 @@ class InstrumentScored(Event):
             baseline=before.baseline if before else self.result.total,
             baseline_at=before.baseline_at if before else self.scored_at,
         )
-        others = tuple(s for s in case.scores if (s.instrument, s.version) != key)
         return case.changed(scores=(*others, score))
 
 
@@ -76,10 +80,10 @@ def remission_at(rule: Change, baseline: int, baseline_on: date, total: int, on:
 
 
 def change_since(
-    instrument: Instrument, before: Score | None, total: int | None, at: datetime
+    instrument: Instrument, before: Score | None, total: int | None, at: datetime, zone: ZoneInfo
 ) -> ScoreChange | None:
-    """The change since the baseline; None for the first result and for one without a total."""
-    if before is None or total is None:
+    """The change since the baseline, by local days; None for one without a total, and for the earliest result."""
+    if before is None or total is None or at < before.baseline_at:
         return None
     lost, rule = before.baseline - total, instrument.change
     gain = -lost if instrument.higher_is_better else lost
@@ -93,8 +97,12 @@ def change_since(
         response=response,
         remission=remission,
         remission_at_window=rule
-        and remission_at(rule, before.baseline, before.baseline_at.date(), total, at.date()),
+        and remission_at(rule, before.baseline, _local(before.baseline_at, zone), total, _local(at, zone)),
     )
+
+
+def _local(instant: datetime, zone: ZoneInfo) -> date:
+    return instant.astimezone(zone).date()
 
 
 class RecordScore(Command):
@@ -121,14 +129,13 @@ class RecordScore(Command):
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
-        check_happened(draft, self.occurred_at or draft.now)
-        at = min(self.occurred_at or draft.now, draft.now)
+        at = happened_at(draft, self.occurred_at)
         tool = draft.moment.rulebook.instrument(self.instrument, self.version)
         codes = draft.case.referral.patient.icd_10_codes
         answers = {**(answers_of_codes(tool, codes) if codes else {}), **self.answers}
         result = score(tool, answers)
         latest = {(s.instrument, s.version): s for s in draft.case.scores}
-        change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at)
+        change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at, draft.program.zone)
         sensitivity = self.sensitivity or draft.program.sensitivity
         draft.happen(
             InstrumentScored(
@@ -141,7 +148,9 @@ class RecordScore(Command):
             )
         )
         unscored = (CANNOT_SCORE,) if result.total is None and CANNOT_SCORE in draft.program.alerts else ()
-        for alert in (*result.alerts, *unscored):
+        newest = latest.get((tool.name, tool.version))
+        history = is_history(draft, at, newest.scored_at if newest else None)
+        for alert in () if history else (*result.alerts, *unscored):
             raise_alert(draft, alert, f"{tool.name} {tool.version}")
         if result.total is not None:
             use = next((u for u in draft.program.instruments if u.name == tool.name), None)

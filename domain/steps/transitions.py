@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft
-from domain.case.dates import check_recent
+from domain.case.dates import happened_at
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Transition
 from domain.clocks.budget import later
@@ -195,7 +195,7 @@ class RecordTransition(Command):
         settings = {name.rpartition("-")[0] for name in draft.program.transitions}
         if self.setting not in settings:
             draft.refuse(UnknownSetting, f"choose one of: {', '.join(sorted(settings)) or 'none'}")
-        check_recent(draft, self.occurred_at)
+        happened_at(draft, self.occurred_at)
 
 
 def _same_elsewhere(case: Case, transition: Transition) -> bool:

@@ -1,18 +1,21 @@
 """When the person cannot be reached: attempts, then a letter, then somebody decides. It runs by itself."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
 from domain.case.event import Event
-from domain.case.open_parts import Unreached
+from domain.case.open_parts import Tried, Unreached
 from domain.clocks.budget import later
 from domain.clocks.clock import Clock, ClockKind
 from domain.programs.policies import UnableToContact
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.steps.tasks import TaskCancelled, add_where_possible
 from domain.values import Instant, Line, Rejected, Role, Slug, Text
+
+MOST_ATTEMPTS = 50
 
 
 class NothingToDecide(Rejected):
@@ -70,24 +73,37 @@ class MessageReceived(Event):
     channel: Line
     text: Text
 
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(reached_at=max(case.reached_at or at, at))
+
 
 def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
-    """Count an attempt that did not reach the person; after the last one the letter's task opens."""
-    policy = draft.program.unable_to_contact
-    if policy is None:
+    """Count an attempt that did not reach the person; after the last one the letter's task opens.
+
+    One made before the person was last reached is history, however late it is typed in.
+    """
+    policy, reached_at = draft.program.unable_to_contact, draft.case.reached_at
+    if policy is None or (reached_at is not None and at < reached_at):
         return
-    before, day = draft.case.unreached or Unreached(), draft.program.day_of(at)
-    now = before.changed(
-        attempts=before.attempts + 1,
-        days=tuple(sorted({*before.days, day}))[-policy.days :],
-        modes=tuple(sorted({*before.modes, mode})),
-        last_at=max(before.last_at or at, at),
-    )
+    before = draft.case.unreached or Unreached()
+    now = _counted(draft, before, (*before.tried, Tried(at=at, mode=mode)))
     letter = now.step == "trying" and _tried_enough(now, policy)
     draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
     if letter:
         promise_decision(draft, policy, draft.now)
         add_where_possible(draft, policy.letter_task)
+
+
+def _counted(draft: Draft, before: Unreached, tried: Sequence[Tried]) -> Unreached:
+    """The protocol with these attempts, in the order in which they were made; days are local."""
+    kept = tuple(sorted(tried, key=lambda attempt: attempt.at))[-MOST_ATTEMPTS:]
+    return before.changed(
+        attempts=len(kept),
+        tried=kept,
+        days=tuple(sorted({draft.program.day_of(attempt.at) for attempt in kept})),
+        modes=tuple(sorted({attempt.mode for attempt in kept})),
+        last_at=kept[-1].at,
+    )
 
 
 def _tried_enough(unreached: Unreached, policy: UnableToContact) -> bool:
@@ -122,18 +138,30 @@ def letter_sent(draft: Draft, at: datetime) -> None:
 
 
 def reached(draft: Draft, at: datetime) -> None:
-    """The person was reached after the last attempt: attempts, letter and decision are over."""
+    """The person was reached: the attempts before are over, and with them the letter and decision they led to."""
     unreached, policy = draft.case.unreached, draft.program.unable_to_contact
-    if unreached is None or (unreached.last_at is not None and at < unreached.last_at):
+    if unreached is None or policy is None:
         return
+    left = [attempt for attempt in unreached.tried if attempt.at > at]
+    if left and len(left) == len(unreached.tried):
+        return
+    now = _counted(draft, Unreached(), left) if left else None
+    if now is not None and _tried_enough(now, policy):
+        draft.happen(AttemptCounted(unreached=now.changed(step=unreached.step)))
+        return
+    _take_back(draft, policy)
+    draft.happen(AttemptCounted(unreached=now) if now is not None else ReachedAgain())
+
+
+def _take_back(draft: Draft, policy: UnableToContact) -> None:
+    """The letter is not owed any more, nor is the decision."""
     for clock in draft.case.running:
         if clock.kind is ClockKind.UNREACHED:
             cancel_clock(draft, clock, "the person was reached")
     for task in draft.case.open_tasks:
-        if policy is not None and task.type == policy.letter_task:
+        if task.type == policy.letter_task:
             cancel_clock(draft, draft.open_clock(task.clock_id), "the person was reached")
             draft.happen(TaskCancelled(task_id=task.id, reason="the person was reached"))
-    draft.happen(ReachedAgain())
 
 
 class KeepTrying(Command):
@@ -169,6 +197,7 @@ class ReceiveMessage(Command):
         if policy is None:
             draft.refuse(NotInProgram, "this programme promises no answer to messages")
         draft.happen(MessageReceived(channel=self.channel, text=self.text))
+        reached(draft, draft.now)  # who writes is not unreachable
         answering = any(c.kind is ClockKind.REPLY for c in draft.case.running)
         if not answering:  # the oldest unanswered message is the one that counts
             promise = Promise(kind=ClockKind.REPLY, title="Answer the person's message")

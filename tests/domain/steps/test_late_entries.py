@@ -1,0 +1,112 @@
+"""What is typed in late counts by when it happened, not by when it was written."""
+
+import itertools
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.story import Story
+
+CALL = {"mode": "telephone", "party": "patient", "outcome": "x"}
+
+
+def at_work(program: str = "complex-care") -> Story:
+    story = Story(program).followed_up()
+    story.wait(days=6)
+    return story
+
+
+def call(story: Story, at: datetime, reached: bool, mode: str = "telephone") -> None:
+    story.do("log-contact", **{**CALL, "mode": mode}, reached=reached, occurred_at=at.isoformat())
+
+
+def test_attempts_before_the_last_contact_count_for_nothing() -> None:
+    """Reached today, then three older attempts are typed in: nobody is unreachable."""
+    story = at_work()
+    call(story, story.now - timedelta(hours=1), reached=True)
+    for days in (1, 2, 3):
+        call(story, story.now - timedelta(days=days), reached=False)
+    assert story.known.attempts_since_contact == 0
+    assert story.known.unreached is None
+    assert "send-letter" not in {task.type for task in story.known.open_tasks}
+
+
+def test_who_was_reached_between_two_attempts_is_not_unreachable_however_late_that_is_told() -> None:
+    story = at_work()
+    for hours, mode in ((96, "telephone"), (48, "message"), (2, "telephone")):
+        call(story, story.now - timedelta(hours=hours), reached=False, mode=mode)
+    assert "send-letter" in {task.type for task in story.known.open_tasks}
+    call(story, story.now - timedelta(hours=24), reached=True)
+    assert story.known.unreached is not None
+    assert (story.known.unreached.attempts, story.known.unreached.step) == (1, "trying")
+    assert "send-letter" not in {task.type for task in story.known.open_tasks}
+    assert not [clock for clock in story.known.running if clock.kind == "unreached"]
+
+
+def test_who_writes_is_not_unreachable() -> None:
+    story = at_work()
+    for hours, mode in ((96, "telephone"), (48, "message"), (2, "telephone")):
+        call(story, story.now - timedelta(hours=hours), reached=False, mode=mode)
+    story.do("receive-message", channel="portal", text="I was away")
+    assert story.known.unreached is None
+    story.wait(days=20)
+    assert story.send("close", reason="unreachable").outcome.status == "refused"
+
+
+def test_any_order_of_typing_gives_the_same_counters() -> None:
+    """A week of calls, typed in in twenty orders: attempts, last contact and protocol end the same."""
+    told = [(130, False), (100, True), (75, False), (50, False), (49, True), (20, False), (3, False)]
+    ends = set()
+    for order in random.Random(7).sample(list(itertools.permutations(told)), 20):
+        story = at_work()
+        for hours, was_reached in order:
+            call(story, story.now - timedelta(hours=hours), reached=was_reached)
+        case = story.known
+        assert case.unreached is not None
+        ends.add((case.attempts_since_contact, case.last_contact_at, case.reached_at, case.unreached))
+    assert len(ends) == 1
+
+
+def test_a_call_made_before_the_case_was_typed_in_keeps_what_a_backdated_discharge_promised() -> None:
+    """Discharged sixty hours ago, called forty hours ago, the case opened since: the call was in time."""
+    story = Story("transitions").followed_up()
+    home: dict[str, Any] = {"event_id": "e1", "event": "discharge", "setting": "inpatient"}
+    story.do("record-transition", **home, occurred_at=(story.now - timedelta(hours=60)).isoformat())
+    owed = [clock.id for clock in story.known.running if clock.kind == "transition" and clock.kept_by == "contact"]
+    assert owed
+    call(story, story.now - timedelta(hours=40), reached=True)
+    kept = [entry.data for entry in story.timeline if entry.kind == "clock-kept"]
+    assert {row["clock_id"] for row in kept} >= set(owed)
+    assert all(row["late_by"] == 0 for row in kept if row["clock_id"] in owed)
+
+
+@pytest.mark.parametrize("ago", [60, 1], ids=["long ago", "before a newer one"])
+def test_a_measurement_that_is_only_history_is_kept_and_alarms_nobody(ago: int) -> None:
+    """A normal reading today, then a high one of before; or a high one of two months ago alone."""
+    story = Story("chronic-care").followed_up()
+    high = {"indicator": "systolic", "value": 188, "unit": "mmHg"}
+    if ago == 1:
+        story.do("record-observation", indicator="systolic", value=118, unit="mmHg")
+    before = story.kinds.count("alert-raised")
+    story.do("record-observation", **high, taken_at=(story.now - timedelta(days=ago)).isoformat())
+    assert story.kinds.count("alert-raised") == before
+    recorded = [entry for entry in story.timeline if entry.kind == "observation-recorded"]
+    assert recorded[-1].data["value"] == 188
+    story.do("record-observation", **high)
+    assert story.kinds.count("alert-raised") == before + 1
+
+
+def test_an_earlier_score_that_comes_later_becomes_the_baseline_and_alarms_nobody() -> None:
+    story = at_work()
+    story.wait(days=20)
+    some = {f"q{n}": 1 for n in range(1, 9)} | {"q9": 0}
+    story.do("record-score", instrument="phq-9", version="2001", answers=some)
+    earlier = (story.now - timedelta(days=10)).isoformat()
+    worse = {f"q{n}": 2 for n in range(1, 10)}
+    before = story.kinds.count("alert-raised")
+    story.do("record-score", instrument="phq-9", version="2001", answers=worse, occurred_at=earlier)
+    [score] = [s for s in story.known.scores if s.instrument == "phq-9"]
+    assert (score.total, score.baseline) == (8, 18)
+    assert story.kinds.count("alert-raised") == before

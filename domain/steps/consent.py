@@ -3,8 +3,11 @@
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from domain.case.case import Case, Consent
 from domain.case.command import Command, Draft
+from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.clocks.clock import Clock, ClockKind, KeptBy, WaitsFor
 from domain.programs.program import NeedsConsent, Stage
@@ -19,7 +22,7 @@ from domain.promises.deadlines import (
 )
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent
-from domain.values import Rejected, Text
+from domain.values import Instant, Rejected, Text
 
 WITHDRAWN = "consent withdrawn"
 STAGE_NEEDS = {
@@ -45,9 +48,10 @@ class ConsentRecorded(Event):
     kind: ClassVar[str] = "consent-recorded"
 
     form: Literal["verbal", "written"]
+    given_at: Instant | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(consent=Consent(given_at=at, form=self.form))
+        return case.changed(consent=Consent(given_at=self.given_at or at, form=self.form))
 
 
 class ConsentWithdrawn(Event):
@@ -56,9 +60,10 @@ class ConsentWithdrawn(Event):
     kind: ClassVar[str] = "consent-withdrawn"
 
     reason: Text | None = None
+    withdrawn_at: Instant | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        consent = case.consent.changed(withdrawn_at=at) if case.consent else None
+        consent = case.consent.changed(withdrawn_at=self.withdrawn_at or at) if case.consent else None
         return case.changed(consent=consent)
 
 
@@ -94,15 +99,16 @@ class RecordConsent(Command):
     example: ClassVar[dict[str, Any]] = {"form": "verbal"}
 
     form: Literal["verbal", "written"]
+    occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
 
     def decide(self, draft: Draft) -> None:
-        case = draft.case
+        case, given_at = draft.case, happened_at(draft, self.occurred_at) if self.occurred_at else None
         if case.consent is not None and case.consent.in_force:
             draft.refuse(AlreadyConsented, f"consent is in force since {case.consent.given_at:%Y-%m-%d}")
-        draft.happen(ConsentRecorded(form=self.form))
+        draft.happen(ConsentRecorded(form=self.form, given_at=given_at))
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
-                keep_clock(draft, clock, draft.now)
+                keep_clock(draft, clock, given_at or draft.now)
             elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
                 resume_clock(draft, clock)
         resume_after_consent(draft)
@@ -117,9 +123,11 @@ class WithdrawConsent(Command):
     example: ClassVar[dict[str, Any]] = {"reason": "Wants no more calls"}
 
     reason: Text | None = None
+    occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
 
     def decide(self, draft: Draft) -> None:
+        withdrawn_at = happened_at(draft, self.occurred_at) if self.occurred_at else None
         if draft.case.consent is None or not draft.case.consent.in_force:
             draft.refuse(NoConsentToWithdraw, "there is no consent in force in this case")
-        draft.happen(ConsentWithdrawn(reason=self.reason))
+        draft.happen(ConsentWithdrawn(reason=self.reason, withdrawn_at=withdrawn_at))
         stop_what_needs_consent(draft)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
+from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Achievement, Barrier, Goal, Plan, Signature
 from domain.clocks.clock import ClockKind
@@ -192,9 +193,11 @@ class SignPlan(Command):
     example: ClassVar[dict[str, Any]] = {"signer": "patient"}
 
     signer: Signer
+    occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
 
     def decide(self, draft: Draft) -> None:
         plan, policy = plan_of(draft), rules(draft)
+        signed_at = happened_at(draft, self.occurred_at)
         draft.require_consent(NeedsConsent.PLANNING)
         if self.signer not in policy.signatures:
             draft.refuse(SignatureNotAsked, f"asked for: {', '.join(policy.signatures) or 'nobody'}")
@@ -202,15 +205,15 @@ class SignPlan(Command):
         if any(s.signer is self.signer and s.expires_at > renewable for s in draft.case.signatures):
             draft.refuse(AlreadySigned, f"version {plan.version} is signed by the {self.signer}")
         expires = draft.deadline_of(policy.valid_for)
-        signature = Signature(signer=self.signer, signed_at=draft.now, expires_at=expires)
+        signature = Signature(signer=self.signer, signed_at=signed_at, expires_at=expires)
         draft.happen(PlanSigned(version=plan.version, signature=signature))
         if not missing_signatures(draft.case, policy, draft.now):
-            self._all_signed(draft, plan, policy)
+            self._all_signed(draft, plan, policy, signed_at)
 
-    def _all_signed(self, draft: Draft, plan: Plan, policy: PlanPolicy) -> None:
+    def _all_signed(self, draft: Draft, plan: Plan, policy: PlanPolicy, signed_at: datetime) -> None:
         for clock in draft.case.running:
             if clock.kind is ClockKind.SIGNATURE:
-                keep_clock(draft, clock, draft.now)
+                keep_clock(draft, clock, signed_at)
         title = "Have the plan signed again before the signatures expire"
         promise = Promise(kind=ClockKind.SIGNATURE, title=title, about=f"plan/{plan.version}")
         start_clock(draft, promise, policy.sign, draft.now, policy.valid_for)

@@ -1,28 +1,24 @@
 """Tasks: the work that an intervention, or the day, asks for. Every task is a promise and has its clock."""
 
-import math
 from datetime import datetime
-from typing import Any, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
-from domain.case.command import Command, Draft, require_staff
+from domain.case.command import Draft
 from domain.case.event import Event, Notice
-from domain.clocks.budget import Budget, Unit
+from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockKind, WaitsFor
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import (
     Promise,
-    cancel_clock,
     is_duty,
     keep_clock,
     resume_clock,
     start_clock,
     stop_clock,
 )
-from domain.steps.stages import ACTIVE, leave_implementation_when_done
-from domain.values import Instant, Invalid, Line, Opaque, Rejected, Slug, Text
+from domain.steps.stages import leave_implementation_when_done
+from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text
 
 
 class UnknownTaskType(Invalid):
@@ -138,9 +134,12 @@ class TaskCosigned(OfTask):
 
 
 class TaskCompleted(OfTask):
+    """The work was done, at `done_at` where that was told; else when it was written."""
+
     kind: ClassVar[str] = "task-completed"
 
     result: Text | None = None
+    done_at: Instant | None = None
 
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.COMPLETED)
@@ -250,14 +249,14 @@ def must_be_cosigned(draft: Draft, task: Task) -> bool:
     return policy.cosign not in licences_of_sender(draft)
 
 
-def finish(draft: Draft, task: Task, result: str | None) -> None:
+def finish(draft: Draft, task: Task, result: str | None, done_at: datetime | None = None) -> None:
     """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew.
 
     One whose type was taken out of the programme's file ends with this round.
     """
     clock = draft.open_clock(task.clock_id)
-    keep_clock(draft, clock, draft.now)  # while it is the assignee's
-    draft.happen(TaskCompleted(task_id=task.id, result=result))
+    keep_clock(draft, clock, done_at or draft.now)  # while it is the assignee's
+    draft.happen(TaskCompleted(task_id=task.id, result=result, done_at=done_at))
     let_followers_run(draft, task.id)
     if task.repeat is not None and task.type in draft.program.tasks:
         add_task(draft, task.type, task.title, task.assignee, task.repeat, repeat=task.repeat)
@@ -271,120 +270,3 @@ def let_followers_run(draft: Draft, task_id: str) -> None:
             clock = draft.open_clock(task.clock_id)
             if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
                 resume_clock(draft, clock)
-
-
-class AddTask(Command):
-    """Add a task of one of the programme's types. Without `due_at` the programme's time applies."""
-
-    kind: ClassVar[str] = "add-task"
-    says: ClassVar[str] = "Add a task"
-    example: ClassVar[dict[str, Any]] = {"task": "follow-up-call", "due_at": "2030-06-30T17:00:00-04:00"}
-
-    task: Slug
-    title: Line | None = None
-    assignee: Opaque | None = None
-    due_at: Instant | None = None
-    after: tuple[Slug, ...] = Field(default=(), max_length=20)
-    repeat: Budget | None = None
-
-    def decide(self, draft: Draft) -> None:
-        draft.require_stage(*ACTIVE)
-        policy = draft.program.tasks.get(self.task)
-        if policy is None or not policy.duty:
-            draft.require_consent(NeedsConsent.TASKS)
-        for before in self.after:
-            draft.open_task(before)
-        if self.repeat is not None and self.repeat.amount == 0:
-            draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
-        if self.assignee is not None:
-            require_staff(draft, self.assignee)
-        within = None
-        if self.due_at is not None:
-            if self.due_at <= draft.now:
-                draft.refuse(DueInThePast, "give a time after now")
-            seconds = math.ceil((self.due_at - draft.now).total_seconds())
-            within = _seconds(draft, seconds)
-        add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=self.repeat)
-
-
-def _seconds(draft: Draft, seconds: int) -> Budget:
-    longest = 10 * 365 * 24 * 3600
-    if seconds > longest:
-        draft.refuse(DueInThePast, "give a time within ten years")
-    return Budget(amount=seconds, unit=Unit.SECONDS)
-
-
-class AssignTask(Command):
-    """Give a task to somebody. The clock runs on: a promise is not renewed by changing hands."""
-
-    kind: ClassVar[str] = "assign-task"
-    says: ClassVar[str] = "Assign a task"
-    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "assignee": "cm-ben"}
-
-    task_id: Slug
-    assignee: Opaque
-
-    def decide(self, draft: Draft) -> None:
-        task = draft.open_task(self.task_id)
-        require_staff(draft, self.assignee)
-        draft.happen(TaskAssigned(task_id=task.id, assignee=self.assignee))
-
-
-class StartTask(Command):
-    """Say that work on a task has begun."""
-
-    kind: ClassVar[str] = "start-task"
-    says: ClassVar[str] = "Start a task"
-    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
-
-    task_id: Slug
-
-    def decide(self, draft: Draft) -> None:
-        task = draft.open_task(self.task_id)
-        require_consent_to(draft, task)
-        if task.status is not TaskStatus.READY:
-            draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; only a ready task is started")
-        check_may_do(draft, task)
-        draft.happen(TaskStarted(task_id=task.id))
-
-
-class CompleteTask(Command):
-    """Complete a task. After its deadline it is completed late, and recorded so."""
-
-    kind: ClassVar[str] = "complete-task"
-    says: ClassVar[str] = "Complete a task"
-    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "result": "Appointment on Thursday"}
-
-    task_id: Slug
-    result: Text | None = None
-
-    def decide(self, draft: Draft) -> None:
-        task = draft.open_task(self.task_id)
-        require_consent_to(draft, task)
-        if task.status is TaskStatus.ON_HOLD:
-            draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
-        check_may_do(draft, task)
-        if must_be_cosigned(draft, task):
-            if task.status is TaskStatus.AWAITING_COSIGN:
-                draft.refuse(WrongTaskState, f"task {task.id} is done and waits for a signature: cosign-task")
-            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
-            return
-        finish(draft, task, self.result)
-
-
-class CancelTask(Command):
-    """Give a task up, with the reason."""
-
-    kind: ClassVar[str] = "cancel-task"
-    says: ClassVar[str] = "Cancel a task"
-    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "reason": "Done by the clinic"}
-
-    task_id: Slug
-    reason: Text
-
-    def decide(self, draft: Draft) -> None:
-        task = draft.open_task(self.task_id)
-        cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
-        draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
-        let_followers_run(draft, task.id)
-        leave_implementation_when_done(draft)

@@ -110,3 +110,25 @@ def test_an_earlier_score_that_comes_later_becomes_the_baseline_and_alarms_nobod
     [score] = [s for s in story.known.scores if s.instrument == "phq-9"]
     assert (score.total, score.baseline) == (8, 18)
     assert story.kinds.count("alert-raised") == before
+
+
+def test_tasks_consent_and_signatures_carry_the_time_at_which_they_were_done() -> None:
+    """Typed in two days later: the promise was kept in time, and what is dated is dated so."""
+    story = Story().open()
+    given = story.now - timedelta(days=1)
+    story.do("record-consent", form="written", occurred_at=given.isoformat())
+    assert story.known.consent is not None
+    assert story.known.consent.given_at == given
+    story.do("complete-screening", accepted=True)
+    story.assess().do("agree-plan", **story.plan("education"))
+    task = next(task for task in story.known.open_tasks if task.type == "education")
+    clock = story.known.clock(task.clock_id)
+    assert clock is not None
+    done = story.now + timedelta(hours=2)
+    story.wait(days=30)
+    assert any(c.missed_at for c in story.known.running if c.about == task.id)
+    story.do("complete-task", task_id=task.id, occurred_at=done.isoformat())
+    kept = [entry.data for entry in story.timeline if entry.kind == "clock-kept"][-1]
+    assert (kept["clock_id"], kept["late_by"]) == (task.clock_id, 0)
+    future = (story.now + timedelta(hours=1)).isoformat()
+    assert story.refused("withdraw-consent", occurred_at=future) == "NotYetHappened"

@@ -1,0 +1,148 @@
+"""What people do with a task: add it, give it to somebody, start it, complete it, cancel it."""
+
+import math
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from domain.case.case import TaskStatus
+from domain.case.command import Command, Draft, require_staff
+from domain.case.dates import happened_at
+from domain.clocks.budget import Budget, Unit
+from domain.programs.program import NeedsConsent
+from domain.promises.deadlines import cancel_clock
+from domain.steps.stages import ACTIVE, leave_implementation_when_done
+from domain.steps.tasks import (
+    DueInThePast,
+    TaskAssigned,
+    TaskAwaitsCosign,
+    TaskCancelled,
+    TaskStarted,
+    WrongTaskState,
+    add_task,
+    check_may_do,
+    finish,
+    let_followers_run,
+    must_be_cosigned,
+    require_consent_to,
+)
+from domain.values import Instant, Line, Opaque, Slug, Text
+
+
+class AddTask(Command):
+    """Add a task of one of the programme's types. Without `due_at` the programme's time applies."""
+
+    kind: ClassVar[str] = "add-task"
+    says: ClassVar[str] = "Add a task"
+    example: ClassVar[dict[str, Any]] = {"task": "follow-up-call", "due_at": "2030-06-30T17:00:00-04:00"}
+
+    task: Slug
+    title: Line | None = None
+    assignee: Opaque | None = None
+    due_at: Instant | None = None
+    after: tuple[Slug, ...] = Field(default=(), max_length=20)
+    repeat: Budget | None = None
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        policy = draft.program.tasks.get(self.task)
+        if policy is None or not policy.duty:
+            draft.require_consent(NeedsConsent.TASKS)
+        for before in self.after:
+            draft.open_task(before)
+        if self.repeat is not None and self.repeat.amount == 0:
+            draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
+        if self.assignee is not None:
+            require_staff(draft, self.assignee)
+        within = None
+        if self.due_at is not None:
+            if self.due_at <= draft.now:
+                draft.refuse(DueInThePast, "give a time after now")
+            seconds = math.ceil((self.due_at - draft.now).total_seconds())
+            within = _seconds(draft, seconds)
+        add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=self.repeat)
+
+
+def _seconds(draft: Draft, seconds: int) -> Budget:
+    longest = 10 * 365 * 24 * 3600
+    if seconds > longest:
+        draft.refuse(DueInThePast, "give a time within ten years")
+    return Budget(amount=seconds, unit=Unit.SECONDS)
+
+
+class AssignTask(Command):
+    """Give a task to somebody. The clock runs on: a promise is not renewed by changing hands."""
+
+    kind: ClassVar[str] = "assign-task"
+    says: ClassVar[str] = "Assign a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "assignee": "cm-ben"}
+
+    task_id: Slug
+    assignee: Opaque
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        require_staff(draft, self.assignee)
+        draft.happen(TaskAssigned(task_id=task.id, assignee=self.assignee))
+
+
+class StartTask(Command):
+    """Say that work on a task has begun."""
+
+    kind: ClassVar[str] = "start-task"
+    says: ClassVar[str] = "Start a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7"}
+
+    task_id: Slug
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
+        if task.status is not TaskStatus.READY:
+            draft.refuse(WrongTaskState, f"task {task.id} is {task.status}; only a ready task is started")
+        check_may_do(draft, task)
+        draft.happen(TaskStarted(task_id=task.id))
+
+
+class CompleteTask(Command):
+    """Complete a task. After its deadline it is completed late, and recorded so."""
+
+    kind: ClassVar[str] = "complete-task"
+    says: ClassVar[str] = "Complete a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "result": "Appointment on Thursday"}
+
+    task_id: Slug
+    result: Text | None = None
+    occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
+
+    def decide(self, draft: Draft) -> None:
+        done_at = happened_at(draft, self.occurred_at) if self.occurred_at else None
+        task = draft.open_task(self.task_id)
+        require_consent_to(draft, task)
+        if task.status is TaskStatus.ON_HOLD:
+            draft.refuse(WrongTaskState, f"task {task.id} is on hold; resume it first")
+        check_may_do(draft, task)
+        if must_be_cosigned(draft, task):
+            if task.status is TaskStatus.AWAITING_COSIGN:
+                draft.refuse(WrongTaskState, f"task {task.id} is done and waits for a signature: cosign-task")
+            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
+            return
+        finish(draft, task, self.result, done_at)
+
+
+class CancelTask(Command):
+    """Give a task up, with the reason."""
+
+    kind: ClassVar[str] = "cancel-task"
+    says: ClassVar[str] = "Cancel a task"
+    example: ClassVar[dict[str, Any]] = {"task_id": "t7", "reason": "Done by the clinic"}
+
+    task_id: Slug
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        task = draft.open_task(self.task_id)
+        cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
+        draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
+        let_followers_run(draft, task.id)
+        leave_implementation_when_done(draft)

@@ -116,7 +116,7 @@ class ClockPaused(OfClock):
 
 
 class ClockResumed(OfClock):
-    """The clock runs on; the deadline has moved by what the pause took out."""
+    """The clock runs on; the deadline has moved by what the pause took out. Its reminders come anew."""
 
     kind: ClassVar[str] = "clock-resumed"
 
@@ -124,7 +124,10 @@ class ClockResumed(OfClock):
     due_at: Instant
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
-        return clock.changed(pause=None, held=self.held, due_at=self.due_at)
+        resumed = clock.changed(pause=None, held=self.held, due_at=self.due_at)
+        if clock.missed_at is not None or not clock.climbs:
+            return resumed
+        return resumed.changed(climbs=(), round=clock.round + 1)
 
 
 class ClockRescheduled(OfClock):
@@ -170,11 +173,17 @@ class Promise(Value):
 
 
 def start_clock(
-    draft: Draft, promise: Promise, policy: ClockPolicy, anchor: datetime, within: Budget | None = None
+    draft: Draft,
+    promise: Promise,
+    policy: ClockPolicy,
+    anchor: datetime,
+    within: Budget | None = None,
+    instead_of: Clock | None = None,
 ) -> str:
     """Start a clock by a policy of the programme and return its id. Raises `TooManyClocks`.
 
-    `within` replaces the policy's budget where a person agreed another time.
+    `within` replaces the policy's budget where a person agreed another time. A promise made instead of another
+    one takes over the time that was held, and the pause that runs.
     """
     if promise.kind in LIMITED and len(draft.case.running) >= MOST_CLOCKS:
         draft.refuse(TooManyClocks, f"a case holds at most {MOST_CLOCKS} running clocks; settle some first")
@@ -194,9 +203,24 @@ def start_clock(
         anchor=anchor,
         due_at=anchor,
     )
+    clock = clock.changed(held=_taken_over(draft, clock, instead_of))
     clock = clock.changed(due_at=clock.derived_due(draft.calendar(clock)))
     draft.happen(ClockStarted(clock=clock.changed(next_at=next_at_of(draft, clock))))
+    pause = instead_of.pause if instead_of is not None else None
+    if pause is not None and pause.until is not None and pause.until > draft.now:
+        pause_clock(draft, draft.open_clock(clock.id), pause.until, pause.reason)
+    elif draft.case.crisis is not None and rests_in_crisis(draft.case, draft.open_clock(clock.id)):
+        stop_clock(draft, draft.open_clock(clock.id), "a crisis", WaitsFor.CRISIS)
     return clock.id
+
+
+def _taken_over(draft: Draft, clock: Clock, instead_of: Clock | None) -> int:
+    """The time held that a replaced promise hands on, in the new one's own counting."""
+    if instead_of is None or instead_of.anchor != clock.anchor:
+        return 0
+    same = instead_of.budget.unit is clock.budget.unit
+    running = clock.changed(pause=instead_of.pause).held_since_pause(draft.now, draft.calendar(clock))
+    return (instead_of.held if same else 0) + running
 
 
 def keep_clock(draft: Draft, clock: Clock, kept_at: datetime) -> None:

@@ -11,7 +11,7 @@ from domain.case.command import Command, Draft
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.clocks.budget import deadline
-from domain.clocks.clock import ClockKind, ClockPolicy, KeptBy, Party
+from domain.clocks.clock import Clock, ClockKind, ClockPolicy, KeptBy, Party
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.steps.minutes import count_minutes
@@ -89,7 +89,7 @@ def contact_policy(draft: Draft) -> ClockPolicy | None:
     return draft.program.tiers[risk.tier].contact if risk else None
 
 
-def promise_contact(draft: Draft, anchor: datetime) -> None:
+def promise_contact(draft: Draft, anchor: datetime, instead_of: Clock | None = None) -> None:
     """Promise the next contact of the tier's cadence, counted from `anchor`.
 
     The cadence begins with the first plan and goes on through reassessments, until closure begins.
@@ -98,7 +98,7 @@ def promise_contact(draft: Draft, anchor: datetime) -> None:
     wanted = case.consents_to(NeedsConsent.CONTACTS, draft.program.consent.covers)
     if wanted and policy is not None and case.plan is not None and case.stage is not Stage.CLOSURE:
         promise = Promise(kind=ClockKind.CONTACT, title="Contact the person")
-        start_clock(draft, promise, policy, anchor)
+        start_clock(draft, promise, policy, anchor, instead_of=instead_of)
 
 
 def ensure_contact(draft: Draft) -> None:
@@ -123,7 +123,7 @@ def restart_cadence(draft: Draft) -> None:
         if from_last <= draft.now and clock.due_at <= from_now:
             continue
         cancel_clock(draft, clock, "the cadence has changed")
-        promise_contact(draft, clock.anchor if from_last > draft.now else draft.now)
+        promise_contact(draft, clock.anchor if from_last > draft.now else draft.now, instead_of=clock)
 
 
 class LogContact(Command):

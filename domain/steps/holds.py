@@ -2,12 +2,13 @@
 
 from typing import Any, ClassVar
 
-from domain.case.case import Task, TaskStatus
+from domain.case.case import Case, Task, TaskStatus
 from domain.case.command import Command, Draft
+from domain.case.event import Notice
 from domain.clocks.clock import Clock, WaitsFor
 from domain.promises.deadlines import check_pause, is_duty, pause_clock, resume_clock, stop_clock
 from domain.steps.tasks import OfTask, WrongTaskState, require_consent_to
-from domain.values import Instant, Rejected, Slug, Text
+from domain.values import Instant, Opaque, Rejected, Slug, Text
 
 
 class DutyNotHeld(Rejected):
@@ -25,7 +26,17 @@ class TaskHeld(OfTask):
 
 
 class TaskResumed(OfTask):
+    """The task goes on. `told` is who does it, where its hold has run out by itself."""
+
     kind: ClassVar[str] = "task-resumed"
+
+    told: Opaque | None = None
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        if self.told is None:
+            return ()
+        key = f"task-returned-{self.task_id}-{case.seq}"
+        return (Notice(key=key, recipient=self.told, subject="task-returned", about=self.task_id),)
 
     def onto(self, task: Task) -> Task:
         return task.changed(status=task.resumes_as)
@@ -61,7 +72,7 @@ def resume_returned(draft: Draft, clock_id: str) -> None:
     """A task whose hold has run out comes back by itself."""
     for task in draft.case.open_tasks:
         if task.clock_id == clock_id and task.status is TaskStatus.ON_HOLD:
-            draft.happen(TaskResumed(task_id=task.id))
+            draft.happen(TaskResumed(task_id=task.id, told=task.assignee or draft.case.owner))
 
 
 class HoldTask(Command):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from deploy import moves
 from domain.case.case import Task
 from tests.domain.test_programs import opened
 from tests.story import Story
@@ -81,3 +82,50 @@ def test_a_pause_takes_out_its_own_time_however_late_somebody_got_to_it() -> Non
     story.wait(minutes=1)
     clock = next(clock for clock in story.known.running if clock.about == task)
     assert (clock.held, clock.due_at) == (15 * 60, due + timedelta(minutes=15))
+
+
+def test_a_promise_that_another_tier_replaces_takes_over_the_pause_and_the_time_held() -> None:
+    """Paused for a week, then the tier changes: the new cadence waits for the same day."""
+    story = Story().followed_up("low")
+    clock = next(c for c in story.known.running if c.kind == "contact")
+    until = story.now + timedelta(days=7)
+    story.do("pause-clock", clock_id=clock.id, until=until.isoformat(), reason="in hospital abroad")
+    values = moves.values_for(story.rules["stratification"], "moderate")
+    story.do("stratify-risk", given=values)
+    new = next(c for c in story.known.running if c.kind == "contact")
+    assert new.id != clock.id
+    assert new.pause is not None
+    assert new.pause.until == until
+    story.wait(days=8)
+    resumed = next(c for c in story.known.running if c.id == new.id)
+    assert resumed.held > 0
+    assert resumed.due_at > new.due_at
+
+
+def test_what_begins_in_a_crisis_rests_with_it() -> None:
+    """A routine task added while the crisis lasts is not missed in it."""
+    story = Story().followed_up()
+    story.do("raise-crisis", description="x")
+    task = story.do("add-task", task="education").outcome.created[0]
+    clock = next(c for c in story.known.running if c.about == task)
+    assert clock.pause is not None
+    assert clock.pause.open_end == "crisis"
+
+
+def test_when_a_hold_has_run_out_whoever_does_the_task_is_told_and_reminded_anew() -> None:
+    story = Story().followed_up()
+    due = story.now + timedelta(days=3)
+    task = story.do("add-task", task="follow-up-call", assignee="cm-ben", due_at=due.isoformat()).outcome.created[
+        0
+    ]
+    story.wait(days=2, hours=12)
+    reminded = [e for e in story.timeline if e.kind == "rung-climbed"]
+    until = (story.now + timedelta(days=5)).isoformat()
+    story.do("hold-task", task_id=task, reason="x", until=until)
+    story.wait(days=5, hours=13)
+    [back] = [e for e in story.timeline if e.kind == "task-resumed"]
+    assert [notice.recipient for notice in back.event.notices(story.known)] == ["cm-ben"]
+    again = [e for e in story.timeline if e.kind == "rung-climbed" and e not in reminded]
+    clock_id = next(c.id for c in story.known.running if c.about == task)
+    assert [e.data["clock_id"] for e in reminded].count(clock_id) == 1
+    assert [e.data["clock_id"] for e in again].count(clock_id) >= 1

@@ -8,9 +8,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from worker import STICKY
-
 QUEUE = "bare"
+STICKY = timedelta(seconds=3)  # as our own worker has it (worker.py)
 
 
 @activity.defn

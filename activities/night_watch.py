@@ -5,8 +5,9 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Engine, delete
-from sqlmodel import col
+from sqlmodel import col, select
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -20,6 +21,10 @@ from infra.temporal import workflow_id
 from workflows import messages
 
 MOST_A_ROUND, KEPT = 500, timedelta(days=30)
+AT_ONCE, RING_SECONDS = 20, 1.5
+RUNG = timedelta(minutes=10)  # a case that a ring did not wake is rung again after this
+
+log = structlog.get_logger()
 
 
 class Watching:
@@ -32,13 +37,14 @@ class Watching:
     async def ring_sleepers(self) -> int:
         """Ring the cases that sleep past their time, the longest asleep first; return how many there were.
 
-        One that the engine does not run any more begins again from the record.
+        One that the engine does not run any more begins again from the record. One that cannot be rung, or that a
+        ring did not wake, stands in nobody's way: it is passed over for a while.
         """
         now = datetime.now(UTC)
-        late = await asyncio.to_thread(self._late, now)
-        for row in late:
-            await self._ring(row)
         await self._go_on_with_bulk_actions(now)
+        late = await asyncio.to_thread(self._late, now)
+        few = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._ring(row, few) for row in late))
         if late:
             await asyncio.to_thread(self._note, late, now)
             activity.metric_meter().create_counter(
@@ -46,7 +52,7 @@ class Watching:
             ).add(len(late))
         return len(late)
 
-    async def _ring(self, row: Any) -> None:
+    async def _ring(self, row: Any, few: asyncio.Semaphore) -> None:
         life = messages.Life(
             tenant=row.tenant,
             case_id=row.id,
@@ -54,12 +60,16 @@ class Watching:
             known=Position(seq=row.seq, head=row.head),
         )
         name, queue = workflow_id(row.tenant, row.id), self._settings.task_queue
-        await messages.wake(self._client, name, queue, life, messages.RING)
+        try:
+            async with few, asyncio.timeout(RING_SECONDS):
+                await messages.wake(self._client, name, queue, life, messages.RING)
+        except messages.UNKNOWN as fault:
+            log.warning("not_rung", case_id=row.id, fault=type(fault).__name__)
 
     async def _go_on_with_bulk_actions(self, now: datetime) -> None:
         """Begin again those that the engine does not carry on: it was set back, or they were never begun."""
         for row in await asyncio.to_thread(self._unfinished, now):
-            with contextlib.suppress(WorkflowAlreadyStartedError):
+            with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
                 await self._client.start_workflow(
                     messages.BULK_ACTION_WORKFLOW,
                     args=[row.id, row.per_minute],
@@ -73,8 +83,10 @@ class Watching:
 
     def _late(self, now: datetime) -> list[Any]:
         asleep = watchdog.asleep(now, self._settings).add_columns(col(CaseRow.seq), col(CaseRow.head))
+        rung = select(WakingRow.case_id).where(col(WakingRow.at) > now - RUNG)
+        fresh = asleep.where(col(CaseRow.id).not_in(rung)).limit(MOST_A_ROUND)
         with self._engine.connect() as connection:
-            return list(connection.execute(asleep.limit(MOST_A_ROUND)).all())
+            return list(connection.execute(fresh).all())
 
     def _note(self, late: list[Any], now: datetime) -> None:
         rows = [{"case_id": r.id, "tenant": r.tenant, "at": now, "should_have": r.wakes_at} for r in late]

@@ -83,7 +83,8 @@ async def reassign_all(
     if wanted.to is not None:
         body["owner"] = wanted.to
     its_own = [visible(who), col(CaseRow.owner) == wanted.owner, col(CaseRow.status) == "open"]
-    action = Wanted(ReassignCase.kind, body, its_own, to_lightest=wanted.to is None)
+    request = wanted.model_dump()
+    action = Wanted(ReassignCase.kind, body, its_own, request, to_lightest=wanted.to is None)
     return await begin(parts, who, action, wish.key, response)
 
 
@@ -96,4 +97,4 @@ def handing_over(person: str) -> Wanted:
     )
     mine = or_(col(CaseRow.owner) == person, col(CaseRow.id).in_(holds))
     body: dict[str, JsonValue] = {"person": person, "reason": "no longer active in the staff directory"}
-    return Wanted(HandOver.kind, body, [col(CaseRow.status) == "open", mine])
+    return Wanted(HandOver.kind, body, [col(CaseRow.status) == "open", mine], body)

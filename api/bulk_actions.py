@@ -1,7 +1,9 @@
 """One command to each of many cases: begun once by its key, carried on whatever dies, told case by case."""
 
+import asyncio
+import contextlib
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,32 +11,40 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import ColumnElement, Connection, func, insert, update
 from sqlalchemy import select as select_columns
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from api.pages import Page, PagingDep, cursor_of, slice_of
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.submission import NAMESPACE
+from api.submission import NAMESPACE, key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from domain.case.command import fingerprint_of
 from domain.values import Role
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow
 from workflows import messages
 
 router = APIRouter(tags=["bulk actions"], max_body_size=BODY_LIMIT)
 ActionId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+START_SECONDS = 2.0
 SEE = (Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR, Role.AUDITOR)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A command, the cases that it is for, and how many of them are asked in a minute."""
+    """A command, the cases that it is for, the request for it, and how many cases are asked in a minute."""
 
     command: str
     body: dict[str, JsonValue]
-    cases: list[ColumnElement[bool]] = field(default_factory=list)
+    cases: list[ColumnElement[bool]]
+    request: dict[str, JsonValue]
     to_lightest: bool = False
     per_minute: int = 600
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether a repeated key carries the same request."""
+        return fingerprint_of(self.command, self.request)
 
 
 class BulkActionView(BaseModel):
@@ -65,11 +75,21 @@ class BulkItem(BaseModel):
 async def begin(
     parts: System, who: Principal, wanted: Wanted, key: str | None, response: Response
 ) -> BulkActionView:
-    """Write the list of cases down and begin; the same key begins it once. Answers 202 with its place."""
+    """Write the list of cases down and begin; the same key begins it once. Answers 202 with its place.
+
+    Raises 422 for a key that was used for another request.
+    """
     name = f"{who.tenant}/{who.sub}/{wanted.command}/{key}"
     action_id = (uuid.uuid5(NAMESPACE, name) if key else uuid.uuid4()).hex[:16]
-    async with parts.engine.begin() as connection:
-        await connection.run_sync(write_down, who, wanted, action_id)
+    try:
+        async with parts.engine.begin() as connection:
+            await connection.run_sync(write_down, who, wanted, action_id)
+    except IntegrityError:  # the same request, sent twice at once, was quicker
+        pass
+    async with parts.session() as session:
+        row = await session.get(BulkActionRow, action_id)
+    if row is None or row.fingerprint != wanted.fingerprint:
+        raise key_reused(action_id)
     await start(parts, action_id, wanted.per_minute)
     response.status_code = 202
     response.headers["Location"] = f"/bulk-actions/{action_id}"
@@ -87,6 +107,7 @@ def write_down(connection: Connection, who: Principal, wanted: Wanted, action_id
         "tenant": who.tenant,
         "command": wanted.command,
         "body": wanted.body,
+        "fingerprint": wanted.fingerprint,
         "actor": who.sub,
         "actor_role": who.role,
         "to_lightest": wanted.to_lightest,
@@ -105,15 +126,14 @@ def write_down(connection: Connection, who: Principal, wanted: Wanted, action_id
 
 async def start(parts: System, action_id: str, per_minute: int) -> None:
     """Let the engine carry it on. Where it does not answer now, the night watch begins it."""
-    try:
-        await parts.client.start_workflow(
-            messages.BULK_ACTION_WORKFLOW,
-            args=[action_id, per_minute],
-            id=messages.bulk_action(action_id),
-            task_queue=parts.settings.task_queue,
-        )
-    except (WorkflowAlreadyStartedError, RPCError, RuntimeError):
-        return
+    with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
+        async with asyncio.timeout(START_SECONDS):
+            await parts.client.start_workflow(
+                messages.BULK_ACTION_WORKFLOW,
+                args=[action_id, per_minute],
+                id=messages.bulk_action(action_id),
+                task_queue=parts.settings.task_queue,
+            )
 
 
 @router.get("/bulk-actions/{action_id}", responses=responses(401, 403, 404, 503))

@@ -80,6 +80,7 @@ async def begin_program_move(
             col(CaseRow.program_version) == new.from_version,
             col(CaseRow.status) == "open",
         ],
+        request=new.model_dump(),
         per_minute=new.per_minute,
     )
     return await begin(parts, who, wanted, wish.key, response)

@@ -244,6 +244,7 @@ class BulkActionRow(SQLModel, table=True):
     tenant: str
     command: str
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    fingerprint: str
     actor: str
     actor_role: str
     to_lightest: bool = False
@@ -254,16 +255,20 @@ class BulkActionRow(SQLModel, table=True):
 
 
 class BulkItemRow(SQLModel, table=True):
-    """What became of one case of a bulk action: `waiting`, `applied`, `refused`, `failed`."""
+    """What became of one case of a bulk action: `waiting`, `applied`, `refused`, `failed`.
+
+    `ask_again_at` is set while the command is left with a case that has not answered.
+    """
 
     __tablename__ = "bulk_items"
-    __table_args__ = (Index("ix_bulk_items_status", "action_id", "status"),)
+    __table_args__ = (Index("ix_bulk_items_status", "status", "action_id"),)
 
     action_id: str = Field(primary_key=True)
     case_id: str = Field(primary_key=True)
     tenant: str
     status: str = "waiting"
     chosen: str | None = None
+    ask_again_at: datetime | None = instant(nullable=True)
     code: str | None = None
     detail: str | None = None
 

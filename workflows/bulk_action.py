@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
 ROUNDS_A_RUN = 200
-A_MINUTE = 60.0
+A_MINUTE, NOBODY_TO_ASK = 60.0, 15.0  # seconds
 
 
 @workflow.defn(name=messages.BULK_ACTION_WORKFLOW)
@@ -28,11 +28,11 @@ class BulkAction:
             progress = await workflow.execute_activity_method(
                 Acting.carry_on,
                 args=[action_id, most],
-                start_to_close_timeout=timedelta(seconds=60),
+                start_to_close_timeout=timedelta(seconds=20),
                 retry_policy=PATIENT,
             )
             if not progress.running:
                 return
-            asked = max(progress.settled, 1)
-            await workflow.sleep(timedelta(seconds=A_MINUTE * asked / per_minute))
+            pause = A_MINUTE * progress.asked / per_minute if progress.asked else NOBODY_TO_ASK
+            await workflow.sleep(timedelta(seconds=pause))
         workflow.continue_as_new(args=[action_id, per_minute])

@@ -87,8 +87,12 @@ class Envelope(Value):
     @property
     def fingerprint(self) -> str:
         """Tells whether a repeated id carries the same request."""
-        said = json.dumps([self.kind, self.body, self.actor.subject], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        return fingerprint_of(self.kind, self.body, self.actor.subject)
+
+
+def fingerprint_of(*said: JsonValue) -> str:
+    """A short digest of what was asked: the same for the same request."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Outcome(Value):

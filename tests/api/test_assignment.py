@@ -1,6 +1,7 @@
 """Work finds its people: by weighted caseload, in bulk, when somebody leaves; two cases of one person are one."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -94,16 +95,37 @@ async def test_many_cases_are_given_away_at_once(office: Office) -> None:
     assert {row["case_id"] for row in rows} >= set(cases)
     assert {row["status"] for row in rows} == {"applied"}
     assert [await owner_of(office, case_id) for case_id in cases] == ["cm-ben"] * 3
+
+
+async def test_cases_that_each_go_to_whoever_carries_least_are_spread(office: Office) -> None:
+    """Six asked at once: three to each of the two others, for one that is promised to somebody is carried."""
+    cases = [await office.open(owner="cm-ben") for _ in range(6)]
+    for case_id in cases:
+        await seen(office, case_id, owner="cm-ben")
     rows = await carried_out(office, {"owner": "cm-ben", "reason": "spread"})
-    assert {row["chosen"] for row in rows} <= {"cm-anna", "senior-1"}
+    assert Counter(row["chosen"] for row in rows) == {"cm-anna": 3, "senior-1": 3}
     assert {row["status"] for row in rows} == {"applied"}
+    assert Counter([await owner_of(office, case_id) for case_id in cases]) == {"cm-anna": 3, "senior-1": 3}
+
+
+async def test_a_key_begins_one_bulk_action_however_often_and_is_refused_for_another_request(
+    quiet_office: Office,
+) -> None:
+    """Six times at once it is the same action; for another person's cases it is 422 and changes nothing."""
+    office, body = quiet_office, {"owner": "cm-anna", "to": "cm-ben", "reason": "on leave for a year"}
+    path, key = "/caseload/reassign", {"Idempotency_Key": "leave"}
+    answers = await asyncio.gather(*(office.post("sup-1", path, body, **key) for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    other = await office.post("sup-1", path, {**body, "owner": "senior-1"}, **key)
+    assert (other.status_code, other.json()["code"]) == (422, "KeyReused")
 
 
 async def test_what_a_killed_api_has_only_written_down_is_carried_on_by_the_night_watch(office: Office) -> None:
     """It died before the engine heard of it; doctor names it until it goes on."""
     case_id = await office.open(owner="cm-anna")
     await seen(office, case_id, owner="cm-anna")
-    wanted = Wanted(ReassignCase.kind, {"owner": "cm-ben", "reason": "x"}, [col(CaseRow.id) == case_id])
+    wanted = Wanted(ReassignCase.kind, {"owner": "cm-ben", "reason": "x"}, [col(CaseRow.id) == case_id], {})
     supervisor = Principal(sub="sup-1", role=Role.SUPERVISOR, teams=("north",), tenant="local")
     async with office.parts.engine.begin() as connection:
         await connection.run_sync(write_down, supervisor, wanted, "00000000000000ab")

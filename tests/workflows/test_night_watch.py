@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from temporalio.client import Client
@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from deploy.doctor import examine
 from infra import database
 from infra.settings import Settings
-from infra.tables import WakingRow
+from infra.tables import CaseRow, WakingRow
 from tests.desk import Desk
 from tests.recorded import put_on_record
 from tests.story import Story, in_force
@@ -72,6 +72,28 @@ async def test_a_case_whose_wake_up_was_lost_is_woken_and_notices_what_it_missed
     assert checks["asleep"].well
     with record.connect() as connection:
         assert connection.execute(select(WakingRow.case_id)).scalars().all() == [anna.case_id]
+
+
+async def test_a_case_that_cannot_be_rung_stands_in_nobodys_way(
+    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings, record: Engine
+) -> None:
+    """The engine takes no id of such a length. The case behind it is woken; neither is rung every minute."""
+    stuck = "c" * 2000
+    anna = await asleep(environment, engine, settings, run=True)
+    with record.begin() as connection:
+        row = dict(connection.execute(select(CaseRow.__table__)).mappings().one())  # type: ignore[attr-defined]
+        earlier = row["wakes_at"] - timedelta(days=1)
+        connection.execute(insert(CaseRow).values({**row, "id": stuck, "wakes_at": earlier}))
+    async with worker(environment.client, settings, in_force(), engine.url):
+        assert await watch(environment.client, settings) == 2
+
+        async def noticed() -> bool:
+            return any(row.kind == "clock-missed" for row in await anna.timeline())
+
+        await anna.until(noticed)
+        assert await watch(environment.client, settings) == 0
+        checks = {check.name: check for check in await examine(environment.client, record, settings)}
+    assert checks["asleep"].cases == (stuck,)
 
 
 async def test_the_engine_starts_the_night_watch_every_minute(

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("command", TEXT, nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("fingerprint", TEXT, nullable=False),
         sa.Column("actor", TEXT, nullable=False),
         sa.Column("actor_role", TEXT, nullable=False),
         sa.Column("to_lightest", sa.Boolean(), nullable=False),
@@ -69,10 +70,11 @@ def upgrade() -> None:
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("status", TEXT, nullable=False),
         sa.Column("chosen", TEXT, nullable=True),
+        sa.Column("ask_again_at", WHEN, nullable=True),
         sa.Column("code", TEXT, nullable=True),
         sa.Column("detail", TEXT, nullable=True),
     )
-    op.create_index("ix_bulk_items_status", "bulk_items", ["action_id", "status"])
+    op.create_index("ix_bulk_items_status", "bulk_items", ["status", "action_id"])
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.add_column(sa.Column("head", TEXT, nullable=False, server_default=""))
         batch_op.add_column(sa.Column("sealed", sa.Boolean(), nullable=False, server_default=sa.false()))

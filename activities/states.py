@@ -24,6 +24,8 @@ class States:
 
     def at(self, head: str) -> Case | None:
         """The case whose last entry has this hash, if this worker has settled it lately."""
+        if not head:  # of an older release: it tells nothing apart
+            return None
         with self._lock:
             if head in self._known:
                 self._known.move_to_end(head)
@@ -37,7 +39,7 @@ class States:
 
     def follow(self, before: Standing, after: Standing) -> None:
         """Keep a case in the place of what it was before. To be called when the record has it, no earlier."""
-        if after.case is None:
+        if after.case is None or not after.at.head:
             return
         with self._lock:
             self._known.pop(before.at.head, None)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
@@ -60,9 +61,9 @@ class KeyRing(PayloadCodec):
             plain = cipher.decrypt(payload.data[:NONCE], payload.data[NONCE:], key)
             if "packed" in payload.metadata:
                 plain = zlib.decompress(plain)
-        except (InvalidTag, ValueError, zlib.error):
+            return Payload.FromString(plain)
+        except (InvalidTag, ValueError, zlib.error, DecodeError):
             return UNREADABLE
-        return Payload.FromString(plain)
 
     def encrypted(self, plain: bytes) -> bytes:
         """Bytes as the record keeps them: packed, encrypted, with the name of their key in front."""

@@ -83,7 +83,7 @@ class CaseLife:
     @submit.validator
     def _check(self, envelope: Envelope) -> None:
         """Refuse at no cost what would be refused, and everything while too much waits for the record."""
-        if envelope.command_id in self.outcomes:
+        if envelope.command_id in self.outcomes or self._waits(envelope.command_id):
             return
         if len(self.inbox) >= MOST_WAITING:
             raise ApplicationError("too many messages wait", type=messages.TOO_MANY_WAIT)
@@ -125,11 +125,13 @@ class CaseLife:
 
     @waiting.validator
     def _tell_waiting(self, command_id: str) -> None:
-        waits = any(envelope.command_id == command_id for envelope in self.inbox)
-        raise messages.told(Waiting(status="waiting" if waits else "not waiting"))
+        raise messages.told(Waiting(status="waiting" if self._waits(command_id) else "not waiting"))
+
+    def _waits(self, command_id: str) -> bool:
+        return any(envelope.command_id == command_id for envelope in self.inbox)
 
     def _take(self, envelope: Envelope) -> None:
-        if all(envelope.command_id != waiting.command_id for waiting in self.inbox):
+        if not self._waits(envelope.command_id):
             self.inbox.append(envelope)
 
     def _report(self, data: bytes) -> Envelope:
@@ -180,7 +182,7 @@ class CaseLife:
         self.begins, self.settled_at = False, workflow.now()
         self.known, self.over = settled.known, settled.over
         self.wake_at, self.rings_at = settled.wake_at, settled.rings_at or settled.wake_at
-        if envelope.kind == Tick.kind:
+        if not self.inbox or envelope is not self.inbox[0]:  # the loop's own tick
             self.tick_faults = self.tick_faults + 1 if settled.outcome.status == "failed" else 0
             return
         self.inbox.popleft()

@@ -82,3 +82,27 @@ async def test_every_release_migrates_up_with_data_in_its_tables(engine: AsyncEn
         cases = (await connection.run_sync(contents))["cases"]
     assert cases[0]["wakes_at"] is None or cases[0]["status"] == "open"
     assert cases[0]["head"] == ""
+
+
+def closed_cases(connection: Connection) -> None:
+    """At the first release: one case that is sealed, and one that is closed and may still be reopened."""
+    command.downgrade(config(connection), "base")
+    command.upgrade(config(connection), RELEASES[0])
+    there = tables(connection)
+    for case_id, last in (("sealed", "case-sealed"), ("closed", "case-ended")):
+        for name, more in (
+            ("cases", {"id": case_id, "status": "closed"}),
+            ("timeline", {"case_id": case_id, "kind": last}),
+        ):
+            row = {column.name: value_for(column) for column in there[name].columns}
+            connection.execute(insert(there[name]).values({**row, **more}))
+    command.upgrade(config(connection), "head")
+
+
+async def test_of_closed_cases_those_that_can_be_reopened_are_not_taken_for_sealed(engine: AsyncEngine) -> None:
+    """They are woken by the night watch, and say themselves when their window is over."""
+    async with engine.connect() as connection:
+        await connection.run_sync(closed_cases)
+        found = {row["id"]: row for row in (await connection.run_sync(contents))["cases"]}
+    assert (bool(found["sealed"]["sealed"]), found["sealed"]["wakes_at"]) == (True, None)
+    assert (bool(found["closed"]["sealed"]), found["closed"]["wakes_at"]) == (False, found["closed"]["updated_at"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.testing import WorkflowEnvironment
 
@@ -68,6 +69,9 @@ async def test_a_garbled_payload_is_garbage_and_an_unknown_key_is_a_missing_key(
     assert (await other.decode([sealed]))[0].data == b'"x"'
     garbled = Payload(metadata=dict(sealed.metadata), data=sealed.data[:-1] + bytes([sealed.data[-1] ^ 1]))
     assert await ring.decode([garbled, Payload(data=b"plain")]) == [UNREADABLE, UNREADABLE]
+    name = sealed.metadata["key"]
+    no_payload = b"n" * 12 + AESGCM(b"a" * 32).encrypt(b"n" * 12, b"\xff", name)
+    assert await ring.decode([Payload(metadata=dict(sealed.metadata), data=no_payload)]) == [UNREADABLE]
     [newer] = await other.encode([Payload(data=b"x")])
     with pytest.raises(KeyMissing):
         await ring.decode([newer])

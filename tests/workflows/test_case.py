@@ -120,6 +120,17 @@ async def test_garbage_wrong_typed_and_unknown_signals_are_set_aside_and_the_cas
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_tick_that_somebody_sends_is_settled_like_any_message_and_the_case_goes_on(desk: Opener) -> None:
+    """It is not taken for the case's own; what waits behind it is settled."""
+    anna = desk()
+    await anna.open()
+    sent = anna.envelope("tick")
+    await anna.handle.signal(messages.SUBMIT_LATER, sent)
+    await anna.do("add-note", text="still alive")
+    assert not await anna.waits(sent.command_id)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_late_refusal_of_a_signal_is_its_recorded_outcome(desk: Opener) -> None:
     """A signal cannot be refused; the refusal is what can be asked for later."""
     anna = desk()

@@ -86,10 +86,17 @@ def upgrade() -> None:
         "UPDATE cases SET head = COALESCE((SELECT t.hash FROM timeline t"
         " WHERE t.case_id = cases.id AND t.seq = cases.seq), '')"
     )
-    sealed = sa.table("cases", sa.column("sealed", sa.Boolean), sa.column("status"), sa.column("wakes_at"))
-    op.execute(
-        sealed.update().where(sealed.c.status == "closed", sealed.c.wakes_at.is_(None)).values(sealed=sa.true())
+    cases = sa.table(
+        "cases", *(sa.column(name) for name in ("id", "seq", "status", "sealed", "updated_at", "wakes_at"))
     )
+    line = sa.table("timeline", sa.column("case_id"), sa.column("seq"), sa.column("kind"))
+    is_sealed = sa.exists().where(
+        line.c.case_id == cases.c.id, line.c.seq == cases.c.seq, line.c.kind == "case-sealed"
+    )
+    op.execute(cases.update().where(is_sealed).values(sealed=sa.true()))
+    # one that nobody knows when to wake: the night watch does, and it says when it wants to be woken next
+    unknown = (cases.c.status == "closed", cases.c.wakes_at.is_(None), ~is_sealed)
+    op.execute(cases.update().where(*unknown).values(wakes_at=cases.c.updated_at))
     op.execute(
         "UPDATE commands SET actor = COALESCE((SELECT t.actor FROM timeline t"
         " WHERE t.case_id = commands.case_id AND t.command_id = commands.command_id LIMIT 1), '')"

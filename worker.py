@@ -26,6 +26,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from activities.bulk_action import Acting
 from activities.decide import Rules
 from activities.night_watch import Watching
+from activities.reach import Reach
 from activities.settle import Settling
 from activities.states import States
 from domain.programs.rulebook import Rulebook
@@ -52,7 +53,8 @@ async def worker(
     preflight.install(rulebook, states.at)
     engine = database.blocking(record)
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
-    acting, watching = Acting(engine, client, settings), Watching(engine, client, settings)
+    reach = Reach(client, settings)
+    acting, watching = Acting(engine, reach), Watching(engine, states.keys, reach, settings)
     try:
         async with (
             at_work(engine, settings),

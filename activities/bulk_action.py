@@ -9,15 +9,13 @@ from sqlalchemy import Connection, Engine, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 from temporalio import activity
-from temporalio.client import Client
 
+from activities.reach import Reach
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Position
 from domain.values import Actor, Instant, Role, Value
 from infra.caseload import lightest
-from infra.settings import Settings
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow, CommandRow
-from infra.temporal import workflow_id
 from workflows import messages
 
 SECONDS = 5.0
@@ -47,8 +45,8 @@ class Told(Value):
 class Acting:
     """Holds the record, which has the list of cases, and the engine, to reach them."""
 
-    def __init__(self, engine: Engine, client: Client, settings: Settings) -> None:
-        self._engine, self._client, self._settings = engine, client, settings
+    def __init__(self, engine: Engine, reach: Reach) -> None:
+        self._engine, self._reach = engine, reach
 
     @activity.defn(name="carry_on")
     async def carry_on(self, action_id: str, most: int) -> Progress:
@@ -81,34 +79,16 @@ class Acting:
         if action.to_lightest and not case.chosen:
             detail = "nobody else of the team is active and present"
             return Told(case_id=case.case_id, status="refused", code="NobodyToTakeIt", detail=detail)
-        envelope = _command(action, case)
-        handle = self._client.get_workflow_handle(workflow_id(action.tenant, case.case_id))
+        tenant, envelope = action.tenant, _command(action, case)
         try:
-            return _told(case.case_id, await messages.submit(handle, envelope, SECONDS))
+            outcome = await messages.submit(self._reach.handle(tenant, case.case_id), envelope, SECONDS)
         except messages.TooManyWait:
             return Told(case_id=case.case_id, ask_again_at=now + NOT_LEFT)
         except messages.Unknown:
-            wait = LEFT if await self._leave(action.tenant, case, envelope) else NOT_LEFT
-            return Told(case_id=case.case_id, ask_again_at=now + wait)
-
-    async def _leave(self, tenant: str, case: Row, envelope: Envelope) -> bool:
-        """Leave the command with a case that does not answer, durably; whether the engine took it.
-
-        Each is a signal in the case's history, which holds a limited number: hence rarely.
-        """
-        life = messages.Life(
-            tenant=tenant,
-            case_id=case.case_id,
-            history_events=self._settings.history_events,
-            known=Position(seq=case.seq, head=case.head),
-        )
-        name, queue = workflow_id(tenant, case.case_id), self._settings.task_queue
-        try:
-            async with asyncio.timeout(SECONDS):
-                await messages.wake(self._client, name, queue, life, messages.SUBMIT_LATER, envelope)
-        except messages.UNKNOWN:
-            return False
-        return True
+            known = Position(seq=case.seq, head=case.head)
+            left = await self._reach.wake(tenant, case.case_id, known, messages.SUBMIT_LATER, envelope)
+            return Told(case_id=case.case_id, ask_again_at=now + (LEFT if left else NOT_LEFT))
+        return _told(case.case_id, outcome)
 
     def _write(self, action_id: str, told: Iterable[Told], now: datetime) -> bool:
         """Write down what the cases said; whether any of the list is left."""

@@ -1,37 +1,37 @@
-"""Rings the cases that slept past their time, and writes down that it had to; goes on with bulk actions."""
+"""Once a minute: rings the cases that slept past their time, and writes down that it had to; goes on with bulk
+actions, and with queued commands that the engine has lost.
+"""
 
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from sqlalchemy import Engine, delete
 from sqlmodel import col, select
 from temporalio import activity
-from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.queued import opened, undecided
+from activities.reach import Reach
 from activities.rows import add
 from domain.case.event import Position
 from infra import watchdog
+from infra.encryption import KeyRing
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
-from infra.temporal import workflow_id
 from workflows import messages
 
-MOST_A_ROUND, KEPT = 500, timedelta(days=30)
-AT_ONCE, RING_SECONDS = 20, 1.5
+MOST_A_ROUND, KEPT = 300, timedelta(days=30)
+AT_ONCE = 20
 RUNG = timedelta(minutes=10)  # a case that a ring did not wake is rung again after this
-
-log = structlog.get_logger()
 
 
 class Watching:
     """Holds the record, which knows when each case asked to be woken, and the engine, to ring it."""
 
-    def __init__(self, engine: Engine, client: Client, settings: Settings) -> None:
-        self._engine, self._client, self._settings = engine, client, settings
+    def __init__(self, engine: Engine, keys: KeyRing, reach: Reach, settings: Settings) -> None:
+        self._engine, self._keys, self._reach, self._settings = engine, keys, reach, settings
 
     @activity.defn(name="ring_sleepers")
     async def ring_sleepers(self) -> int:
@@ -42,8 +42,10 @@ class Watching:
         """
         now = datetime.now(UTC)
         await self._go_on_with_bulk_actions(now)
-        late = await asyncio.to_thread(self._late, now)
         few = asyncio.Semaphore(AT_ONCE)
+        left = await asyncio.to_thread(self._undecided, now)
+        await asyncio.gather(*(self._send_again(row, few) for row in left))
+        late = await asyncio.to_thread(self._late, now)
         await asyncio.gather(*(self._ring(row, few) for row in late))
         if late:
             await asyncio.to_thread(self._note, late, now)
@@ -53,24 +55,25 @@ class Watching:
         return len(late)
 
     async def _ring(self, row: Any, few: asyncio.Semaphore) -> None:
-        life = messages.Life(
-            tenant=row.tenant,
-            case_id=row.id,
-            history_events=self._settings.history_events,
-            known=Position(seq=row.seq, head=row.head),
-        )
-        name, queue = workflow_id(row.tenant, row.id), self._settings.task_queue
-        try:
-            async with few, asyncio.timeout(RING_SECONDS):
-                await messages.wake(self._client, name, queue, life, messages.RING)
-        except messages.UNKNOWN as fault:
-            log.warning("not_rung", case_id=row.id, fault=type(fault).__name__)
+        async with few:
+            await self._reach.wake(row.tenant, row.id, Position(seq=row.seq, head=row.head), messages.RING)
+
+    async def _send_again(self, row: Any, few: asyncio.Semaphore) -> None:
+        if (envelope := opened(self._keys, row)) is None:
+            return
+        known = Position(seq=row.seq, head=row.head)
+        async with few:
+            await self._reach.wake(row.tenant, row.case_id, known, messages.SUBMIT_LATER, envelope)
+
+    def _undecided(self, now: datetime) -> list[Any]:
+        with self._engine.begin() as connection:
+            return undecided(connection, now, MOST_A_ROUND)
 
     async def _go_on_with_bulk_actions(self, now: datetime) -> None:
         """Begin again those that the engine does not carry on: it was set back, or they were never begun."""
         for row in await asyncio.to_thread(self._unfinished, now):
             with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
-                await self._client.start_workflow(
+                await self._reach.client.start_workflow(
                     messages.BULK_ACTION_WORKFLOW,
                     args=[row.id, row.per_minute],
                     id=messages.bulk_action(row.id),

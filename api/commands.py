@@ -9,7 +9,6 @@ from pydantic import BaseModel, JsonValue
 from sqlalchemy import bindparam
 from sqlalchemy import select as select_columns
 from sqlmodel import col
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.headers import WishDep
@@ -88,31 +87,34 @@ async def unknown_command(case_id: CaseId, kind: str, who: PrincipalDep) -> Comm
 async def read_command(
     case_id: CaseId, command_id: CaseId, parts: SystemDep, who: PrincipalDep, response: Response
 ) -> CommandAnswer:
-    """What became of a command, from the record; while it waits to be decided, from the case's workflow."""
+    """What became of a command, from the record. What the record could not be told of, the workflow knows."""
     wanted = {"case_id": case_id, "command_id": command_id, "tenant": who.tenant}
-    outcome, sent = await _on_record(parts, who, wanted)
+    outcome, sent, reserved = await _on_record(parts, who, wanted)
     if not sent:
         await require_case(parts, who, case_id)
-    if outcome is None and await _waits(parts, who.tenant, case_id, command_id):
+    if outcome is None and (reserved or await _waits(parts, who.tenant, case_id, command_id)):
         response.status_code = 202
         return CommandAnswer(case_id=case_id, command_id=command_id, status="queued")
     if outcome is None:  # it may have been decided while we asked
-        outcome, _ = await _on_record(parts, who, wanted)
+        outcome, *_ = await _on_record(parts, who, wanted)
     if outcome is None:
         detail = "no command of this id changed the case: it never arrived, or was refused at once"
         raise Refusal(404, "UnknownCommandId", detail, command_id=command_id)
     return CommandAnswer(case_id=case_id, command_id=command_id, status=outcome.status, outcome=outcome)
 
 
-async def _on_record(parts: System, who: Principal, wanted: dict[str, str]) -> tuple[Outcome | None, bool]:
-    """The outcome of a command, and whether this person sent it, or it opened no case: then its id is enough."""
+async def _on_record(parts: System, who: Principal, wanted: dict[str, str]) -> tuple[Outcome | None, bool, bool]:
+    """The outcome of a command; whether this person sent it, or it opened no case: then its id is enough.
+
+    And whether it is written down to be decided, which is seen to until it is.
+    """
     row = await parts.look_up(_COMMAND, wanted)
     if row is None:
         reserved = await parts.look_up(_RESERVED, wanted)
-        return None, reserved is not None and reserved.actor == who.sub
+        return None, reserved is not None and reserved.actor == who.sub, reserved is not None and reserved.kept
     outcome = Outcome.model_validate(row.outcome)
     refused_opening = outcome.kind == Open.kind and outcome.status != "applied"
-    return outcome, row.actor == who.sub or refused_opening
+    return outcome, row.actor == who.sub or refused_opening, False
 
 
 async def _waits(parts: System, tenant: str, case_id: str, command_id: str) -> bool:
@@ -125,19 +127,7 @@ async def _waits(parts: System, tenant: str, case_id: str, command_id: str) -> b
     except messages.SILENT as fault:
         if isinstance(fault, RPCError) and fault.status is RPCStatusCode.NOT_FOUND:
             return False
-    wanted = {"case_id": case_id, "command_id": command_id, "tenant": tenant}
-    if await parts.look_up(_RESERVED, wanted) is None or not await _runs(handle):
-        raise unknown(case_id, command_id)
-    return True
-
-
-async def _runs(handle: Any) -> bool:
-    """Whether the engine holds the case's workflow, which no worker need answer for."""
-    try:
-        async with asyncio.timeout(ASK_SECONDS):
-            return bool((await handle.describe()).status is WorkflowExecutionStatus.RUNNING)
-    except (RPCError, TimeoutError, RuntimeError):
-        return False
+        raise unknown(case_id, command_id) from None
 
 
 def _by_id(model: Any, *columns: Any) -> Any:
@@ -146,4 +136,4 @@ def _by_id(model: Any, *columns: Any) -> Any:
 
 
 _COMMAND = _by_id(CommandRow, col(CommandRow.outcome), col(CommandRow.actor))
-_RESERVED = _by_id(QueuedRow, col(QueuedRow.actor))
+_RESERVED = _by_id(QueuedRow, col(QueuedRow.actor), col(QueuedRow.envelope).is_not(None).label("kept"))

@@ -5,17 +5,20 @@ is safe (docs/decisions/0017).
 """
 
 import asyncio
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy import bindparam
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import bindparam, delete, insert
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -34,6 +37,10 @@ UPDATE_SHARE = 0.7
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 _OUTCOME = select(col(CommandRow.outcome)).where(
     *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
+)
+
+_RESERVED = select(col(QueuedRow.fingerprint)).where(
+    *(col(getattr(QueuedRow, name)) == bindparam(name) for name in ("case_id", "command_id"))
 )
 
 
@@ -108,9 +115,8 @@ async def send(
             pass
         else:
             return answer(case_id, outcome, response)
-    if wish.key:
-        await _reserve(parts, tenant, case_id, envelope)
-    await _signal(parts, tenant, case_id, envelope, seen)
+    async with _reserved(parts, tenant, case_id, envelope):
+        await _signal(parts, tenant, case_id, envelope, seen)
     return queued(case_id, envelope.command_id, response)
 
 
@@ -125,8 +131,8 @@ async def open_case(
             return answer(case_id, await _start_and_update(parts, tenant, life, envelope), response)
         except messages.Unknown:
             pass
-    await _reserve(parts, tenant, case_id, envelope)
-    await _start(parts, tenant, life, envelope)
+    async with _reserved(parts, tenant, case_id, envelope):
+        await _start(parts, tenant, life, envelope)
     return queued(case_id, envelope.command_id, response)
 
 
@@ -252,20 +258,48 @@ async def _start(parts: System, tenant: str, life: messages.Life, envelope: Enve
         raise unknown(life.case_id, envelope.command_id) from None
 
 
-async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> None:
-    """Write down what a queued id stands for: a signal cannot be refused. Raises 422 for another request.
+@asynccontextmanager
+async def _reserved(parts: System, tenant: str, case_id: str, envelope: Envelope) -> AsyncIterator[None]:
+    """Write a queued command down before the engine is handed it, so that an engine that is lost loses none.
 
-    While the record is away nobody can compare; the first of the two is applied.
+    A signal cannot be refused, so an id that stands for another request is refused here: 422. While the record
+    is away nobody can compare; the first of the two is applied. What the engine did not take is taken back.
     """
-    row = {"case_id": case_id, "command_id": envelope.command_id, "tenant": tenant}
+    mine = await _reserve(parts, tenant, case_id, envelope)
     try:
-        async with asyncio.timeout(RECORD_SECONDS), AsyncSession(parts.engine) as session:
-            known = await session.get(QueuedRow, (case_id, envelope.command_id))
-            if known is None:
-                mine = QueuedRow(**row, fingerprint=envelope.fingerprint, actor=envelope.actor.subject)
-                session.add(mine)
-                await session.commit()
+        yield
+    except Refusal:
+        if mine:
+            await _take_back(parts, case_id, envelope.command_id)
+        raise
+
+
+async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> bool:
+    """Whether it was written down now. Raises 422 for an id that stands for another request."""
+    row = {
+        "case_id": case_id,
+        "command_id": envelope.command_id,
+        "tenant": tenant,
+        "fingerprint": envelope.fingerprint,
+        "actor": envelope.actor.subject,
+        "sent_at": datetime.now(UTC),
+        "envelope": parts.keys.encrypted(envelope.model_dump_json().encode()),
+    }
+    try:
+        async with asyncio.timeout(RECORD_SECONDS), parts.engine.begin() as connection:
+            await connection.execute(insert(QueuedRow).values(**row))
+    except IntegrityError:
+        known = await parts.look_up(_RESERVED, {"case_id": case_id, "command_id": envelope.command_id})
+        if known is not None and known.fingerprint != envelope.fingerprint:
+            raise key_reused(envelope.command_id) from None
+        return False
     except (SQLAlchemyError, OSError):
-        return
-    if known is not None and known.fingerprint != envelope.fingerprint:
-        raise key_reused(envelope.command_id)
+        return False
+    return True
+
+
+async def _take_back(parts: System, case_id: str, command_id: str) -> None:
+    mine = (col(QueuedRow.case_id) == case_id, col(QueuedRow.command_id) == command_id)
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        async with asyncio.timeout(RECORD_SECONDS), parts.engine.begin() as connection:
+            await connection.execute(delete(QueuedRow).where(*mine))

@@ -187,7 +187,10 @@ class CommandRow(SQLModel, table=True):
 
 
 class QueuedRow(SQLModel, table=True):
-    """What a queued command's id stands for, until its outcome is on record."""
+    """A command that was answered 202, encrypted as it was sent, until its outcome is on record.
+
+    `sent_at` is when it was last handed to the engine. Rows of releases up to 0.3 have no envelope.
+    """
 
     __tablename__ = "queued"
 
@@ -196,6 +199,8 @@ class QueuedRow(SQLModel, table=True):
     tenant: str
     fingerprint: str
     actor: str = ""
+    sent_at: datetime | None = instant(nullable=True)
+    envelope: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
 
 
 class QuarantineRow(SQLModel, table=True):

@@ -13,6 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities import bulk_action
 from activities.bulk_action import Acting, Progress
+from activities.reach import Reach
 from api.bulk_actions import Wanted, write_down
 from api.system import Principal
 from domain.steps.ownership import ReassignCase
@@ -73,7 +74,7 @@ async def test_a_case_that_does_not_answer_is_left_the_command_once_and_the_othe
     monkeypatch.setattr(bulk_action, "SECONDS", 0.5)
     desks = [await opened(environment, engine, settings) for _ in range(3)]
     begin(record)
-    acting = Acting(record, environment.client, settings)
+    acting = Acting(record, Reach(environment.client, settings))
     rounds = [await acting.carry_on(ACTION, 2) for _ in range(4)]
     assert [found.asked for found in rounds] == [2, 1, 0, 0]
     assert all(found.running for found in rounds)
@@ -103,7 +104,7 @@ async def test_a_case_that_the_engine_lost_after_it_was_left_the_command_is_aske
     monkeypatch.setattr(bulk_action, "SECONDS", 0.5)
     desk = await opened(environment, engine, settings)
     begin(record)
-    acting = Acting(record, environment.client, settings)
+    acting = Acting(record, Reach(environment.client, settings))
     assert (await acting.carry_on(ACTION, 2)).asked == 1
     await desk.handle.terminate()
     with record.begin() as connection:

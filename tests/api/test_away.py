@@ -1,17 +1,22 @@
 """What the API says when the engine or the record is away: the truth, and what to do."""
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from infra import database, temporal
 from infra.loopback import free_port
+from infra.tables import QueuedRow
 from tests.conftest import KEY
 from tests.desk import Desk, forget, settle_and_lose
 from tests.office import Office
-from tests.story import referral
+from tests.story import in_force, referral
+from worker import worker
+from workflows.night_watch import NightWatch
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -126,3 +131,66 @@ async def test_a_message_to_a_case_that_the_engine_has_lost_begins_it_again(offi
     shown = (await office.get("cm-anna", f"/cases/{case_id}", live=True)).json()
     assert shown["case"]["seq"] == shown["live"]["seq"] == 3
     assert shown["live"]["wakes_at"]
+
+
+async def test_what_was_answered_202_is_applied_even_where_the_engine_loses_it(
+    quiet_office: Office, engine: AsyncEngine
+) -> None:
+    """An opening, and a note to another case: nobody was at work, and the engine was emptied. Said to be queued
+    meanwhile, sent again by the night watch, applied once, and struck off.
+    """
+    office, settings = quiet_office, quiet_office.parts.settings
+    settings.update_seconds = 2
+    client = office.environment.client
+    async with worker(client, settings, in_force(), engine.url):
+        case_id = await office.open()
+    note = await office.post("cm-anna", f"/cases/{case_id}/commands/add-note", {"text": "x"})
+    opening = {"program": "complex-care", "referral": referral(), "team": "north"}
+    opened = await office.post("ehr-1", "/cases", opening)
+    assert (note.status_code, opened.status_code) == (202, 202)
+    new = opened.json()["case_id"]
+    for lost in (case_id, new):
+        await forget(office.environment, f"case-local-{lost}")
+    places = [("cm-anna", note.headers["Location"]), ("ehr-1", opened.headers["Location"])]
+    for person, place in places:
+        assert (await office.get(person, place)).json()["status"] == "queued"
+    await sent_long_ago(engine)
+    async with worker(client, settings, in_force(), engine.url):
+        await client.execute_workflow(NightWatch.run, id=f"watch-{new}", task_queue=settings.task_queue)
+
+        async def applied() -> bool:
+            answers = [(await office.get(person, place)).json() for person, place in places]
+            return [answer["status"] for answer in answers] == ["applied"] * 2
+
+        await office.until(applied)
+        await sent_long_ago(engine)
+        await client.execute_workflow(NightWatch.run, id=f"again-{new}", task_queue=settings.task_queue)
+    assert (await office.kinds(case_id)).count("note-added") == 1
+    assert (await office.kinds(new)).count("case-opened") == 1
+    assert await waiting(engine) == 0
+
+
+async def test_what_the_engine_did_not_take_is_not_said_to_be_queued(office: Office, engine: AsyncEngine) -> None:
+    """A 503 leaves nothing behind that would be sent again behind the sender's back."""
+    case_id = await office.open()
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    office.app.state.system = dataclasses.replace(office.parts, client=nowhere)
+    opening = {"program": "complex-care", "referral": referral(), "team": "north"}
+    answer = await office.post("ehr-1", "/cases", opening, Idempotency_Key="o-1")
+    assert (answer.status_code, answer.json()["code"]) == (503, "OutcomeUnknown")
+    assert await office.refused(case_id, "add-note", text="x") == (503, "OutcomeUnknown")
+    assert await waiting(engine) == 0
+    case = answer.json()["location"].partition("/commands")[0]
+    assert (await office.get("ehr-1", case)).status_code == 404
+
+
+async def sent_long_ago(engine: AsyncEngine) -> None:
+    """Let the commands that wait have waited for a while."""
+    async with engine.begin() as connection:
+        await connection.execute(update(QueuedRow).values(sent_at=datetime.now(UTC) - timedelta(hours=1)))
+
+
+async def waiting(engine: AsyncEngine) -> int:
+    """How many commands are written down to be decided."""
+    async with engine.connect() as connection:
+        return int((await connection.execute(select(func.count()).select_from(QueuedRow))).scalar_one())

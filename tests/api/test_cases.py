@@ -140,6 +140,18 @@ async def test_respond_async_is_queued_and_its_late_refusal_can_be_asked_for(off
     assert (nothing.status_code, nothing.json()["code"]) == (404, "UnknownCommandId")
 
 
+async def test_of_two_requests_at_once_under_one_key_one_is_queued_and_the_other_refused(
+    quiet_office: Office, engine: AsyncEngine, settings: Settings
+) -> None:
+    """On both databases; six of each, and what is queued is one command."""
+    office, keyed = quiet_office, {"Prefer": "respond-async", "Idempotency_Key": "twice"}
+    async with worker(office.environment.client, settings, in_force(), engine.url):
+        case_id = await office.open()
+    path, bodies = f"/cases/{case_id}/commands/add-note", [{"text": "one"}, {"text": "another"}] * 6
+    answers = await asyncio.gather(*(office.post("cm-anna", path, body, **keyed) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [202] * 6 + [422] * 6
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_without_a_worker_commands_are_queued_and_reads_come_from_the_record(
     quiet_office: Office, engine: AsyncEngine, settings: Settings

@@ -82,6 +82,9 @@ def upgrade() -> None:
     for table in ("commands", "queued"):
         with op.batch_alter_table(table, schema=None) as batch_op:
             batch_op.add_column(sa.Column("actor", TEXT, nullable=False, server_default=""))
+    with op.batch_alter_table("queued", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("sent_at", WHEN, nullable=True))
+        batch_op.add_column(sa.Column("envelope", sa.LargeBinary(), nullable=True))
     op.execute(
         "UPDATE cases SET head = COALESCE((SELECT t.hash FROM timeline t"
         " WHERE t.case_id = cases.id AND t.seq = cases.seq), '')"
@@ -104,6 +107,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("queued", schema=None) as batch_op:
+        batch_op.drop_column("envelope")
+        batch_op.drop_column("sent_at")
     for table in ("commands", "queued"):
         with op.batch_alter_table(table, schema=None) as batch_op:
             batch_op.drop_column("actor")

@@ -33,7 +33,7 @@ from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from infra.watchdog import Heartbeat
+from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
 from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
@@ -57,7 +57,7 @@ async def worker(
     acting, watching = Acting(engine, reach), Watching(engine, states.keys, reach, settings)
     try:
         async with (
-            at_work(engine, settings),
+            at_work(engine, settings, programs_of(rulebook)),
             Worker(
                 client,
                 task_queue=settings.task_queue,
@@ -75,9 +75,9 @@ async def worker(
 
 
 @asynccontextmanager
-async def at_work(engine: Engine, settings: Settings) -> AsyncIterator[None]:
+async def at_work(engine: Engine, settings: Settings, programs: list[str]) -> AsyncIterator[None]:
     """Say in the record that a worker is at work, until it is not."""
-    heartbeat = Heartbeat(engine, settings.task_queue, settings.worker_build_id)
+    heartbeat = Heartbeat(engine, settings.task_queue, settings.worker_build_id, programs)
     stop = asyncio.Event()
     beating = asyncio.create_task(heartbeat.beat(stop))
     try:

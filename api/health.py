@@ -83,12 +83,13 @@ async def _record(parts: System, now: datetime) -> Kept | None:
     late = select(func.count()).select_from(watchdog.asleep(now, parts.settings).order_by(None).subquery())
     try:
         async with asyncio.timeout(2), parts.connection() as connection:
-            workers = (await connection.execute(watchdog.workers(now))).scalar_one()
+            workers = (await connection.execute(watchdog.workers(now))).scalars().all()
             asleep = (await connection.execute(late)).scalar_one()
             used = (await connection.execute(watchdog.versions_in_use())).all()
     except (SQLAlchemyError, OSError):
         return None
-    return Kept(workers, asleep, watchdog.missing_programs(used, parts.rulebook))
+    there = [watchdog.programs_of(parts.rulebook), *workers]
+    return Kept(len(workers), asleep, watchdog.missing_programs(used, there))
 
 
 async def _engine(parts: System) -> State:

@@ -53,9 +53,9 @@ def _record(engine: Engine, settings: Settings, now: datetime) -> list[Check]:
 def _on_record(connection: Connection, settings: Settings, now: datetime) -> Iterator[Check]:
     number = connection.execute(select(func.count()).where(col(CaseRow.status) == "open")).scalar_one()
     yield Check("record", True, f"{number} open cases")
-    workers = connection.execute(watchdog.workers(now)).scalar_one()
+    workers = connection.execute(watchdog.workers(now)).scalars().all()
     yield Check(
-        "workers", workers > 0, f"{workers} at work", "start `python worker.py`; its log says why it ended"
+        "workers", bool(workers), f"{len(workers)} at work", "start `python worker.py`; its log says why it ended"
     )
     late = connection.execute(watchdog.asleep(now, settings)).all()
     since = f", the first at {late[0].wakes_at:%F %H:%M}Z" if late else ""
@@ -83,7 +83,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         "see that a worker runs: the night watch goes on with them; GET /bulk-actions/{id}/cases says what waits",
     )
     used = connection.execute(watchdog.versions_in_use()).all()
-    missing = watchdog.missing_programs(used, catalog.load())
+    missing = watchdog.missing_programs(used, [watchdog.programs_of(catalog.load()), *workers])
     yield Check(
         "programmes",
         not missing,

@@ -73,18 +73,22 @@ class Comparison:
 
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to."""
-        running = {w.id async for w in self.client.list_workflows(OPEN)}
         on_record = self._on_record()
+        running = {w.id async for w in self.client.list_workflows(OPEN)}
         findings = []
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Comparing cases", total=len(running) + len(on_record))
             for name in sorted(running):
                 findings.append(await self.compare(name))
                 progress.advance(task)
-            for case_id, tenant in on_record:
-                if workflow_id(tenant, case_id) not in running:
+            gone = [
+                (case_id, tenant) for case_id, tenant in on_record if workflow_id(tenant, case_id) not in running
+            ]
+            sealed = set(gone) - set(self._on_record())  # while we looked
+            for case_id, tenant in gone:
+                if (case_id, tenant) not in sealed:
                     findings.append(await self.lost(case_id, tenant))
-                progress.advance(task)
+            progress.update(task, completed=len(running) + len(on_record))
         return findings
 
     def _on_record(self) -> list[tuple[str, str]]:
@@ -147,7 +151,7 @@ class Comparison:
 
     async def _begin_again(self, found: Finding, name: str) -> None:
         life = self._life(found.case_id, found.tenant)
-        await begin_again(self.client, name, self.settings.task_queue, life)
+        await begin_again(self.client, self.engine, name, self.settings.task_queue, life)
 
     def _life(self, case_id: str, tenant: str) -> messages.Life:
         with self.engine.connect() as connection:

@@ -13,13 +13,13 @@ from temporalio.client import Client
 
 from activities.derived import rebuild_case
 from activities.record import Standing, write_entries
-from activities.rows import add, command_row, lock_case, snapshot
-from deploy.runs import histories, told
+from activities.rows import add, command_row, lock_case, quarantine_row, snapshot
+from deploy.runs import histories, sent, told
 from domain.case.case import Case
-from domain.case.command import Outcome
+from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry, Position
 from infra.encryption import KeyRing
-from infra.tables import CommandRow, SnapshotRow, TimelineRow
+from infra.tables import CommandRow, QuarantineRow, SnapshotRow, TimelineRow
 from infra.timeline import GAP, chain, digest, folded
 
 
@@ -29,10 +29,11 @@ class NotHealed(Exception):
 
 @dataclass
 class Known:
-    """What the runs of a case were told, and the oldest state that one of them was given."""
+    """What the runs of a case were sent and told, and the oldest state that one of them was given."""
 
     entries: dict[int, Entry] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    envelopes: dict[str, Envelope] = field(default_factory=dict)
     oldest: Case | None = None
 
     def after(self, seq: int) -> list[Entry]:
@@ -52,6 +53,8 @@ async def known_to_engine(client: Client, name: str, since: int) -> Known:
             known.oldest = settled.case or known.oldest
             for entry in settled.entries:
                 known.entries.setdefault(entry.seq, entry)
+        for envelope in await sent(client, history):
+            known.envelopes.setdefault(envelope.command_id, envelope)
         if known.entries and min(known.entries) <= since:
             break
     if not known.entries:
@@ -86,12 +89,21 @@ class Healing:
             there = self._over_gap(connection, known, f"entries {there.at.seq + 1} to {entries[0].seq - 1}")
             entries, gap = known.after(there.at.seq), True
         write_entries(connection, self.keys, key, there, entries)
-        authors = {entry.command_id: entry.actor.subject for entry in entries}
-        missing = [o for o in known.outcomes.values() if not o.command_id.startswith("tick-")]
-        add(connection, CommandRow, [command_row(key, o, authors.get(o.command_id, "")) for o in missing])
+        self._write_outcomes(connection, key, known, {entry.command_id: entry.actor.subject for entry in entries})
         if gap:
             rebuild_case(connection, self.keys, case_id)
         return len(entries), gap
+
+    def _write_outcomes(
+        self, connection: Connection, key: dict[str, str], known: Known, authors: dict[str, str]
+    ) -> None:
+        """What became of the commands, and those themselves that a fault of ours met."""
+        missing = [o for o in known.outcomes.values() if not o.command_id.startswith("tick-")]
+        asked = {**authors, **{name: envelope.actor.subject for name, envelope in known.envelopes.items()}}
+        add(connection, CommandRow, [command_row(key, o, asked.get(o.command_id, "")) for o in missing])
+        failed = [o for o in missing if o.status == "failed" and o.command_id in known.envelopes]
+        rows = [quarantine_row(key, self.keys, known.envelopes[o.command_id], o) for o in failed]
+        add(connection, QuarantineRow, rows)
 
     def _over_gap(self, connection: Connection, known: Known, lost: str) -> Standing:
         if not self.over_gap:

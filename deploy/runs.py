@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy import Engine
+from sqlmodel import col, select
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -14,8 +17,10 @@ from temporalio.service import RPCError
 
 from activities.settle import Settled
 from domain.case.command import Envelope
+from infra.tables import CommandRow
 from workflows import messages
 
+MOST_BYTES = 1_000_000  # the engine takes 2 MB (docs.temporal.io/cloud/limits)
 CARRIED = ("opening", "inbox", "kept")  # what a run began with and had still to settle; `kept` up to 0.3
 
 
@@ -84,23 +89,48 @@ def _envelopes(payload: Payload) -> list[Envelope]:
         return []
 
 
-async def begin_again(client: Client, name: str, task_queue: str, life: messages.Life) -> None:
-    """End the run of a case and begin it anew, from the record, in one go. What was sent to it is sent again."""
-    handle = client.get_workflow_handle(name)
-    old = await handle.fetch_history()
-    run_id = (await handle.describe()).run_id
-    known = await sent(client, old)
+async def begin_again(client: Client, engine: Engine, name: str, task_queue: str, life: messages.Life) -> None:
+    """End the run of a case and begin it anew, from the record, in one go. What it was sent is sent again.
+
+    What the record has decided is left out; what does not fit into what a run begins with follows as signals.
+    """
+    run_id = (await client.get_workflow_handle(name).describe()).run_id
+    waiting = _undecided(engine, life.case_id, await _sent_since(client, name, run_id))
+    inbox = _fitting(waiting)
     await client.start_workflow(
         messages.CASE_WORKFLOW,
-        life.changed(inbox=tuple(known)),
+        life.changed(inbox=inbox),
         id=name,
         task_queue=task_queue,
         task_timeout=messages.TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     )
-    late = await sent(client, await client.get_workflow_handle(name, run_id=run_id).fetch_history())
-    there = {envelope.command_id for envelope in known}
+    there = {envelope.command_id for envelope in inbox}
+    late = _undecided(engine, life.case_id, await _sent_since(client, name, run_id))
     for envelope in late:
         if envelope.command_id not in there:
             await messages.wake(client, name, task_queue, life, messages.SUBMIT_LATER, envelope)
+
+
+async def _sent_since(client: Client, name: str, run_id: str) -> list[Envelope]:
+    """What was sent to a run, and to those that it has continued as."""
+    found: list[Envelope] = []
+    while run_id:
+        history = await client.get_workflow_handle(name, run_id=run_id).fetch_history()
+        found += await sent(client, history)
+        run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return list({envelope.command_id: envelope for envelope in found}.values())
+
+
+def _undecided(engine: Engine, case_id: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    with engine.connect() as connection:
+        mine = select(CommandRow.command_id).where(col(CommandRow.case_id) == case_id)
+        decided = set(connection.execute(mine).scalars())
+    return [envelope for envelope in envelopes if envelope.command_id not in decided]
+
+
+def _fitting(envelopes: Sequence[Envelope]) -> tuple[Envelope, ...]:
+    """As many as fit into the engine's limit for what a run begins with, in order."""
+    sizes = accumulate(len(envelope.model_dump_json()) for envelope in envelopes)
+    return tuple(envelope for envelope, size in zip(envelopes, sizes, strict=True) if size <= MOST_BYTES)

@@ -41,7 +41,7 @@ async def renew(client: Client, engine: Engine, settings: Settings) -> int:
             history_events=settings.history_events,
             known=Position(seq=row.seq, head=row.head) if row else Position(),
         )
-        await begin_again(client, name, settings.task_queue, life)
+        await begin_again(client, engine, name, settings.task_queue, life)
         if row is not None:  # it learns when to wake, also where nothing was sent to it
             await messages.wake(client, name, settings.task_queue, life, messages.RING)
     return len(names)

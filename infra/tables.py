@@ -218,13 +218,14 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class WorkerRow(SQLModel, table=True):
-    """A worker process, and when it was last at work: it says so every few seconds."""
+    """A worker process, when it was last at work (it says so every few seconds), and the programmes it has."""
 
     __tablename__ = "workers"
 
     id: str = Field(primary_key=True)
     task_queue: str
     build: str = ""
+    programs: list[str] = Field(default=[], sa_column=Column(JSON, nullable=False))
     started_at: datetime = instant()
     seen_at: datetime = instant()
 

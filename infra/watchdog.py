@@ -9,12 +9,12 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, Select, delete, func
+from sqlalchemy import Connection, Engine, Select, delete
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import Client
@@ -43,9 +43,9 @@ def asleep(now: datetime, settings: Settings) -> Select[Any]:
 
 
 def workers(now: datetime) -> Select[Any]:
-    """How many workers were at work in the last seconds."""
-    counted: Any = select(func.count()).select_from(WorkerRow)
-    found: Select[Any] = counted.where(col(WorkerRow.seen_at) > now - AT_WORK)
+    """The workers that were at work in the last seconds: the programmes that each has."""
+    there: Any = select(col(WorkerRow.programs))
+    found: Select[Any] = there.where(col(WorkerRow.seen_at) > now - AT_WORK)
     return found
 
 
@@ -64,10 +64,16 @@ def versions_in_use() -> Select[Any]:
     return used
 
 
-def missing_programs(used: Iterable[Any], rulebook: Rulebook) -> list[str]:
-    """Of the versions that cases run under, those whose file the catalogue does not have any more."""
-    there = {(program.program, program.version) for program in rulebook.programs}
-    return sorted(f"{row.program}-{row.program_version}" for row in used if tuple(row) not in there)
+def programs_of(rulebook: Rulebook) -> list[str]:
+    """The programmes and versions that a process was started with."""
+    return [f"{program.program}-{program.version}" for program in rulebook.programs]
+
+
+def missing_programs(used: Iterable[Any], there: Iterable[Collection[str]]) -> list[str]:
+    """Of the versions that cases run under, those that a process does not have; `there` is what each has."""
+    names = sorted(f"{row.program}-{row.program_version}" for row in used)
+    everywhere = list(there)
+    return [name for name in names if any(name not in programs for programs in everywhere)]
 
 
 async def failing_cases(client: Client) -> list[str]:
@@ -87,9 +93,9 @@ async def failing(client: Client) -> int | None:
 class Heartbeat:
     """Writes down, every few seconds, that this worker is at work."""
 
-    def __init__(self, engine: Engine, task_queue: str, build: str) -> None:
-        self._engine, self._started = engine, datetime.now(UTC)
-        self._row = {"task_queue": task_queue, "build": build, "started_at": self._started}
+    def __init__(self, engine: Engine, task_queue: str, build: str, programs: list[str]) -> None:
+        self._engine, started = engine, datetime.now(UTC)
+        self._row = {"task_queue": task_queue, "build": build, "programs": programs, "started_at": started}
         self._id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"[:64]
 
     async def beat(self, until: asyncio.Event) -> None:

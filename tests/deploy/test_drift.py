@@ -17,10 +17,12 @@ from deploy import heal
 from deploy.drift import Comparison, Finding
 from deploy.rebuild import rebuild
 from deploy.runs import histories
+from domain.case.command import Draft, Envelope
+from domain.steps.contacts import AddNote
 from infra import database
 from infra.encryption import KeyRing, load_keys
 from infra.settings import Settings
-from infra.tables import CaseRow, CommandRow, StateRow, TaskRow, TimelineRow
+from infra.tables import CaseRow, CommandRow, QuarantineRow, StateRow, TaskRow, TimelineRow
 from infra.timeline import decrypted_state
 from tests.desk import Desk, forget
 from workflows import messages
@@ -67,6 +69,7 @@ def set_back(record: Engine, keys: KeyRing, case_id: str, seq: int) -> None:
         kept = connection.execute(select(CommandRow.command_id, CommandRow.outcome))
         late = [command_id for command_id, outcome in kept if outcome["seq"] > seq]
         connection.execute(delete(CommandRow).where(col(CommandRow.command_id).in_(late)))
+        connection.execute(delete(QuarantineRow).where(col(QuarantineRow.command_id).in_(late)))
     rebuild(record, keys)
 
 
@@ -114,6 +117,28 @@ async def test_a_record_restored_from_an_older_copy_is_healed_from_the_histories
     assert (await compare(anna)).state == "agrees"
     assert digests(record) == before
     await anna.do("add-note", text="and on")
+
+
+async def test_a_command_that_was_set_aside_is_healed_with_what_it_said(
+    desk: Opener, record: Engine, keys: KeyRing, compare: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be decided again after a fix, though the record was restored from an older copy."""
+    anna = desk()
+    await anna.open()
+
+    def broken(self: AddNote, draft: Draft) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(AddNote, "decide", broken)
+    sent = anna.envelope("add-note", text="to be decided again")
+    assert (await anna.update(sent)).status == "failed"
+    before = digests(record)
+    set_back(record, keys, anna.case_id, 2)
+    assert (await compare(anna, mend=True)).done
+    assert digests(record) == before
+    with record.connect() as connection:
+        kept = connection.execute(select(QuarantineRow.envelope)).scalar_one()
+    assert Envelope.model_validate_json(keys.decrypted(kept) or b"") == sent
 
 
 async def test_a_case_waits_for_what_its_record_lost_and_goes_on_when_that_is_healed(

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("id", TEXT, primary_key=True),
         sa.Column("task_queue", TEXT, nullable=False),
         sa.Column("build", TEXT, nullable=False),
+        sa.Column("programs", sa.JSON(), nullable=False),
         sa.Column("started_at", WHEN, nullable=False),
         sa.Column("seen_at", WHEN, nullable=False),
     )

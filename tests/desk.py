@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -53,6 +53,7 @@ class Desk:
         self.program, self.history_events, self.tick_faults = program, history_events, tick_faults
         self.case_id, self.first_run = uuid.uuid4().hex, ""
         self.id = f"case-local-{self.case_id}"
+        self.passed = timedelta()
 
     @property
     def handle(self) -> WorkflowHandle[CaseLife, None]:
@@ -147,7 +148,20 @@ class Desk:
 
     async def forward(self, **span: float) -> None:
         """Let the case's own time pass."""
+        self.passed += timedelta(**span)
         await self.environment.fast_forward(self.handle, timedelta(**span))
+
+    async def climb(self, kind: str, tell: str) -> None:
+        """Let time pass from rung to rung of a promise until somebody is told: no day of the year is another."""
+        async with asyncio.timeout(20):
+            while True:
+                clock = next(c for c in (await self.case()).running if c.kind == kind)
+                if tell in [climb.tell for climb in clock.climbs]:
+                    return
+                span = clock.next_at - datetime.now(UTC) - self.passed if clock.next_at else timedelta()
+                if span > timedelta():
+                    await self.forward(seconds=span.total_seconds() + 1)
+                await asyncio.sleep(0.05)
 
     async def timeline(self) -> list[TimelineRow]:
         async with reading(self.engine).connect() as connection:

@@ -1,6 +1,7 @@
 """The people of a test office, each with a signed-in HTTP client on the real application."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ class Office:
         self.parts, self.environment = parts, environment
         self.app = build()
         self.app.state.system = parts
+        self.passed: defaultdict[str, timedelta] = defaultdict(timedelta)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -106,8 +108,22 @@ class Office:
 
     async def forward(self, case_id: str, **span: float) -> None:
         """Let the case's own time pass."""
+        self.passed[case_id] += timedelta(**span)
         handle = self.environment.client.get_workflow_handle(workflow_id("local", case_id))
         await self.environment.fast_forward(handle, timedelta(**span))
+
+    async def climb(self, case_id: str, kind: str, tell: str) -> None:
+        """Let time pass from rung to rung of a promise until somebody is told: no day of the year is another."""
+        async with asyncio.timeout(20):
+            while True:
+                case = (await self.get("dir-1", f"/cases/{case_id}")).json()["case"]
+                clock = next(c for c in case["clocks"] if c["kind"] == kind)
+                if tell in [climb["tell"] for climb in clock["climbs"]]:
+                    return
+                span = datetime.fromisoformat(clock["next_at"]) - datetime.now(UTC) - self.passed[case_id]
+                if span > timedelta():
+                    await self.forward(case_id, seconds=span.total_seconds() + 1)
+                await asyncio.sleep(0.05)
 
     async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
         """Wait until an awaited condition holds."""

@@ -13,14 +13,9 @@ async def test_a_missed_follow_up_is_found_with_one_query_and_acknowledged(offic
     """Nobody touched the case; the supervisor sees what, whose, since when, and who was told."""
     case_id = await office.open()
     await office.walk(case_id)
-    await office.forward(case_id, days=9)
-
-    async def listed() -> bool:
-        items = (await office.get("sup-1", "/escalations", acknowledged=False)).json()["items"]
-        return any(item["told"] == "senior" for item in items)
-
-    await office.until(listed)
-    [found] = (await office.get("sup-1", "/escalations")).json()["items"]
+    await office.climb(case_id, "contact", "senior")
+    [found] = (await office.get("sup-1", "/escalations", acknowledged=False)).json()["items"]
+    assert found["told"] == "senior"
     assert (found["case_id"], found["kind"], found["owner"]) == (case_id, "contact", "cm-anna")
     [load] = (await office.get("sup-1", "/caseload")).json()
     assert (load["owner"], load["cases"], load["overdue"], load["escalations"]) == ("cm-anna", 1, 1, 1)
@@ -40,12 +35,7 @@ async def test_a_notice_is_in_the_inbox_of_whoever_was_told_until_it_is_read(off
     """Each has an inbox of her own; reading twice changes nothing; another's is not there."""
     case_id = await office.open()
     await office.walk(case_id)
-    await office.forward(case_id, days=9)
-
-    async def told() -> bool:
-        return bool((await office.get("senior-1", "/notices", unread=True)).json()["items"])
-
-    await office.until(told)
+    await office.climb(case_id, "contact", "senior")
     [notice] = (await office.get("senior-1", "/notices", unread=True)).json()["items"]
     assert (notice["subject"], notice["case_id"]) == ("clock-missed", case_id)
     path = f"/notices/{case_id}/{notice['key']}/read"

@@ -36,14 +36,20 @@ def tool(name: str, data_dir: Path, *arguments: str, **more: str) -> subprocess.
 @contextmanager
 def started(data_dir: Path, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     """`make up`, which is not up yet. Nothing of it is left when the test is over, however it ends."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = [sys.executable, "-m", "deploy.up"]
-    process = subprocess.Popen(command, cwd=ROOT, env=variables(data_dir, free_port()), **{**quiet, **more})
+    with said(data_dir).open("ab") as out:
+        told = {"stdout": out, "stderr": out, **more}
+        process = subprocess.Popen(command, cwd=ROOT, env=variables(data_dir, free_port()), **told)
     try:
         yield process
     finally:
         tool("deploy.down", data_dir)
         process.wait()
+
+
+def said(data_dir: Path) -> Path:
+    """What `make up` wrote on its terminal."""
+    return data_dir.with_suffix(".out")
 
 
 def written(data_dir: Path) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def wait_until_up(process: subprocess.Popen[bytes], data_dir: Path) -> str:
     """Wait for a started system; return its address."""
 
     def answers() -> bool:
-        assert process.poll() is None, "it stopped by itself"
+        assert process.poll() is None, f"it stopped by itself: {said(data_dir).read_text()}"
         return written(data_dir).get("address") is not None
 
     wait_until(answers, "it did not come up")

@@ -41,12 +41,7 @@ async def test_a_missed_follow_up_climbs_from_owner_to_supervisor_by_itself(desk
     """Days pass and nobody touches the case; each rung fires once and the next contact is promised."""
     anna = desk()
     await anna.walk()
-    await anna.forward(days=12)
-
-    async def climbed() -> bool:
-        return sum(row.kind == "rung-climbed" for row in await anna.timeline()) >= 4
-
-    await anna.until(climbed)
+    await anna.climb("contact", "supervisor")
     case = await anna.case()
     missed = next(c for c in case.running if c.missed_at)
     tells = [climb.tell.value for climb in missed.climbs]

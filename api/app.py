@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import (
     assignment,
@@ -26,6 +26,7 @@ from api import (
     staff,
     supervision,
 )
+from api.questions import asked_clearly
 from api.system import System
 from infra import catalog, database, logs, temporal
 from infra.encryption import KeyRing, load_keys
@@ -97,6 +98,7 @@ def build() -> FastAPI:
             "503 unknown, repeat with the same `Idempotency-Key`."
         ),
         lifespan=lifespan,
+        dependencies=[Depends(asked_clearly)],
     )
     problems.install(application)
     for room in ROOMS:

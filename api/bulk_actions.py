@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.submission import NAMESPACE, key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
@@ -26,6 +26,7 @@ from workflows import messages
 
 router = APIRouter(tags=["bulk actions"], max_body_size=BODY_LIMIT)
 ActionId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+BY_CASE = Order([col(BulkItemRow.case_id)])
 START_SECONDS = 2.0
 SEE = (Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR, Role.AUDITOR)
 
@@ -158,9 +159,9 @@ async def read_bulk_items(
     if status is not None:
         query = query.where(BulkItemRow.status == status)
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, [col(BulkItemRow.case_id)]))).all())
+        rows = list((await session.exec(BY_CASE.slice(query, page))).all())
     items = [BulkItem.model_validate(row) for row in rows[: page.limit]]
-    return Page(items=items, next=cursor_of([items[-1].case_id]) if len(rows) > page.limit else None)
+    return Page(items=items, next=BY_CASE.cursor(items[-1].case_id) if len(rows) > page.limit else None)
 
 
 @router.post("/bulk-actions/{action_id}/stop", responses=responses(401, 403, 404, 503))

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from api import reading
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
-from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
@@ -31,6 +31,7 @@ from infra.tables import CaseRow, TimelineRow
 from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
+IN_ORDER = Order([col(TimelineRow.seq)])
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
 
 
@@ -194,15 +195,13 @@ async def list_cases(
 ) -> Page[CaseItem]:
     """The cases one may see, filtered and sorted."""
     name = wanted.sort.removeprefix("-")
-    keys: list[Any] = [SORTS[name], col(CaseRow.id)]
-    query = slice_of(
-        select(CaseRow).where(visible(who), *wanted.conditions()), page, keys, wanted.sort.startswith("-")
-    )
+    order = Order([SORTS[name], col(CaseRow.id)], descending=wanted.sort.startswith("-"))
+    query = order.slice(select(CaseRow).where(visible(who), *wanted.conditions()), page)
     async with parts.session() as session:
         rows = list((await session.exec(query)).all())
     more = rows[page.limit - 1] if len(rows) > page.limit else None
     items = [CaseItem.model_validate(row) for row in rows[: page.limit]]
-    return Page(items=items, next=cursor_of((getattr(more, name), more.id)) if more else None)
+    return Page(items=items, next=order.cursor(getattr(more, name), more.id) if more else None)
 
 
 @router.get("/cases/{case_id}", responses=responses(401, 404, 503), response_model=CaseView)
@@ -228,6 +227,6 @@ async def read_timeline(
     await require_case(parts, who, case_id)
     query = select(TimelineRow).where(TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, [col(TimelineRow.seq)]))).all())
+        rows = list((await session.exec(IN_ORDER.slice(query, page))).all())
     items = [TimelineItem.model_validate(row) for row in rows[: page.limit]]
-    return Page(items=items, next=cursor_of([items[-1].seq]) if len(rows) > page.limit else None)
+    return Page(items=items, next=IN_ORDER.cursor(items[-1].seq) if len(rows) > page.limit else None)

@@ -10,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.scope import visible
 from api.system import PrincipalDep, System, SystemDep
@@ -19,6 +19,7 @@ from domain.values import Opaque, Slug
 from infra.tables import CaseRow, ClockRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
+BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN_STATES = ("running", "missed")
 
 
@@ -154,14 +155,13 @@ def _caseload(
 async def _by_deadline(
     parts: SystemDep, query: SelectOfScalar[ClockRow], page: PagingDep
 ) -> tuple[list[ClockRow], str | None]:
-    keys = [col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)]
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, keys))).all())
+        rows = list((await session.exec(BY_DEADLINE.slice(query, page))).all())
     if len(rows) <= page.limit:
         return rows, None
     rows = rows[: page.limit]
     last = rows[-1]
-    return rows, cursor_of((last.due_at, last.case_id, last.id))
+    return rows, BY_DEADLINE.cursor(last.due_at, last.case_id, last.id)
 
 
 def _late(due_at: datetime, now: datetime) -> int:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import col, select
 
 from api.commands import REFUSALS, CaseId
-from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, enveloped, send
@@ -22,6 +22,7 @@ from infra.tables import CaseRow, QuarantineRow, StateRow
 from infra.timeline import decrypted_state
 
 router = APIRouter(tags=["operations"], max_body_size=BODY_LIMIT)
+BY_ID = Order([col(CaseRow.id)])
 
 
 class Quarantined(BaseModel):
@@ -40,11 +41,11 @@ async def list_quarantined(parts: SystemDep, who: PrincipalDep, page: PagingDep)
     require_role(who, *LEADS)
     query = select(CaseRow).where(visible(who), col(CaseRow.quarantined) > 0)
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, [col(CaseRow.id)]))).all())
+        rows = list((await session.exec(BY_ID.slice(query, page))).all())
         ids = [row.id for row in rows[: page.limit]]
         kept = (await session.exec(select(StateRow).where(col(StateRow.case_id).in_(ids)))).all()
     items = [item for state in sorted(kept, key=lambda s: s.case_id) for item in _set_aside(parts, state)]
-    return Page(items=items, next=cursor_of([ids[-1]]) if len(rows) > page.limit else None)
+    return Page(items=items, next=BY_ID.cursor(ids[-1]) if len(rows) > page.limit else None)
 
 
 def _set_aside(parts: System, state: StateRow) -> Iterator[Quarantined]:

@@ -12,13 +12,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.assignment import handing_over
 from api.bulk_actions import start, write_down
 from api.commands import CaseId
-from api.pages import Page, PagingDep, cursor_of, slice_of
+from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.values import Instant, Line, Opaque, Role, Slug
 from infra.tables import OutboxRow, StaffRow
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
+BY_SUBJECT = Order([col(StaffRow.subject)])
+NEWEST_FIRST = Order([col(OutboxRow.created_at), col(OutboxRow.case_id), col(OutboxRow.key)], descending=True)
 
 
 class StaffEntry(BaseModel):
@@ -108,9 +110,9 @@ async def list_staff(
     if team is not None:
         query = query.where(StaffRow.team == team)
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, [col(StaffRow.subject)]))).all())
+        rows = list((await session.exec(BY_SUBJECT.slice(query, page))).all())
     items = [StaffView.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
-    return Page(items=items, next=cursor_of([items[-1].subject]) if len(rows) > page.limit else None)
+    return Page(items=items, next=BY_SUBJECT.cursor(items[-1].subject) if len(rows) > page.limit else None)
 
 
 @router.get("/notices", responses=responses(401, 422))
@@ -124,12 +126,11 @@ async def list_notices(
     query = select(OutboxRow).where(OutboxRow.tenant == who.tenant, OutboxRow.recipient == who.sub)
     if unread:
         query = query.where(col(OutboxRow.read_at).is_(None))
-    keys = [col(OutboxRow.created_at), col(OutboxRow.case_id), col(OutboxRow.key)]
     async with parts.session() as session:
-        rows = list((await session.exec(slice_of(query, page, keys, descending=True))).all())
+        rows = list((await session.exec(NEWEST_FIRST.slice(query, page))).all())
     items = [NoticeView.model_validate(row) for row in rows[: page.limit]]
     last = items[-1] if len(rows) > page.limit else None
-    return Page(items=items, next=cursor_of((last.created_at, last.case_id, last.key)) if last else None)
+    return Page(items=items, next=NEWEST_FIRST.cursor(last.created_at, last.case_id, last.key) if last else None)
 
 
 @router.post("/notices/{case_id}/{key}/read", responses=responses(401, 404))

@@ -10,13 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from activities.staff import directory
 from domain.case.case import Case
-from domain.case.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded
+from domain.case.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded, TimelineNeeded
+from domain.case.event import Timeline
 from domain.decide import decide, set_aside
 from domain.programs.rulebook import ProgramMissing, Rulebook
 from infra.logs import places
 
 log = structlog.get_logger()
 ReadCase = Callable[[str], Case | None]
+ReadTimeline = Callable[[], Timeline]
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,16 @@ class Rules:
         now: datetime,
         again: int,
         other: ReadCase,
+        recorded: ReadTimeline,
     ) -> Decision:
-        """Decide one message; `other` reads another case of the tenant that the decision is about, and locks it.
+        """Decide one message. `other` reads another case of the tenant that the decision is about, and locks it;
+        `recorded` reads what the record has of this one.
 
         A fault in a rule is an answer too: the message is set aside, and the case lives.
         Raises `ProgramMissing` where the catalogue lacks what the case runs under: then nothing can be decided.
         """
         try:
-            return self._decide(connection, envelope, case, now, other)
+            return self._decide(connection, envelope, case, now, other, recorded)
         except (ProgramMissing, SQLAlchemyError, OSError):
             raise
         except Exception as fault:  # by its type's name and place; the message could hold personal data
@@ -52,9 +56,15 @@ class Rules:
             return set_aside(envelope, case, now, name, again)
 
     def _decide(
-        self, connection: Connection, envelope: Envelope, case: Case | None, now: datetime, other: ReadCase
+        self,
+        connection: Connection,
+        envelope: Envelope,
+        case: Case | None,
+        now: datetime,
+        other: ReadCase,
+        recorded: ReadTimeline,
     ) -> Decision:
-        """Try without the directory and without other cases: most commands need neither."""
+        """Try without the directory, other cases and the timeline: most commands need none of them."""
         moment = Moment(now, self.rulebook, None, self.spread)
         while True:
             try:
@@ -65,3 +75,5 @@ class Rules:
                 moment = replace(moment, staff=staff)
             except OtherCaseNeeded as needed:
                 moment = replace(moment, others={**moment.others, needed.case_id: other(needed.case_id)})
+            except TimelineNeeded:
+                moment = replace(moment, timeline=recorded())

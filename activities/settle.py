@@ -25,6 +25,7 @@ from domain.decide import wakes
 from domain.tick import Tick
 from domain.values import Instant, Opaque, Value
 from infra.database import writers
+from infra.timeline import timeline_of
 
 log = structlog.get_logger()
 
@@ -122,7 +123,8 @@ class Settling:
         others: dict[str, Standing] = {}
         other = partial(self._other, connection, message.tenant, others)
         envelope, now = message.envelope, message.now
-        decision = self.rules.decide(connection, envelope, here.case, now, message.again, other)
+        recorded = partial(timeline_of, connection, message.case_id)
+        decision = self.rules.decide(connection, envelope, here.case, now, message.again, other, recorded)
         key, keys = {"tenant": message.tenant, "case_id": message.case_id}, self.states.keys
         changed = [(here, record.write(connection, keys, key, envelope, here, decision))]
         for told in decision.elsewhere:

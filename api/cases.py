@@ -20,6 +20,7 @@ from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, o
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
 from domain.case.case import Case, Referral
 from domain.case.command import Envelope, Moment
+from domain.case.event import ENTERED_IN_ERROR
 from domain.case.staff import Directory
 from domain.decide import decide
 from domain.lines import CaseLine
@@ -118,8 +119,18 @@ class CaseFilter(BaseModel):
             yield col(CaseRow.next_due_at).is_not(None)
 
 
+class InError(BaseModel):
+    """That an entry was entered in error: who said so, when and why, and in which entry."""
+
+    by: str
+    at: datetime
+    reason: str
+    entry: int
+    replaced: bool = False
+
+
 class TimelineItem(BaseModel):
-    """One event of a case."""
+    """One event of a case. One that was entered in error stays, marked."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -131,6 +142,7 @@ class TimelineItem(BaseModel):
     command_id: str
     data: dict[str, JsonValue]
     hash: str
+    entered_in_error: InError | None = None
 
 
 @router.post("/cases", status_code=201, responses=REFUSALS)
@@ -228,5 +240,12 @@ async def read_timeline(
     query = select(TimelineRow).where(TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
     async with parts.session() as session:
         rows = list((await session.exec(IN_ORDER.slice(query, page))).all())
+        corrections = (await session.exec(query.where(TimelineRow.kind == ENTERED_IN_ERROR))).all()
+    marks = {str(row.data["of_command"]): _mark(row) for row in corrections}
     items = [TimelineItem.model_validate(row) for row in rows[: page.limit]]
+    items = [item.model_copy(update={"entered_in_error": marks.get(item.command_id)}) for item in items]
     return Page(items=items, next=IN_ORDER.cursor(items[-1].seq) if len(rows) > page.limit else None)
+
+
+def _mark(row: TimelineRow) -> InError:
+    return InError(by=row.actor, at=row.at, entry=row.seq, **{n: row.data[n] for n in ("reason", "replaced")})

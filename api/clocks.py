@@ -16,6 +16,8 @@ from domain.programs.rulebook import ProgramMissing, UnknownProgram
 from domain.values import Instant, Line, Slug
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
+FIRST_YEAR, LAST_YEAR = 2000, 2050  # the catalogue's holidays end with 2060, the longest budget is ten years
+OF_A_POLICY, OF_A_BUDGET = {"program", "version", "policy"}, {"calendar", "time_zone", "ladder"}
 TOLD_AT_ONCE = Ladder(
     rungs=(Rung(tell=Rank.OWNER, after=Budget.model_validate("0 seconds")),),
     acknowledged_for=Budget.model_validate("1 business day"),
@@ -57,8 +59,13 @@ class PreviewRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
+        given = self.model_fields_set
         if (self.budget is None) == (self.program is None or self.policy is None):
             raise ValueError("give program and policy, or a budget")
+        if beside := sorted(given & (OF_A_POLICY if self.budget is not None else OF_A_BUDGET)):
+            raise ValueError(f"what a budget is counted by and a policy do not go together: {', '.join(beside)}")
+        if not FIRST_YEAR <= self.anchor.year <= LAST_YEAR:
+            raise ValueError(f"calendars are kept for anchors from {FIRST_YEAR} to {LAST_YEAR}")
         if self.time_zone not in available_timezones():
             raise ValueError("time_zone is an IANA name, such as America/New_York")
         return self

@@ -4,12 +4,14 @@ A misspelt filter that is ignored lists everything; of a key that is there twice
 """
 
 import json
+from functools import cache
 from typing import Any
 
 from fastapi import Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Cookie, Header, Path
+from pydantic import TypeAdapter, ValidationError
 
 from api.problems import Refusal
 
@@ -17,10 +19,15 @@ ELSEWHERE = (Path, Header, Cookie)
 
 
 async def asked_clearly(request: Request) -> None:
-    """Raises 422 `UnknownParameter`, `RepeatedParameter`, `RepeatedKey`."""
+    """Raises 422 `UnknownParameter`, `RepeatedParameter`, `RepeatedKey`, and for values of another type.
+
+    The body of somebody who is not signed in is not looked at: the route refuses it.
+    """
     _parameters(request)
-    if (await request.body()) and "json" in request.headers.get("content-type", ""):
-        _keys(await request.body())
+    body = await request.body() if "authorization" in request.headers else b""
+    if body and "json" in request.headers.get("content-type", ""):
+        _keys(body)
+        _strictly(request, body)
 
 
 def _parameters(request: Request) -> None:
@@ -47,6 +54,23 @@ def _keys(body: bytes) -> None:
         raise RequestValidationError([fault]) from None
     except ValueError:
         return  # the route says so itself
+
+
+def _strictly(request: Request, body: bytes) -> None:
+    """Hold the body against the route's form: a number in quotes is no number, and "yes" is not true."""
+    field = request.scope["route"].body_field
+    if field is None:
+        return
+    try:
+        _form(field.field_info.annotation).validate_json(body, strict=True)
+    except ValidationError as fault:
+        faults = [{**found, "loc": ("body", *found["loc"])} for found in fault.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
+
+
+@cache
+def _form(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

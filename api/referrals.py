@@ -1,7 +1,7 @@
 """Referrals as other systems send them: FHIR R4 bundles."""
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
@@ -14,7 +14,7 @@ from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep, require_role
 from domain.case.case import Referral, Source
 from domain.steps.intake import Open
-from domain.values import Opaque, Slug
+from domain.values import Day, Opaque, Slug
 
 BUNDLE_LIMIT = 16 * 1024 * 1024
 router = APIRouter(tags=["cases"])
@@ -32,7 +32,7 @@ async def refer_bundle(
     team: Slug | None = None,
     owner: Opaque | None = None,
     target_group: Slug | None = None,
-    as_of: Annotated[date | None, Query(description="The day the referral is made; today unless given")] = None,
+    as_of: Annotated[Day | None, Query(description="The day the referral is made; today unless given")] = None,
 ) -> CommandResult:
     """Refer the patient of a bundle: active conditions and medications, encounters of the year before.
 

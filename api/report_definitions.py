@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api import report_outcomes as outcomes
 from api import report_queries as queries
 from api.report_queries import PROMISE, Rows, Scope
 
@@ -98,20 +99,20 @@ REPORTS: dict[str, Report] = {
         "Discharges from hospital recorded in the period, and those followed by an unplanned admission within the "
         "programme's watch, whenever that was.",
         ("program", "people", "discharges", "readmitted", "share_readmitted"),
-        queries.readmissions,
+        outcomes.readmissions,
     ),
     "goals-met": Report(
         "Goals met",
         "Goals whose status was recorded in the period, by the last status recorded in it.",
         ("program", "people", "goals", "met", "share_met"),
-        queries.goals,
+        outcomes.goals,
     ),
     "score-change": Report(
         "Change of scores since baseline",
-        "People with a result in the period and an earlier one of the same version: the last change since "
-        "the first "
-        "result. For the PHQ-9, response is half the baseline or less, remission a total below 5; at 12 "
-        "months: a baseline above 9 and the last result 12 months later, give or take 60 days.",
+        "People with a result taken in the period and an earlier one of the same version: the last of them "
+        "against the first result there is. For the PHQ-9, response is half the baseline or less, remission a "
+        "total below 5; at 12 months: a baseline above 9 and the last result of the period that lies 12 months "
+        "after it, give or take 60 days.",
         (
             "instrument",
             "version",
@@ -122,7 +123,7 @@ REPORTS: dict[str, Report] = {
             "remission",
             "remission_12_months",
         ),
-        queries.score_changes,
+        outcomes.score_changes,
     ),
     "avoidable-days": Report(
         "Avoidable days by reason",

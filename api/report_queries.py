@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, type_coerce
 from sqlalchemy import select as select_columns
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
+from domain.case.event import ENTERED_IN_ERROR
+from domain.programs.rulebook import Rulebook
 from infra.tables import CaseRow, ClockRow, TimelineRow, UtcDateTime
 
 Rows = list[dict[str, Any]]
@@ -21,30 +24,45 @@ DATA = col(TimelineRow.data)
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose cases, which of them, and from when (included) to when (excluded)."""
+    """Whose cases, which of them, from when (included) to when (excluded), and the rules in force."""
 
     tenant: str
     cases: tuple[ColumnElement[bool], ...]
     start: datetime
     end: datetime
+    rulebook: Rulebook
 
 
-def _events(scope: Scope, *kinds: str) -> Select[Any]:
-    """The events of these kinds within the scope; columns are added by the caller."""
+def recorded(scope: Scope, *kinds: str) -> Select[Any]:
+    """The events of these kinds, whenever written, without those that were entered in error.
+
+    Columns are added by the caller.
+    """
+    correction = aliased(TimelineRow)
+    wrong = (
+        select_columns(col(correction.seq))
+        .where(col(correction.case_id) == col(TimelineRow.case_id), col(correction.kind) == ENTERED_IN_ERROR)
+        .where(col(correction.data)["of_command"].as_string() == col(TimelineRow.command_id))
+    )
     return (
         select_columns(col(TimelineRow.case_id))
         .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
         .where(col(TimelineRow.tenant) == scope.tenant, col(TimelineRow.kind).in_(kinds), *scope.cases)
-        .where(col(TimelineRow.at) >= scope.start, col(TimelineRow.at) < scope.end)
+        .where(~wrong.exists())
     )
 
 
-def _middle(values: Iterable[float | None]) -> float | None:
+def events(scope: Scope, *kinds: str) -> Select[Any]:
+    """The same, written within the period."""
+    return recorded(scope, *kinds).where(col(TimelineRow.at) >= scope.start, col(TimelineRow.at) < scope.end)
+
+
+def middle(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(median(known), 2) if known else None
 
 
-def _share(part: int, whole: int) -> float | None:
+def share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
@@ -86,8 +104,8 @@ def _kept(rows: list[Any]) -> dict[str, Any]:
         "in_time": in_time,
         "late": len(late),
         "missed": len(rows) - in_time - len(late),
-        "share_in_time": _share(in_time, len(rows)),
-        "median_days_late": _middle(late),
+        "share_in_time": share(in_time, len(rows)),
+        "median_days_late": middle(late),
     }
 
 
@@ -147,7 +165,7 @@ async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
             "stage": name,
             "people": len({row.case_id for row in rows}),
             "stays": len(rows),
-            "median_days": _middle((row.until - row.since).total_seconds() / DAY for row in rows),
+            "median_days": middle((row.until - row.since).total_seconds() / DAY for row in rows),
             "longest_days": round(max((row.until - row.since).total_seconds() / DAY for row in rows), 2),
         }
         for name, rows in sorted(groups.items())
@@ -164,7 +182,7 @@ async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
         "closed": "referral-loop-closed",
         "revoked": "referral-revoked",
     }
-    query = _events(scope, *kinds.values()).add_columns(
+    query = events(scope, *kinds.values()).add_columns(
         col(TimelineRow.kind), DATA[("referral", "type")].as_string(), DATA[("referral", "id")].as_string()
     )
     groups: dict[str, list[Any]] = defaultdict(list)
@@ -173,7 +191,7 @@ async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
     found = []
     for name, rows in sorted(groups.items()):
         counts = {key: len({(r[0], r[3]) for r in rows if r[1] == kind}) for key, kind in kinds.items()}
-        closed = _share(counts["closed"], counts["sent"])
+        closed = share(counts["closed"], counts["sent"])
         found.append({"type": name, "people": len({r[0] for r in rows}), **counts, "share_closed": closed})
     return found
 
@@ -182,7 +200,7 @@ async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
     """By rank: how often it was told, and how long until somebody acknowledged after the miss."""
     kinds = ("clock-missed", "rung-climbed", "escalation-acknowledged")
     query = (
-        _events(scope, *kinds)
+        events(scope, *kinds)
         .add_columns(
             col(TimelineRow.kind),
             DATA["clock_id"].as_string(),
@@ -211,113 +229,17 @@ async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
             "people": len(set(told[rank])),
             "told": len(told[rank]),
             "acknowledged_at_this_rank": len(waited[rank]),
-            "median_hours_to_acknowledge": _middle(waited[rank]),
+            "median_hours_to_acknowledge": middle(waited[rank]),
         }
         for rank in ranks
         if told[rank] or waited[rank]
     ]
 
 
-async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
-    """Discharges from hospital in the period, and those of them that an unplanned admission followed."""
-    event = ("transition", "event")
-    discharges = _events(scope, "transition-recorded").add_columns(
-        col(CaseRow.program), DATA[("transition", "id")].as_string()
-    )
-    discharges = discharges.where(
-        DATA[event].as_string() == "discharge", DATA[("transition", "setting")].as_string() == "inpatient"
-    )
-    noticed = (
-        select_columns(col(TimelineRow.case_id), col(TimelineRow.kind), DATA["discharge_id"].as_string())
-        .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
-        .where(col(TimelineRow.tenant) == scope.tenant, *scope.cases)
-        .where(col(TimelineRow.kind).in_(("readmission-noticed", "readmission-withdrawn")))
-        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
-    )
-    again: set[tuple[str, str]] = set()
-    for case_id, kind, discharge in (await connection.execute(noticed)).all():
-        if kind == "readmission-noticed":
-            again.add((case_id, discharge))
-        else:
-            again.discard((case_id, discharge))
-    groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for case_id, program, event_id in (await connection.execute(discharges)).all():
-        groups[program].add((case_id, event_id))
-    return [
-        {
-            "program": program,
-            "people": len({case_id for case_id, _ in found}),
-            "discharges": len(found),
-            "readmitted": len(found & again),
-            "share_readmitted": _share(len(found & again), len(found)),
-        }
-        for program, found in sorted(groups.items())
-    ]
-
-
-async def goals(connection: AsyncConnection, scope: Scope) -> Rows:
-    """The last status that each goal was given in the period."""
-    query = (
-        _events(scope, "goal-progressed")
-        .add_columns(col(CaseRow.program), DATA["goal"].as_integer(), DATA["achievement"].as_string())
-        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
-    )
-    last: dict[tuple[str, str, int], str] = {}
-    for case_id, program, goal, achievement in (await connection.execute(query)).all():
-        last[program, case_id, goal] = achievement
-    found = []
-    for program in sorted({key[0] for key in last}):
-        mine = {key: value for key, value in last.items() if key[0] == program}
-        met = sum(value == "achieved" for value in mine.values())
-        people = len({key[1] for key in mine})
-        found.append(
-            {
-                "program": program,
-                "people": people,
-                "goals": len(mine),
-                "met": met,
-                "share_met": _share(met, len(mine)),
-            }
-        )
-    return found
-
-
-async def score_changes(connection: AsyncConnection, scope: Scope) -> Rows:
-    """The last result of the period of each person who had one before: change since the first."""
-    names = ("instrument", "version")
-    query = (
-        _events(scope, "instrument-scored")
-        .add_columns(
-            *(DATA[("result", name)].as_string() for name in names), DATA["change"], DATA["scored_at"].as_string()
-        )
-        .order_by(DATA["scored_at"].as_string(), col(TimelineRow.seq))
-    )
-    last: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for case_id, name, version, change, _ in (await connection.execute(query)).all():
-        if change:
-            last[name, version, case_id] = change
-    found = []
-    for name, version in sorted({key[:2] for key in last}):
-        mine = [change for key, change in last.items() if key[:2] == (name, version)]
-        found.append(
-            {
-                "instrument": name,
-                "version": version,
-                "people": len(mine),
-                "median_change": _middle(change["points"] for change in mine),
-                "minimal_change": sum(bool(change.get("minimal")) for change in mine),
-                "response": sum(bool(change.get("response")) for change in mine),
-                "remission": sum(bool(change.get("remission")) for change in mine),
-                "remission_12_months": sum(bool(change.get("remission_at_window")) for change in mine),
-            }
-        )
-    return found
-
-
 async def avoidable_days(connection: AsyncConnection, scope: Scope) -> Rows:
     reason, attributed = DATA["reason"].as_string(), DATA["attributed_to"].as_string()
     query = (
-        _events(scope, "avoidable-days-recorded")
+        events(scope, "avoidable-days-recorded")
         .with_only_columns(
             reason,
             attributed,
@@ -338,7 +260,7 @@ async def workload(connection: AsyncConnection, scope: Scope) -> Rows:
         .where(*scope.cases, col(CaseRow.status) == "open", col(CaseRow.owner).is_not(None))
         .group_by(col(CaseRow.owner))
     )
-    done = _events(scope, "task-completed", "contact-logged", "referral-sent", "plan-reviewed").add_columns(
+    done = events(scope, "task-completed", "contact-logged", "referral-sent", "plan-reviewed").add_columns(
         col(TimelineRow.actor), col(TimelineRow.at)
     )
     rows = (await connection.execute(carried)).all()
@@ -357,7 +279,7 @@ async def workload(connection: AsyncConnection, scope: Scope) -> Rows:
                 "weighted_caseload": round(weight, 2),
                 "interventions": len(deeds[person]),
                 "days_at_work": days,
-                "interventions_a_day": _share(len(deeds[person]), days),
+                "interventions_a_day": share(len(deeds[person]), days),
             }
         )
     return found

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue
@@ -14,8 +15,8 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.report_definitions import REPORTS, Report
 from api.report_queries import Scope
 from api.scope import visible
-from api.system import PrincipalDep, SystemDep, require_role
-from domain.values import Role, Slug
+from api.system import PrincipalDep, System, SystemDep, require_role
+from domain.values import Day, Role, Slug
 from infra.tables import CaseRow
 
 router = APIRouter(tags=["reports"], max_body_size=BODY_LIMIT)
@@ -34,17 +35,18 @@ class Definition(BaseModel):
 class Answer(Definition):
     """A report over a period. `people` of a row under the setting's number hides the row's other numbers."""
 
-    first: date
-    last: date
+    first: Day
+    last: Day
+    zone: str = Field(description="Where the days begin and end: the programme's own zone, UTC where they differ")
     suppressed_below: int = Field(description="0: nothing is suppressed")
     rows: list[dict[str, JsonValue]]
 
 
 class Asked(BaseModel):
-    """The period, both days counted in UTC, and what to limit it to."""
+    """The period by local days, and what to limit it to."""
 
-    first: date | None = Field(default=None, description="30 days ago unless given")
-    last: date | None = Field(default=None, description="Today unless given")
+    first: Day | None = Field(default=None, description="30 days ago unless given")
+    last: Day | None = Field(default=None, description="Today unless given")
     program: Slug | None = None
     team: Slug | None = None
     format: Literal["json", "csv"] = "json"
@@ -63,25 +65,33 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
     report = REPORTS.get(name)
     if report is None:
         raise Refusal(404, "UnknownReport", "choose one of `missing`", missing=list(REPORTS))
-    first, last = _period(asked)
+    zone = _zone(parts, asked)
+    first, last = _period(asked, datetime.now(zone).date())
     conditions: list[ColumnElement[bool]] = [visible(who)]
     if asked.program is not None:
         conditions.append(col(CaseRow.program) == asked.program)
     if asked.team is not None:
         conditions.append(col(CaseRow.team) == asked.team)
-    start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
     async with parts.connection() as connection:
-        rows = await report.rows(connection, Scope(who.tenant, tuple(conditions), start, end))
+        rows = await report.rows(connection, Scope(who.tenant, tuple(conditions), start, end, parts.rulebook))
     below = parts.settings.suppress_below
     rows = [_hidden(row, below) for row in rows]
     if asked.format == "csv":
         return _csv(name, report, rows)
     named = {"name": name, "title": report.title, "definition": report.definition}
-    return Answer(**named, first=first, last=last, suppressed_below=below, rows=rows)
+    return Answer(**named, first=first, last=last, zone=zone.key, suppressed_below=below, rows=rows)
 
 
-def _period(asked: Asked) -> tuple[date, date]:
-    last = asked.last or datetime.now(UTC).date()
+def _zone(parts: System, asked: Asked) -> ZoneInfo:
+    """Whose days are meant: those of the programme that was asked for, else of all where they agree."""
+    programs = [p for p in parts.rulebook.programs if asked.program in (None, p.program)]
+    zones = {p.zone.key for p in programs}
+    return ZoneInfo(zones.pop()) if len(zones) == 1 else ZoneInfo("UTC")
+
+
+def _period(asked: Asked, today: date) -> tuple[date, date]:
+    last = asked.last or today
     first = asked.first or last - timedelta(days=30)
     if not timedelta(0) <= last - first <= timedelta(days=LONGEST_DAYS):
         raise Refusal(422, "Malformed", "give a first day not after the last, and at most ten years")

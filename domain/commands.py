@@ -1,10 +1,10 @@
 """The catalogue of commands. A new command is one class in its step's file, and one line here."""
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from domain import tick
+from domain import corrections, tick
 from domain.case import quarantine
-from domain.case.command import Command, UnknownCommand, UnreadableCommand
+from domain.case.command import Command, UnknownCommand, read
 from domain.promises import deadlines, escalation
 from domain.steps import (
     approvals,
@@ -122,6 +122,7 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     closure.CloseCase,
     closure.ReopenCase,
     quarantine.DismissQuarantined,
+    corrections.CorrectEntry,
 )
 BETWEEN_CASES: tuple[type[Command], ...] = (merge.MergeCase, merge.UndoMerge)
 FROM_ITSELF: tuple[type[Command], ...] = (tick.Tick, quarantine.ReportUnreadable)
@@ -130,15 +131,7 @@ BY_KIND = {command.kind: command for command in ALL}
 
 
 def parse(kind: str, body: dict[str, JsonValue]) -> Command:
-    """The command of this kind with this body. Raises `UnknownCommand`, `UnreadableCommand`.
-
-    The refusal names fields and faults, never the values that were sent.
-    """
+    """The command of this kind with this body. Raises `UnknownCommand`, `UnreadableCommand`."""
     if kind not in BY_KIND:
         raise UnknownCommand(f"there is no command {kind}")
-    try:
-        return BY_KIND[kind].model_validate(body)
-    except ValidationError as fault:
-        faults = fault.errors(include_input=False, include_url=False, include_context=False)
-        missing = tuple(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in faults)
-        raise UnreadableCommand(f"{kind} does not have this form", missing) from None
+    return read(BY_KIND[kind], body)

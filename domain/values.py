@@ -1,12 +1,21 @@
 """The ground every rule stands on: frozen values, who acts, and refusals with a name."""
 
+import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    TypeAdapter,
+)
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Opaque = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -27,14 +36,50 @@ Text = Annotated[
 ]
 
 
-def reasonable(instant: datetime) -> datetime:
-    """An instant in UTC. Refused outside 1900 to 2200: no promise or report of a case lies there."""
-    if not 1900 <= instant.year < 2200:
+def _time(written: Any) -> datetime:
+    """A time as it is written (RFC 3339); a bare number would be read as seconds since 1970."""
+    if isinstance(written, datetime):
+        return written
+    try:
+        if not isinstance(written, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", written, re.ASCII):
+            raise ValueError
+        return _DATETIME.validate_python(written)
+    except ValueError:
+        raise ValueError("write a time with its zone, as 2026-03-06T15:00:00-05:00") from None
+
+
+def _day(written: Any) -> date:
+    """A day as it is written, and nothing that only could be read as one."""
+    if isinstance(written, date) and not isinstance(written, datetime):
+        return written
+    try:
+        if not isinstance(written, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", written, re.ASCII):
+            raise ValueError
+        return date.fromisoformat(written)
+    except ValueError:
+        raise ValueError("write a day as 2026-03-06") from None
+
+
+def _reasonable(day: date) -> None:
+    """Refused outside 1900 to 2200: no promise, no birth and no report of a case lies there."""
+    if not 1900 <= day.year < 2200:
         raise ValueError("give a date between 1900 and 2200")
+
+
+def reasonable(instant: datetime) -> datetime:
+    """An instant in UTC."""
+    _reasonable(instant)
     return instant.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(reasonable)]
+def reasonable_day(day: date) -> date:
+    _reasonable(day)
+    return day
+
+
+_DATETIME = TypeAdapter(datetime)
+Instant = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(reasonable)]
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(reasonable_day)]
 
 
 class Value(BaseModel):

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 import domain.case.quarantine
 import domain.commands  # noqa: F401 - so that every event is known, with those that no command brings about
 from domain.case.case import Case
-from domain.case.event import Entry
+from domain.case.event import Entry, Timeline
 from domain.values import Actor, Role
 from infra.encryption import KeyRing
 from infra.tables import SnapshotRow, StateRow, TimelineRow
@@ -55,6 +55,13 @@ def beginning(connection: Connection, case_id: str) -> Case | None:
     query = select(SnapshotRow.state).where(*mine).order_by(col(SnapshotRow.seq).desc()).limit(1)
     found = connection.execute(query).first()
     return Case.model_validate(found[0]) if found else None
+
+
+def timeline_of(connection: Connection, case_id: str) -> Timeline:
+    """All that is on record of a case."""
+    before = beginning(connection, case_id)
+    rows = rows_of(connection, case_id, before.seq if before else 0)
+    return Timeline(tuple(entry_of(row) for row in rows), before)
 
 
 def states(connection: Connection, case_id: str) -> Iterator[tuple[Case | None, Entry, Case]]:

@@ -8,7 +8,7 @@ from typing import Any
 from deploy import moves
 from domain.case.case import Case
 from domain.case.command import Decision, Envelope, Moment
-from domain.case.event import Entry
+from domain.case.event import Entry, Timeline
 from domain.case.staff import Directory, StaffMember
 from domain.decide import decide
 from domain.programs.rulebook import Rulebook
@@ -114,7 +114,9 @@ class Story:
         self.sent += 1
         envelope = Envelope(command_id=f"k{self.sent}", kind=kind, body=body, actor=actor)
         others = {story.known.id: story.case for story in self.others}
-        decision = decide(envelope, self.case, Moment(self.now, self.rulebook, self.staff, others=others))
+        recorded = Timeline(tuple(self.timeline))
+        moment = Moment(self.now, self.rulebook, self.staff, others=others, timeline=recorded)
+        decision = decide(envelope, self.case, moment)
         self._follow(decision.entries)
         for told in decision.elsewhere:
             next(story for story in self.others if story.known.id == told.case_id)._follow(told.entries)

@@ -5,7 +5,6 @@ task is seen once and then leaves the case.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -37,7 +36,7 @@ from domain.clocks.clock import Clock
 from domain.programs.instrument import ICD_10
 from domain.programs.policies import Tier
 from domain.programs.program import NeedsConsent, Stage
-from domain.values import Instant, Line, Opaque, Sensitivity, Slug, Text, Value
+from domain.values import Day, Instant, Line, Opaque, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200
 
@@ -108,15 +107,15 @@ class Stay(Value):
     """One encounter of the year before the referral."""
 
     setting: Literal["inpatient", "emergency", "ambulatory", "other"]
-    started_on: date
-    ended_on: date | None = None
+    started_on: Day
+    ended_on: Day | None = None
 
 
 class Patient(Value):
     """Who the case is about, as far as the referral says."""
 
     reference: Line
-    birth_date: date | None = None
+    birth_date: Day | None = None
     deceased: bool = False
     conditions: tuple[Coded, ...] = Field(default=(), max_length=100)
     medications: tuple[Coded, ...] = Field(default=(), max_length=100)
@@ -149,7 +148,7 @@ class Section(Value):
     """That a section of the assessment was done, when and by whom; what was found is in the timeline."""
 
     name: Slug
-    assessed_on: date
+    assessed_on: Day
     author: Opaque
     sensitivity: Sensitivity
     complete: bool = True

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal, NoReturn
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from domain.case.case import MOST_OPEN, Case, Task
-from domain.case.event import Entry, Event, follow
+from domain.case.event import Entry, Event, Timeline, follow
 from domain.case.staff import Directory
 from domain.clocks.budget import Budget, deadline
 from domain.clocks.calendar import WorkingCalendar
@@ -49,6 +49,10 @@ class UnknownClock(Rejected):
 
 class StaffNeeded(Exception):
     """The decision depends on the staff directory: read it and decide again. Not a refusal."""
+
+
+class TimelineNeeded(Exception):
+    """The decision depends on what was recorded before: read the timeline and decide again. Not a refusal."""
 
 
 class OtherCaseNeeded(Exception):
@@ -141,7 +145,8 @@ class Moment:
     """What a decision may depend on besides the case: the time, the rules in force, the people there are.
 
     `spread` is the time over which promises that fall due in one second are looked after. `others` are the cases
-    that the decision is about as well; None for one that the tenant does not have.
+    that the decision is about as well; None for one that the tenant does not have. `timeline` is what the record
+    has of the case.
     """
 
     now: datetime
@@ -149,6 +154,7 @@ class Moment:
     staff: Directory | None = None
     spread: timedelta = AT_ONCE
     others: Mapping[str, Case | None] = field(default_factory=dict)
+    timeline: Timeline | None = None
 
 
 @dataclass
@@ -200,6 +206,14 @@ class Draft:
         if self.moment.staff is None:
             raise StaffNeeded
         return self.moment.staff
+
+    @property
+    def timeline(self) -> Timeline:
+        """What is on record, with what this decision adds. Raises `TimelineNeeded` where it was tried without."""
+        recorded = self.moment.timeline
+        if recorded is None:
+            raise TimelineNeeded
+        return replace(recorded, entries=(*recorded.entries, *self.entries))
 
     def other(self, case_id: str) -> "Draft":
         """The draft of another case, decided together with this one: both hold, or neither.
@@ -307,6 +321,19 @@ class UnknownCommand(Invalid):
 
 class UnreadableCommand(Invalid):
     """The body does not fit the command; `missing` lists field and fault."""
+
+
+def read(kind: type[Command], body: dict[str, JsonValue]) -> Command:
+    """The command with this body. A number in quotes is no number, and "yes" is not true.
+
+    Raises `UnreadableCommand`, which names fields and faults, never values.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(body), strict=True)
+    except ValidationError as fault:
+        faults = fault.errors(include_input=False, include_url=False, include_context=False)
+        missing = tuple(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in faults)
+        raise UnreadableCommand(f"{kind.kind} does not have this form", missing) from None
 
 
 class UnknownStaff(Rejected):

@@ -4,6 +4,7 @@
 which it happened, and it must not change its mind (docs/decisions/0001).
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
@@ -11,6 +12,8 @@ from pydantic import JsonValue
 
 from domain.case.case import Case
 from domain.values import Actor, Instant, Opaque, Slug, Value
+
+ENTERED_IN_ERROR = "entered-in-error"
 
 
 class Notice(Value):
@@ -87,6 +90,33 @@ class Entry(Value):
     def apply(self, case: Case | None) -> Case:
         """The case after this entry; None stands before the first one."""
         return follow(case, self.event, self.seq, self.at)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All that is on record of a case: its entries in order, behind the state where those before are lost."""
+
+    entries: tuple[Entry, ...]
+    begins: Case | None = None
+
+    @property
+    def in_error(self) -> frozenset[str]:
+        """The commands whose entries were entered in error."""
+        return frozenset(str(e.data["of_command"]) for e in self.entries if e.kind == ENTERED_IN_ERROR)
+
+    def standing(self, *kinds: str) -> tuple[Entry, ...]:
+        """The entries of these kinds, without those that were entered in error."""
+        wrong = self.in_error
+        return tuple(e for e in self.entries if e.kind in kinds and e.command_id not in wrong)
+
+    def without(self, *commands: str) -> Case | None:
+        """The case as it would be had these commands never been sent, and nobody had corrected anything yet."""
+        corrections = {e.command_id for e in self.entries if e.kind == ENTERED_IN_ERROR}
+        wrong, case = {*self.in_error, *corrections, *commands}, self.begins
+        for entry in self.entries:
+            if entry.command_id not in wrong:
+                case = entry.apply(case)
+        return case.without_settled() if case else None
 
 
 class Position(Value):

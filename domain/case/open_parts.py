@@ -11,7 +11,7 @@ from pydantic import Field
 
 from domain.clocks.clock import Terms
 from domain.programs.policies import Signer, Subject, Tier
-from domain.values import Instant, Line, Opaque, Slug, Text, Value
+from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
 
 
 class Achievement(StrEnum):
@@ -35,7 +35,7 @@ class Goal(Value):
     description: Text
     measure: Line
     target: Line
-    due_on: date
+    due_on: Day
     term: Literal["short", "long"] = "short"
     template: Slug | None = None
     achievement: Achievement = Achievement.IN_PROGRESS
@@ -55,7 +55,7 @@ class Barrier(Value):
     description: Text
     response: Text
     options: tuple[Line, ...] = Field(default=(), max_length=10)
-    review_on: date | None = None
+    review_on: Day | None = None
 
 
 class Plan(Value):
@@ -120,7 +120,7 @@ class Assistance(Value):
 
     id: Slug
     title: Line
-    renew_by: date
+    renew_by: Day
     clock_id: Slug
 
 
@@ -159,7 +159,7 @@ class CareTeamMember(Value):
     id: Slug
     role: Slug
     reference: Line
-    since: date
+    since: Day
     needs: tuple[Line, ...] = Field(default=(), max_length=20)
 
 

@@ -62,6 +62,20 @@ class KeptBy(StrEnum):
     RECONCILIATION = "reconciliation"
 
 
+class Mode(StrEnum):
+    """How somebody was reached, or tried to be."""
+
+    IN_PERSON = "in-person"
+    TELEPHONE = "telephone"
+    VIDEO = "video"
+    MESSAGE = "message"
+    LETTER = "letter"
+
+
+VISITS = (Mode.IN_PERSON, Mode.VIDEO)
+TALKS = (*VISITS, Mode.TELEPHONE)
+
+
 class WaitsFor(StrEnum):
     """What a pause without an end waits for."""
 
@@ -138,8 +152,9 @@ class Ladder(Value):
 class ClockPolicy(Value):
     """A promise as a programme makes it. `source` names where the number comes from.
 
-    `kept_by` and `parties` say which contact keeps it. A `statutory` one is set by law, or a person's safety
-    hangs on it: it is looked after in its own second, however many fall due with it.
+    `kept_by`, `parties` and `modes` say which contact keeps it: unless the programme says otherwise one in which
+    both could speak, for a letter or a message is not known to be read. A `statutory` one is set by law, or a
+    person's safety hangs on it: it is looked after in its own second, however many fall due with it.
     """
 
     within: Budget
@@ -147,6 +162,7 @@ class ClockPolicy(Value):
     calendar: Slug | None = None
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
+    modes: tuple[Mode, ...] = TALKS
     statutory: bool = False
     source: Text
     verified: bool = True
@@ -199,7 +215,7 @@ class NextStep(Value):
 
 
 class Clock(Value):
-    """A promise that is being kept, or not."""
+    """A promise that is being kept, or not. `known_at` is when one became known whose time was over by then."""
 
     id: Slug
     kind: ClockKind
@@ -208,6 +224,7 @@ class Clock(Value):
     policy: Line | None = None
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
+    modes: tuple[Mode, ...] = (*TALKS, Mode.MESSAGE)
     statutory: bool = False
     budget: Budget
     ladder: Slug
@@ -219,6 +236,7 @@ class Clock(Value):
     next_at: Instant | None = None
     pause: Pause | None = None
     missed_at: Instant | None = None
+    known_at: Instant | None = None
     round: int = 0
     climbs: tuple[Climb, ...] = ()
     acknowledged: Acknowledgement | None = None
@@ -287,7 +305,8 @@ class Clock(Value):
             base, wait = self.acknowledged.at, ladder.acknowledged_for
             rung = min(climbed[-1].rung + 1, top) if climbed else ladder.first_after
         else:
-            base = climbed[-1].planned_at if climbed else self.due_at + ONE_SECOND
+            missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at)
+            base = climbed[-1].planned_at if climbed else missed
             rung = climbed[-1].rung + 1 if climbed else ladder.first_after
             if rung > top:
                 return None
@@ -305,6 +324,7 @@ class Terms(Value):
     calendar: Slug
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...]
+    modes: tuple[Mode, ...] = (*TALKS, Mode.MESSAGE)
     statutory: bool = False
 
     @classmethod

@@ -196,6 +196,7 @@ def start_clock(
         kept_by=policy.kept_by,
         statutory=policy.statutory,
         parties=policy.parties,
+        modes=policy.modes,
         budget=budget,
         ladder=policy.ladder,
         calendar=calendar,

@@ -26,15 +26,19 @@ class AlreadyAcknowledged(Rejected):
 
 
 class ClockMissed(OfClock):
-    """A promise was not kept in time. It stays open until somebody keeps it late."""
+    """A promise was not kept in time. It stays open until somebody keeps it late.
+
+    One whose time was over before it was known at `known_at` climbs from then on.
+    """
 
     kind: ClassVar[str] = "clock-missed"
 
     escalation_id: Slug
     due_at: Instant
+    known_at: Instant | None = None
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
-        return clock.changed(missed_at=at)
+        return clock.changed(missed_at=at, known_at=self.known_at)
 
 
 class RungClimbed(OfClock):
@@ -103,12 +107,19 @@ def _step(draft: Draft, clock: Clock) -> Step | None:
     return step.step
 
 
-def _miss(draft: Draft, clock: Clock) -> None:
-    missed = clock.changed(missed_at=draft.now)
+def miss_if_late(draft: Draft, clock: Clock) -> None:
+    """A promise whose time was over before it was known is missed at once, and climbs from now on."""
+    if clock.missed_at is None and clock.pause is None and clock.due_at < draft.now:
+        _miss(draft, clock, known_at=draft.now)
+
+
+def _miss(draft: Draft, clock: Clock, known_at: datetime | None = None) -> None:
+    missed = clock.changed(missed_at=draft.now, known_at=known_at)
     event = ClockMissed(
         clock_id=clock.id,
         escalation_id=clock.escalation_id,
         due_at=clock.due_at,
+        known_at=known_at,
         next_at=next_at_of(draft, missed),
     )
     draft.happen(event)

@@ -1,6 +1,6 @@
 """Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from domain.steps.alerts import ask_for_safety_plan
 from domain.steps.contacts import ensure_contact, restart_cadence
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
-from domain.values import Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
+from domain.values import Day, Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
 
 
 class UnknownSection(Invalid):
@@ -40,7 +40,7 @@ class SectionFinding(Value):
     """What was found in one section, on its own date; `complete: false` keeps work in progress."""
 
     name: Slug
-    assessed_on: date
+    assessed_on: Day
     findings: Text
     sensitivity: Sensitivity | None = None
     complete: bool = True
@@ -50,7 +50,7 @@ class SectionAssessed(Event):
     kind: ClassVar[str] = "section-assessed"
 
     name: Slug
-    assessed_on: date
+    assessed_on: Day
     author: Opaque
     findings: Text
     sensitivity: Sensitivity

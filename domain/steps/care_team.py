@@ -1,6 +1,6 @@
 """The care team around the person, conferences and what comes out of them, and guided records."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -16,7 +16,7 @@ from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.steps.stages import ACTIVE
 from domain.steps.tasks import add_task
-from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text, Value
 
 
 class UnknownProcedure(Invalid):
@@ -45,7 +45,7 @@ class CareTeamLeft(Event):
 
     member_id: Slug
     role: Slug
-    until: date
+    until: Day
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.less("care_team", self.member_id)
@@ -121,7 +121,7 @@ class JoinCareTeam(Command):
 
     role: Slug
     reference: Line
-    since: date | None = None
+    since: Day | None = None
     needs: tuple[Line, ...] = Field(default=(), max_length=20)
 
     def decide(self, draft: Draft) -> None:
@@ -143,7 +143,7 @@ class LeaveCareTeam(Command):
     example: ClassVar[dict[str, Any]] = {"member_id": "m9"}
 
     member_id: Slug
-    until: date | None = None
+    until: Day | None = None
 
     def decide(self, draft: Draft) -> None:
         member: CareTeamMember = draft.find("care_team", self.member_id)

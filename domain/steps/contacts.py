@@ -1,7 +1,6 @@
 """Contacts and notes: who was reached, when, and the cadence that a risk tier promises."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -11,34 +10,13 @@ from domain.case.command import Command, Draft
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.clocks.budget import deadline
-from domain.clocks.clock import Clock, ClockKind, ClockPolicy, KeptBy, Party
+from domain.clocks.clock import VISITS, Clock, ClockKind, ClockPolicy, Mode, Party
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.promises.deeds import Contact, Deed, keeps
 from domain.steps.minutes import count_minutes
 from domain.steps.unable_to_contact import count_attempt, letter_sent, reached
-from domain.values import Instant, Sensitivity, Text, Value
-
-
-class Mode(StrEnum):
-    IN_PERSON = "in-person"
-    TELEPHONE = "telephone"
-    VIDEO = "video"
-    MESSAGE = "message"
-    LETTER = "letter"
-
-
-VISITS = (Mode.IN_PERSON, Mode.VIDEO)
-
-
-class Contact(Value):
-    mode: Mode
-    party: Party
-    reached: bool
-    outcome: Text
-    sensitivity: Sensitivity
-    occurred_at: Instant
-    minutes: int | None = None
-
+from domain.values import Instant, Sensitivity, Text
 
 MOST_ATTEMPTS = 50
 
@@ -103,7 +81,7 @@ def promise_contact(draft: Draft, anchor: datetime, instead_of: Clock | None = N
 
 def ensure_contact(draft: Draft) -> None:
     """Promise a contact from now, unless one is promised already."""
-    if not any(c.kind is ClockKind.CONTACT for c in draft.case.running):
+    if not _promised(draft.case):
         promise_contact(draft, draft.now)
 
 
@@ -124,6 +102,19 @@ def restart_cadence(draft: Draft) -> None:
             continue
         cancel_clock(draft, clock, "the cadence has changed")
         promise_contact(draft, clock.anchor if from_last > draft.now else draft.now, instead_of=clock)
+
+
+def keep_promised(draft: Draft, deed: Deed) -> None:
+    """Keep every promise that a deed keeps. When no contact is promised any longer, the next one is."""
+    kept = [clock for clock in draft.case.running if keeps(draft, clock, deed)]
+    for clock in kept:
+        keep_clock(draft, clock, deed.at)
+    if any(c.kind is ClockKind.CONTACT for c in kept) and not _promised(draft.case):
+        promise_contact(draft, deed.at)
+
+
+def _promised(case: Case) -> bool:
+    return any(c.kind is ClockKind.CONTACT for c in case.running)
 
 
 class LogContact(Command):
@@ -163,18 +154,8 @@ class LogContact(Command):
         if counted and self.minutes is not None:
             count_minutes(draft, self.minutes, occurred_at)
         if self.reached:
-            self._keep_cadence(draft, occurred_at)
-            self._keep_promised(draft, occurred_at)
+            keep_promised(draft, Deed.of(contact))
         self._follow_protocol(draft, occurred_at)
-
-    def _keep_promised(self, draft: Draft, occurred_at: datetime) -> None:
-        """Keep every other promise that a contact of this kind with this party keeps."""
-        for clock in draft.case.running:
-            spoken = clock.kept_by is KeptBy.CONTACT and self.mode is not Mode.LETTER
-            right_kind = spoken or (clock.kept_by is KeptBy.VISIT and self.mode in VISITS)
-            after = occurred_at >= clock.anchor and clock.counts_at(occurred_at)
-            if right_kind and self.party in clock.parties and after:
-                keep_clock(draft, clock, occurred_at)
 
     def _follow_protocol(self, draft: Draft, occurred_at: datetime) -> None:
         """What this means for the unable-to-contact protocol: only the person herself counts as reached."""
@@ -186,17 +167,6 @@ class LogContact(Command):
             letter_sent(draft, occurred_at)
         else:
             count_attempt(draft, self.mode, occurred_at)
-
-    def _keep_cadence(self, draft: Draft, occurred_at: datetime) -> None:
-        risk = draft.case.risk
-        if risk is None or self.party not in draft.program.tiers[risk.tier].counts_with:
-            return
-        promised = [c for c in draft.case.running if c.kind is ClockKind.CONTACT]
-        kept = [c for c in promised if c.counts_at(occurred_at)]
-        for clock in kept:
-            keep_clock(draft, clock, occurred_at)
-        if kept and len(kept) == len(promised):
-            promise_contact(draft, occurred_at)
 
 
 class AddNote(Command):

@@ -1,6 +1,6 @@
 """The discharge plan, and the days in hospital that need not have been."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from domain.case.event import Event
 from domain.programs.program import NeedsConsent
 from domain.steps.medications import PeriodWrong
 from domain.steps.stages import ACTIVE
-from domain.values import Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text, Value
 
 MOST_DAYS = 366
 
@@ -62,8 +62,8 @@ class AvoidableDaysRecorded(Event):
 
     kind: ClassVar[str] = "avoidable-days-recorded"
 
-    first: date
-    last: date
+    first: Day
+    last: Day
     days: int
     reason: Slug
     attributed_to: Slug
@@ -125,8 +125,8 @@ class RecordAvoidableDays(Command):
         "attributed_to": "payer",
     }
 
-    first: date
-    last: date
+    first: Day
+    last: Day
     reason: Slug
     attributed_to: Slug
     note: Text | None = None

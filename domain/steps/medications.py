@@ -12,13 +12,15 @@ from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Assistance
-from domain.clocks.clock import ClockKind, KeptBy
+from domain.clocks.clock import ClockKind
 from domain.programs.policies import MedicationPolicy
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.promises.deeds import Deed
+from domain.steps.contacts import keep_promised
 from domain.steps.planning import until_day
 from domain.steps.tasks import add_task, add_where_possible
-from domain.values import Instant, Invalid, Line, Role, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Role, Slug, Text, Value
 
 
 class PeriodWrong(Invalid):
@@ -55,7 +57,7 @@ class Fill(Value):
     """One supply of one drug."""
 
     drug: Line
-    on: date
+    on: Day
     days: int = Field(ge=1, le=366)
 
 
@@ -182,9 +184,7 @@ class ReconcileMedications(Command):
                 burden=len(self.medications) >= policy.burden,
             )
         )
-        for clock in draft.case.running:
-            if clock.kept_by is KeptBy.RECONCILIATION and clock.counts_at(at):
-                keep_clock(draft, clock, at)
+        keep_promised(draft, Deed(at=at))
 
 
 class RecordAdherence(Command):
@@ -201,7 +201,7 @@ class RecordAdherence(Command):
 
     drug_class: Slug
     fills: tuple[Fill, ...] = Field(min_length=1, max_length=400)
-    until: date
+    until: Day
 
     def decide(self, draft: Draft) -> None:
         policy = rules(draft)
@@ -253,7 +253,7 @@ class AddAssistance(Command):
     example: ClassVar[dict[str, Any]] = {"title": "Manufacturer's assistance", "renew_by": "2030-06-30"}
 
     title: Line
-    renew_by: date
+    renew_by: Day
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("assistance")
@@ -284,7 +284,7 @@ class RenewAssistance(Command):
     example: ClassVar[dict[str, Any]] = {"assistance_id": "s9", "renew_by": "2031-06-30"}
 
     assistance_id: Slug
-    renew_by: date
+    renew_by: Day
 
     def decide(self, draft: Draft) -> None:
         item: Assistance = draft.find("assistance", self.assistance_id)

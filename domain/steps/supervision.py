@@ -1,6 +1,6 @@
 """Supervision: flags, quality reviews and corrective actions."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from domain.clocks.clock import ClockKind
 from domain.programs.policies import SupervisionPolicy
 from domain.promises.deadlines import Promise, keep_clock, start_clock
 from domain.steps.planning import until_day
-from domain.values import Line, Opaque, Role, Slug, Text
+from domain.values import Day, Line, Opaque, Role, Slug, Text
 
 
 class FlagRaised(Event):
@@ -153,7 +153,7 @@ class OpenCorrectiveAction(Command):
 
     finding: Text
     what: Line
-    due_on: date
+    due_on: Day
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("corrective_actions")

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
-from domain.case.event import Event
+from domain.case.event import Event, Timeline
 from domain.case.open_parts import Tried, Unreached
 from domain.clocks.budget import later
-from domain.clocks.clock import Clock, ClockKind
+from domain.clocks.clock import Clock, ClockKind, Mode, Party
 from domain.programs.policies import UnableToContact
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.promises.deeds import CONTACT_LOGGED, Contact
 from domain.steps.tasks import TaskCancelled, add_where_possible
 from domain.values import Instant, Line, Rejected, Role, Slug, Text
 
@@ -28,6 +29,17 @@ class AttemptCounted(Event):
     kind: ClassVar[str] = "attempt-counted"
 
     unreached: Unreached
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unreached=self.unreached)
+
+
+class AttemptsRecounted(Event):
+    """Entries about attempts were entered in error: how far the protocol is by what is left."""
+
+    kind: ClassVar[str] = "attempts-recounted"
+
+    unreached: Unreached | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.changed(unreached=self.unreached)
@@ -90,8 +102,47 @@ def count_attempt(draft: Draft, mode: str, at: datetime) -> None:
     letter = now.step == "trying" and _tried_enough(now, policy)
     draft.happen(AttemptCounted(unreached=now.changed(step="letter") if letter else now))
     if letter:
-        promise_decision(draft, policy, draft.now)
-        add_where_possible(draft, policy.letter_task)
+        _ask_for_letter(draft, policy)
+
+
+def _ask_for_letter(draft: Draft, policy: UnableToContact) -> None:
+    promise_decision(draft, policy, draft.now)
+    add_where_possible(draft, policy.letter_task)
+
+
+def recount(draft: Draft) -> None:
+    """Count the attempts again from what stands on record, after a correction; letter and decision follow."""
+    policy, before = draft.program.unable_to_contact, draft.case.unreached
+    tried = _tried_on_record(draft.timeline)
+    if policy is None or tried == (before.tried if before else ()):
+        return
+    now = _counted(draft, before or Unreached(), tried) if tried else None
+    enough = now is not None and _tried_enough(now, policy)
+    asked = before is not None and before.step != "trying"
+    if asked and not enough:
+        _take_back(draft, policy, "attempts were entered in error")
+    step = (before.step if before and asked else "letter") if enough else "trying"
+    draft.happen(AttemptsRecounted(unreached=now.changed(step=step) if now else None))
+    if enough and not asked:
+        _ask_for_letter(draft, policy)
+
+
+def _tried_on_record(timeline: Timeline) -> tuple[Tried, ...]:
+    """The attempts since the person was last reached, or somebody decided to go on trying, in their order."""
+    found: list[Tried] = []
+    reached_at: list[datetime] = []
+    for entry in timeline.standing(CONTACT_LOGGED, MessageReceived.kind, TryingGoesOn.kind):
+        if entry.kind == TryingGoesOn.kind:
+            found.clear()
+        elif entry.kind == MessageReceived.kind:
+            reached_at.append(entry.at)
+        elif (contact := Contact.model_validate(entry.data["contact"])).party is Party.PATIENT:
+            if contact.reached:
+                reached_at.append(contact.occurred_at)
+            elif contact.mode is not Mode.LETTER:
+                found.append(Tried(at=contact.occurred_at, mode=contact.mode))
+    last = max(reached_at, default=None)
+    return tuple(sorted((t for t in found if last is None or t.at >= last), key=lambda t: t.at))[-MOST_ATTEMPTS:]
 
 
 def _counted(draft: Draft, before: Unreached, tried: Sequence[Tried]) -> Unreached:
@@ -149,19 +200,19 @@ def reached(draft: Draft, at: datetime) -> None:
     if now is not None and _tried_enough(now, policy):
         draft.happen(AttemptCounted(unreached=now.changed(step=unreached.step)))
         return
-    _take_back(draft, policy)
+    _take_back(draft, policy, "the person was reached")
     draft.happen(AttemptCounted(unreached=now) if now is not None else ReachedAgain())
 
 
-def _take_back(draft: Draft, policy: UnableToContact) -> None:
+def _take_back(draft: Draft, policy: UnableToContact, reason: str) -> None:
     """The letter is not owed any more, nor is the decision."""
     for clock in draft.case.running:
         if clock.kind is ClockKind.UNREACHED:
-            cancel_clock(draft, clock, "the person was reached")
+            cancel_clock(draft, clock, reason)
     for task in draft.case.open_tasks:
         if task.type == policy.letter_task:
-            cancel_clock(draft, draft.open_clock(task.clock_id), "the person was reached")
-            draft.happen(TaskCancelled(task_id=task.id, reason="the person was reached"))
+            cancel_clock(draft, draft.open_clock(task.clock_id), reason)
+            draft.happen(TaskCancelled(task_id=task.id, reason=reason))
 
 
 class KeepTrying(Command):

@@ -139,6 +139,7 @@ class VersionMove:
             calendar=clock.calendar if keeps_time else self.new.calendar_of(policy),
             kept_by=policy.kept_by,
             parties=policy.parties,
+            modes=policy.modes,
             statutory=policy.statutory,
         )
 

@@ -50,3 +50,29 @@ async def test_a_cursor_of_another_list_or_sort_is_refused(office: Office) -> No
     assert (await office.get("sup-1", "/worklist", cursor=cursor)).status_code == 422
     for none in ("W10=", "e30=", "WzFd", "x"):
         assert (await office.get("sup-1", "/cases", cursor=none)).json()["code"] == "Malformed"
+
+
+async def test_what_could_only_be_read_as_meant_is_refused(office: Office) -> None:
+    """A word for true, a number in quotes, a bare number for a day: nobody means what they would be read as."""
+    case_id = await office.open()
+    contact = {"mode": "telephone", "party": "patient", "reached": True, "outcome": "x"}
+    times = {"occurred_at": 1772722800}, {"occurred_at": "20260302"}
+    for wrong in ({"reached": "yes"}, {"minutes": "20"}, {"minutes": True}, *times):
+        assert await office.refused(case_id, "log-contact", **{**contact, **wrong}) == (422, "Malformed")
+    person = {"reference": "Patient/1", "deceased": "no"}
+    body = {"program": "demo", "team": "north", "referral": {"source": "self", "reason": "x", "patient": person}}
+    assert (await office.post("cm-anna", "/cases", body)).status_code == 422
+    budget = {"anchor": "2026-11-20T16:00:00-05:00", "budget": {"amount": "٢", "unit": "hours"}}
+    assert (await office.post("cm-anna", "/clocks/preview", budget)).status_code == 422
+    for day in ("0", "20260301", "2026-3-1", "9999-12-31", "0001-01-01"):
+        answer = await office.get("sup-1", "/reports/goals-met", last=day)
+        assert (day, answer.status_code, answer.json()["code"]) == (day, 422, "Malformed")
+
+
+@pytest.mark.parametrize("anchor", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59Z", "2060-01-01T00:00:00Z"])
+async def test_a_preview_beyond_the_calendars_is_refused(office: Office, anchor: str) -> None:
+    for budget in ("120 months", "2 business days"):
+        answer = await office.post("cm-anna", "/clocks/preview", {"anchor": anchor, "budget": budget})
+        assert answer.status_code == 422
+    both = {"anchor": "2026-01-05T12:00:00Z", "budget": "2 hours", "program": "transitions"}
+    assert (await office.post("cm-anna", "/clocks/preview", both)).status_code == 422

@@ -106,8 +106,8 @@ async def lock_record(plant: Plant, chance: random.Random) -> None:
 
 
 def _lock_tables(address: str) -> psycopg.Connection:
-    holder = psycopg.connect(address)  # in the order in which a page is written: two orders would deadlock
-    holder.execute("LOCK TABLE timeline, cases IN ACCESS EXCLUSIVE MODE")
+    holder = psycopg.connect(address)  # in the order in which a message is settled: two orders would deadlock
+    holder.execute("LOCK TABLE cases, timeline IN ACCESS EXCLUSIVE MODE")
     return holder
 
 

@@ -80,6 +80,9 @@ async def test_rebuilding_finds_the_same_rows_and_repairs_those_that_are_not(
     anna = desk()
     await anna.walk()
     await anna.do("log-contact", mode="video", party="patient", reached=True, outcome="x")
+    wrong = (await anna.timeline())[-1]
+    logged = next(r.seq for r in await anna.timeline() if r.command_id == wrong.command_id)
+    await anna.do("correct-entry", entry=logged, reason="another person's")
     await anna.forward(days=9)
     before = digests(record)
     assert not any(rebuild(record, keys).values())

@@ -11,6 +11,7 @@ from domain.promises.deadlines import OfClock
 STORED = (
     "adherence-measured",
     "alert-raised",
+    "alert-withdrawn",
     "approval-granted",
     "approval-rejected",
     "approval-requested",
@@ -21,6 +22,7 @@ STORED = (
     "assistance-ended",
     "assistance-renewed",
     "attempt-counted",
+    "attempts-recounted",
     "avoidable-days-recorded",
     "baseline-rated",
     "care-team-joined",
@@ -55,6 +57,7 @@ STORED = (
     "crisis-raised",
     "crisis-reported",
     "discharge-planned",
+    "entered-in-error",
     "escalation-acknowledged",
     "flag-raised",
     "flag-resolved",

@@ -129,5 +129,5 @@ def test_dates_that_no_plan_and_no_assessment_has_are_refused() -> None:
     assert story.refused("record-assessment", sections=[old]) == "TooLongAgo"
     story.assess("high")
     plan = story.plan("education")
-    far = {**plan["goals"][0], "due_on": "9999-01-01"}
+    far = {**plan["goals"][0], "due_on": "2190-01-01"}
     assert story.refused("agree-plan", **{**plan, "goals": [far]}) == "GoalNotSmart"

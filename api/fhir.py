@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from domain.case.case import Coded, Patient, Stay
+from domain.case.case import Coded, Coding, PastEncounter, Patient
 from domain.values import Invalid
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
@@ -31,6 +31,7 @@ NEEDED = (
 )
 NO_REASON = "Referred electronically"
 HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
+MOST_CODINGS = 10
 MOST = 100
 YEAR = 365
 MOST_ENTRIES = 20_000  # the largest of the 304 records of a synthetic population has about 4,000
@@ -147,7 +148,7 @@ def _medications(resources: list[Any]) -> Iterator[Coded]:
             yield Coded(display=_cut(named.display or named.reference) or "unnamed")
 
 
-def _stays(resources: list[Any], as_of: date) -> Iterator[Stay]:
+def _stays(resources: list[Any], as_of: date) -> Iterator[PastEncounter]:
     for resource in resources:
         if resource.get_resource_type() != "Encounter" or resource.status not in HAPPENED:
             continue
@@ -155,7 +156,7 @@ def _stays(resources: list[Any], as_of: date) -> Iterator[Stay]:
         if started is None or not 0 <= (as_of - started).days <= YEAR:
             continue
         setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
-        yield Stay(setting=setting, started_on=started, ended_on=_day(resource.period.end))
+        yield PastEncounter(setting=setting, started_on=started, ended_on=_day(resource.period.end))
 
 
 def _entered_in_error(resource: Any) -> bool:
@@ -168,12 +169,17 @@ def _first_code(concept: Any) -> str | None:
 
 
 def _coded(concept: Any) -> Coded:
-    """The first coding that says anything. Its text is cut to what a line holds."""
-    coding = next(iter((concept.coding or []) if concept is not None else []), None)
-    text = (concept.text if concept is not None else None) or (coding.display if coding else None)
-    code = coding.code if coding else None
+    """All codings, the first with a code before the others. Its text is cut to what a line holds."""
+    codings = [c for c in (concept.coding or []) if c.code or c.display] if concept is not None else []
+    coding = next((c for c in codings if c.code), codings[0] if codings else None)
+    text = (concept.text if concept is not None else None) or next((c.display for c in codings if c.display), None)
+    code = _cut(coding.code) if coding else None
+    also = [Coding(code=_cut(c.code) or "-", system=_cut(c.system)) for c in codings if c.code and c is not coding]
     return Coded(
-        code=_cut(code), system=_cut(coding.system if coding else None), display=_cut(text or code) or "unnamed"
+        code=code,
+        system=_cut(coding.system if coding else None),
+        display=_cut(text or code) or "unnamed",
+        also=tuple(also[:MOST_CODINGS]),
     )
 
 

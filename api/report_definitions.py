@@ -96,9 +96,10 @@ REPORTS: dict[str, Report] = {
     ),
     "readmission-30-days": Report(
         "Readmission within 30 days",
-        "Discharges from hospital recorded in the period, and those followed by an unplanned admission within the "
-        "programme's watch, whenever that was.",
-        ("program", "people", "discharges", "readmitted", "share_readmitted"),
+        "Stays in hospital that ended in the period, by local days, and those that an unplanned admission to "
+        "hospital followed within the programme's watch, whenever that was and whatever lay between. A move to "
+        "another hospital on the same day is one stay; planned admissions are counted apart.",
+        ("program", "people", "discharges", "readmitted", "planned", "share_readmitted"),
         outcomes.readmissions,
     ),
     "goals-met": Report(

@@ -1,54 +1,76 @@
 """What the reports on outcomes count: readmissions, goals, scores."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select as select_columns
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from api.report_queries import DATA, Rows, Scope, events, middle, recorded, share
-from domain.case.open_parts import Score
+from domain.case.case import PastEncounter
+from domain.case.open_parts import Score, Transition
+from domain.case.stays import ACUTE, episodes, following, stays_of
 from domain.steps.scores import ScoreChange, change_since
 from infra.tables import CaseRow, TimelineRow
 
 
+@dataclass
+class _Told:
+    """What messages and the referral told about one person's stays."""
+
+    program: tuple[str, int]
+    earlier: tuple[PastEncounter, ...] = ()
+    transitions: dict[str, Transition] = field(default_factory=dict)
+
+
 async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
-    """Discharges from hospital in the period, and those of them that an unplanned admission followed."""
-    event = ("transition", "event")
-    discharges = events(scope, "transition-recorded").add_columns(
-        col(CaseRow.program), DATA[("transition", "id")].as_string()
-    )
-    discharges = discharges.where(
-        DATA[event].as_string() == "discharge", DATA[("transition", "setting")].as_string() == "inpatient"
-    )
-    noticed = (
-        select_columns(col(TimelineRow.case_id), col(TimelineRow.kind), DATA["discharge_id"].as_string())
-        .join(CaseRow, col(CaseRow.id) == col(TimelineRow.case_id))
-        .where(col(TimelineRow.tenant) == scope.tenant, *scope.cases)
-        .where(col(TimelineRow.kind).in_(("readmission-noticed", "readmission-withdrawn")))
-        .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
-    )
-    again: set[tuple[str, str]] = set()
-    for case_id, kind, discharge in (await connection.execute(noticed)).all():
-        if kind == "readmission-noticed":
-            again.add((case_id, discharge))
-        else:
-            again.discard((case_id, discharge))
-    groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for case_id, program, event_id in (await connection.execute(discharges)).all():
-        groups[program].add((case_id, event_id))
+    """Stays in hospital that ended in the period, and those that an unplanned admission followed."""
+    groups: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for told in (await _told(connection, scope)).values():
+        program = scope.rulebook.program(*told.program)
+        stays = stays_of(told.transitions.values(), program.zone, told.earlier)
+        first, after = (edge.astimezone(program.zone).date() for edge in (scope.start, scope.end))
+        ended = {s.messages for s in episodes(stays, ACUTE) if s.ended and first <= s.ended.day < after}
+        watch = program.transitions.get(f"{ACUTE}-discharge")
+        within = watch.watch.amount if watch and watch.watch else 0
+        again = [f for f in following(stays, ACUTE) if f.stay.messages in ended and 1 <= f.days <= within]
+        if ended:
+            unplanned = sum(not f.next.planned for f in again)
+            groups[program.program].append((len(ended), unplanned, len(again) - unplanned))
     return [
         {
             "program": program,
-            "people": len({case_id for case_id, _ in found}),
-            "discharges": len(found),
-            "readmitted": len(found & again),
-            "share_readmitted": share(len(found & again), len(found)),
+            "people": len(people),
+            "discharges": (discharges := sum(found[0] for found in people)),
+            "readmitted": (readmitted := sum(found[1] for found in people)),
+            "planned": sum(found[2] for found in people),
+            "share_readmitted": share(readmitted, discharges),
         }
-        for program, found in sorted(groups.items())
+        for program, people in sorted(groups.items())
     ]
+
+
+async def _told(connection: AsyncConnection, scope: Scope) -> dict[str, _Told]:
+    """The transitions of every case as they stand: corrected, and without those that were taken back."""
+    kinds = ("case-opened", "transition-recorded", "transition-corrected", "transition-retracted")
+    query = recorded(scope, *kinds).add_columns(
+        col(TimelineRow.kind), DATA, col(CaseRow.program), col(CaseRow.program_version)
+    )
+    found: dict[str, _Told] = {}
+    for case_id, kind, data, *program in (
+        await connection.execute(query.order_by(col(TimelineRow.case_id), col(TimelineRow.seq)))
+    ).all():
+        told = found.setdefault(case_id, _Told(tuple(program)))
+        if kind == "case-opened":
+            encounters = data["referral"]["patient"].get("encounters", ())
+            told.earlier = tuple(PastEncounter.model_validate(e) for e in encounters)
+        elif kind == "transition-retracted":
+            told.transitions.pop(data["event_id"], None)
+        else:
+            transition = Transition.model_validate(data["transition"])
+            told.transitions[transition.id] = transition
+    return found
 
 
 async def goals(connection: AsyncConnection, scope: Scope) -> Rows:

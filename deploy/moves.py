@@ -31,7 +31,7 @@ def assess(
         yield "log-contact", VISIT
     rules = program.get("stratification")
     if rules:
-        yield "stratify-risk", {"given": values_for(rules, tier)}
+        yield "stratify-risk", {"given": values_for(rules, tier), "reason": "As the practice told us"}
     else:
         yield "set-risk-tier", {"tier": tier, "reasons": reasons}
 
@@ -59,6 +59,12 @@ def values_for(rules: dict[str, Any], tier: str) -> dict[str, float]:
                 points += _points(factor, step) - _points(factor, step - 1)
                 picked[factor["name"]] = step
     return {f["name"]: _value(f, picked[f["name"]]) for f in rules["factors"]}
+
+
+def only(rules: dict[str, Any], body: dict[str, Any], titles: Iterable[str]) -> dict[str, Any]:
+    """The body of `stratify-risk` with the values of those factors alone that the record does not know."""
+    asked = {f["name"] for f in rules["factors"] if f["title"] in set(titles)}
+    return {**body, "given": {name: value for name, value in body["given"].items() if name in asked}}
 
 
 def _points(factor: dict[str, Any], step: int) -> int:

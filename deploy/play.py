@@ -1,6 +1,7 @@
 """A case manager's moves over HTTP, as the demonstration makes them."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,11 +12,11 @@ from deploy import moves
 
 
 class Refused(Exception):
-    """The API said no; `code` is why."""
+    """The API said no; `code` is why, `missing` what it lists as lacking."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
+    def __init__(self, code: str, detail: str, missing: Sequence[str] = ()) -> None:
+        super().__init__(f"{code}: {detail} {', '.join(missing)}".strip())
+        self.code, self.missing = code, tuple(missing)
 
 
 class Player:
@@ -56,7 +57,19 @@ class Player:
         rules = self.programs[program]
         today = datetime.now(UTC).astimezone(ZoneInfo(rules["time_zone"])).date()
         for kind, body in moves.assess(rules, self.instruments, today, tier, reasons):
-            await self.do(case_id, kind, **body)
+            if kind == "stratify-risk":
+                await self._stratify(case_id, rules, body)
+            else:
+                await self.do(case_id, kind, **body)
+
+    async def _stratify(self, case_id: str, rules: dict[str, Any], body: dict[str, Any]) -> None:
+        """Evaluate the risk by what the record knows, and give what it says that it lacks."""
+        try:
+            await self.do(case_id, "stratify-risk")
+        except Refused as refusal:
+            if refusal.code != "CannotStratify":
+                raise
+            await self.do(case_id, "stratify-risk", **moves.only(rules["stratification"], body, refusal.missing))
 
     def plan(self, program: str, tasks: int) -> dict[str, Any]:
         """A plan with one SMART goal and some of the programme's tasks."""
@@ -81,6 +94,6 @@ class Player:
             return answer.json()
         if answer.headers.get("content-type", "").startswith("application/problem+json"):
             problem = answer.json()
-            raise Refused(problem["code"], f"{problem['detail']} {problem.get('missing') or ''}".strip())
+            raise Refused(problem["code"], problem["detail"], problem.get("missing") or ())
         answer.raise_for_status()
         raise Refused(str(answer.status_code), answer.text[:200])

@@ -95,15 +95,30 @@ class Source(StrEnum):
     COMMUNITY = "community"
 
 
+class Coding(Value):
+    """A code and the system that it is of."""
+
+    code: Line
+    system: Line | None = None
+
+
 class Coded(Value):
-    """A condition or a medication as the sender named it."""
+    """A condition or a medication as the sender named it; `also` are its codings besides the first."""
 
     code: Line | None = None
     system: Line | None = None
     display: Line
+    also: tuple[Coding, ...] = Field(default=(), max_length=10)
+
+    @property
+    def icd_10(self) -> tuple[str, ...]:
+        """Its ICD-10 codes. A code of another system says nothing about what ICD-10 would."""
+        first = (Coding(code=self.code, system=self.system),) if self.code else ()
+        named = (c for c in (*first, *self.also) if c.system is None or "icd-10" in c.system.lower())
+        return tuple(c.code for c in named if ICD_10.fullmatch(c.code))
 
 
-class Stay(Value):
+class PastEncounter(Value):
     """One encounter of the year before the referral."""
 
     setting: Literal["inpatient", "emergency", "ambulatory", "other"]
@@ -119,13 +134,17 @@ class Patient(Value):
     deceased: bool = False
     conditions: tuple[Coded, ...] = Field(default=(), max_length=100)
     medications: tuple[Coded, ...] = Field(default=(), max_length=100)
-    encounters: tuple[Stay, ...] = Field(default=(), max_length=100)
+    encounters: tuple[PastEncounter, ...] = Field(default=(), max_length=100)
 
     @property
     def icd_10_codes(self) -> tuple[str, ...]:
-        """The conditions' ICD-10 codes. Codes of other systems say nothing about what ICD-10 would."""
-        coded = [c for c in self.conditions if c.code and ICD_10.fullmatch(c.code)]
-        return tuple(c.code or "" for c in coded if c.system is None or "icd-10" in c.system.lower())
+        """The conditions' ICD-10 codes."""
+        return tuple(code for condition in self.conditions for code in condition.icd_10)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The conditions without an ICD-10 code: what they count for nobody knows."""
+        return tuple(c.display for c in self.conditions if not c.icd_10)
 
 
 class Referral(Value):
@@ -165,7 +184,8 @@ class OutcomeRatings(Value):
 class Risk(Value):
     """The tier in force. `computed` is what the factors gave, `points` their sum, where a person overrode them.
 
-    `weight` is what the case weighs in a caseload.
+    `weight` is what the case weighs in a caseload. `at_least`: something of the risk is not known, so that the
+    tier may be higher, never lower.
     """
 
     tier: Tier
@@ -174,6 +194,7 @@ class Risk(Value):
     points: int | None = None
     overridden: bool = False
     weight: float = 1
+    at_least: bool = False
 
 
 class TaskStatus(StrEnum):
@@ -205,6 +226,7 @@ class Task(Value):
     repeat: Budget | None = None
     urgent: bool = False
     done_by: Opaque | None = None
+    about: Opaque | None = None
 
     @property
     def open(self) -> bool:
@@ -275,6 +297,7 @@ class Case(Value):
     safety_plan: SafetyPlan | None = None
     scores: tuple[Score, ...] = ()
     transitions: tuple[Transition, ...] = ()
+    taken_back: tuple[Transition, ...] = ()
     readmissions: tuple[Line, ...] = ()
     medications: int | None = None
     assistance: tuple[Assistance, ...] = ()

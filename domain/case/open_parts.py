@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from domain.clocks.clock import Terms
-from domain.programs.policies import Signer, Subject, Tier
+from domain.programs.policies import Disposition, Signer, Subject, Tier
 from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
 
 
@@ -89,13 +89,18 @@ class Score(Value):
 
 
 class Transition(Value):
-    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended."""
+    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended.
+
+    Of a `whole_day` only the day is known; `occurred_at` is its beginning then, local time.
+    """
 
     id: Opaque
     event: Literal["admission", "discharge", "visit"]
     setting: Slug
     encounter: Opaque | None = None
     occurred_at: Instant
+    whole_day: bool = False
+    disposition: Disposition | None = None
     planned: bool = False
     dropped: tuple[Slug, ...] = ()
 
@@ -238,21 +243,30 @@ class Merge(Value):
 
 
 class TierFactor(Value):
-    """One factor of the risk: the value it saw and the points it gave."""
+    """One factor of the risk: the value it saw and the points it gave.
+
+    `given`: a person gave the value. `partly`: some of what it counts could not be read.
+    """
 
     name: Slug
     title: Line
     value: float | None = None
     points: int
     known: bool = True
+    given: bool = False
+    partly: bool = False
 
 
 class Stratified(Value):
-    """The risk as the factors give it: points, tier, and every factor's part in it."""
+    """The risk as the factors give it: points, tier, and every factor's part in it.
+
+    `at_least` where a factor is not known, or only in part: the tier may be higher.
+    """
 
     points: int
     tier: Tier
     factors: tuple[TierFactor, ...]
+    at_least: bool = False
 
 
 class Moved(Value):

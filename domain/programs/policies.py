@@ -6,9 +6,9 @@ Every part is optional; a command that needs one which the programme does not ha
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from domain.clocks.budget import Budget
+from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import ClockPolicy, Rank
 from domain.programs.instrument import Table
 from domain.values import Line, Role, Slug, Text, Value
@@ -151,17 +151,36 @@ class UnableToContact(Value):
     source: Text
 
 
+class Disposition(StrEnum):
+    """Where somebody went from a stay."""
+
+    HOME = "home"
+    FACILITY = "facility"
+    HOSPICE = "hospice"
+    DIED = "died"
+    AGAINST_ADVICE = "against-advice"
+
+
 class TransitionPolicy(Value):
     """What a discharge (or a visit) of one kind promises; `by_tier` replaces clocks for one tier.
 
-    `watch` is how long an unplanned admission afterwards counts as a readmission.
+    `owed_after` are the dispositions of a discharge after which it promises anything; one without is owed.
+    `watch` is for how many local days an unplanned admission afterwards counts as a readmission.
     """
 
     title: Line
     clocks: dict[Slug, ClockPolicy] = Field(min_length=1)
     by_tier: dict[Tier, dict[Slug, ClockPolicy]] = {}
     tasks: tuple[Slug, ...] = ()
+    owed_after: tuple[Disposition, ...] = (Disposition.HOME, Disposition.AGAINST_ADVICE)
     watch: Budget | None = None
+
+    @field_validator("watch")
+    @classmethod
+    def _by_days(cls, watch: Budget | None) -> Budget | None:
+        if watch is not None and watch.unit is not Unit.CALENDAR_DAYS:
+            raise ValueError("readmissions are watched by calendar days")
+        return watch
 
 
 class CrisisPolicy(Value):

@@ -68,12 +68,10 @@ def _deed(entry: Entry) -> Deed | None:
 def keep_if_done(draft: Draft, clock: Clock) -> bool:
     """Keep a promise that became known after it was kept; whether it was.
 
-    No contact keeps the promise that counts from it.
+    What it counts from (a contact that began a cadence, the moment of a discharge) does not keep it.
     """
-    done = deeds_of(draft.timeline)
-    if clock.kind is ClockKind.CONTACT:
-        done = [deed for deed in done if deed.at > clock.anchor]
-    deed = next((deed for deed in done if keeps(draft, clock, deed)), None)
-    if deed is not None:
-        keep_clock(draft, clock, deed.at)
-    return deed is not None
+    for deed in deeds_of(draft.timeline):
+        if deed.at > clock.anchor and keeps(draft, clock, deed):
+            keep_clock(draft, clock, deed.at)
+            return True
+    return False

@@ -17,6 +17,7 @@ from domain.steps.alerts import ask_for_safety_plan
 from domain.steps.contacts import ensure_contact, restart_cadence
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
+from domain.steps.transitions import follow_tier
 from domain.values import Day, Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
 
 
@@ -124,6 +125,7 @@ def put_in_force(draft: Draft, risk: Risk, evaluated: bool) -> None:
     draft.happen(RiskTierSet(risk=weighed, evaluated=evaluated))
     if changed:
         restart_cadence(draft)
+        follow_tier(draft)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)
 

@@ -2,13 +2,16 @@
 
 from typing import Any, ClassVar
 
-from domain.case.case import Case, Task, TaskStatus
+from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
 from domain.case.command import Command, Draft
 from domain.case.event import Notice
 from domain.clocks.clock import Clock, WaitsFor
+from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import check_pause, is_duty, pause_clock, resume_clock, stop_clock
-from domain.steps.tasks import OfTask, WrongTaskState, require_consent_to
+from domain.steps.tasks import OfTask, WrongTaskState, add_task, require_consent_to
 from domain.values import Instant, Opaque, Rejected, Slug, Text
+
+NO_CONSENT_YET = "no consent yet"
 
 
 class DutyNotHeld(Rejected):
@@ -52,6 +55,21 @@ def hold_for_consent(draft: Draft, reason: str) -> None:
         clock = draft.open_clock(task.clock_id)
         if clock.missed_at is None:
             stop_clock(draft, clock, reason, WaitsFor.CONSENT)
+
+
+def add_waiting(draft: Draft, type_name: str, about: str) -> None:
+    """Add a task that follows from something that happened; without consent to tasks it waits for it, visibly.
+
+    In a case that is full there is none: otherwise what happened could not be recorded.
+    """
+    if type_name not in draft.program.tasks or len(draft.case.open_tasks) >= MOST_OPEN_TASKS:
+        return
+    task = draft.open_task(add_task(draft, type_name, about=about))
+    clock = draft.open_clock(task.clock_id)
+    consents = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
+    if not consents and not is_duty(draft.case, clock):
+        draft.happen(TaskHeld(task_id=task.id, reason=NO_CONSENT_YET))
+        stop_clock(draft, clock, NO_CONSENT_YET, WaitsFor.CONSENT)
 
 
 def resume_after_consent(draft: Draft) -> None:

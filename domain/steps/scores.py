@@ -105,6 +105,13 @@ def _local(instant: datetime, zone: ZoneInfo) -> date:
     return instant.astimezone(zone).date()
 
 
+def _by_codes(draft: Draft, tool: Instrument) -> dict[str, Answer]:
+    """What the referral's ICD-10 codes answer. Where a condition has none, they say yes and never no."""
+    patient = draft.case.referral.patient
+    found = answers_of_codes(tool, patient.icd_10_codes) if patient.icd_10_codes else {}
+    return {key: answer for key, answer in found.items() if answer or not patient.unread}
+
+
 class RecordScore(Command):
     """Record the answers to an instrument; ICD-10 codes of the referral answer the items that list such codes."""
 
@@ -131,8 +138,7 @@ class RecordScore(Command):
         draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
         at = happened_at(draft, self.occurred_at)
         tool = draft.moment.rulebook.instrument(self.instrument, self.version)
-        codes = draft.case.referral.patient.icd_10_codes
-        answers = {**(answers_of_codes(tool, codes) if codes else {}), **self.answers}
+        answers = {**_by_codes(draft, tool), **self.answers}
         result = score(tool, answers)
         latest = {(s.instrument, s.version): s for s in draft.case.scores}
         change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at, draft.program.zone)

@@ -28,6 +28,17 @@ class StageEntered(Event):
         return case.changed(stage=self.stage)
 
 
+class ClosingStopped(Event):
+    """Something happened while the case was closing: outcome, notice and survey are asked for again."""
+
+    kind: ClassVar[str] = "closing-stopped"
+
+    cause: Line
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(outcome=None, notice_until=None, satisfaction=None, graduated=())
+
+
 def start_stage_clock(draft: Draft) -> None:
     """Promise the stage's time limit, if the programme gives it one."""
     stage = draft.case.stage

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, FiniteFloat
 
@@ -10,6 +10,7 @@ from domain.case.case import Case, Risk
 from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event
 from domain.case.open_parts import Stratified, TierFactor
+from domain.case.stays import ACUTE, EMERGENCY, episodes
 from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import ClockKind
 from domain.programs.instrument import answers_of_codes, score
@@ -18,9 +19,11 @@ from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import require_approval
 from domain.steps.assessment import AssessmentIncomplete, put_in_force, set_tier
+from domain.steps.readmissions import stays_in
 from domain.steps.stages import ACTIVE, age_on, missing_for_planning
 from domain.values import Instant, Invalid, Rejected, Slug, Text
 
+MOST_GIVEN = 1000
 YEAR, HALF_YEAR = timedelta(days=365), timedelta(days=182)
 
 
@@ -40,12 +43,17 @@ class OverrideTooLong(Invalid):
     """An override ends, after now and within the programme's longest."""
 
 
+class ReasonMissing(Invalid):
+    """Who gives a value that the record does not know says where it comes from."""
+
+
 class RiskStratified(Event):
-    """What the factors gave."""
+    """What the factors gave; `reason` says where the values come from that a person gave."""
 
     kind: ClassVar[str] = "risk-stratified"
 
     result: Stratified
+    reason: Text | None = None
 
 
 class TierOverridden(Event):
@@ -74,21 +82,36 @@ def rules(draft: Draft) -> Stratification:
 
 
 def stratify(draft: Draft, given: Mapping[str, float]) -> Stratified:
-    """Evaluate the factors. `given` values go before what the case knows. Raises `CannotStratify`."""
+    """Evaluate the factors, by what the case knows and else by what is given. Raises `CannotStratify`.
+
+    A given value that differs from what the case knows needs the approval that an override needs.
+    """
     policy = rules(draft)
-    values = {f.name: given.get(f.name, _known(draft, f)) for f in policy.factors}
-    missing = [f.title for f in policy.factors if values[f.name] is None and not f.optional]
+    known = {f.name: _known(draft, f) for f in policy.factors}
+    if any(known[name] not in (None, value) for name, value in given.items()):
+        require_approval(draft, Subject.TIER_OVERRIDE)
+    missing = [f.title for f in policy.factors if not f.optional and known[f.name] is None and f.name not in given]
     if missing:
         draft.refuse(CannotStratify, "record or give what is missing", missing)
-    factors = tuple(_factor(f, values[f.name]) for f in policy.factors)
+    factors = tuple(_factor(draft, f, known[f.name], given.get(f.name)) for f in policy.factors)
     points = sum(factor.points for factor in factors)
     tier = next((t.tier for t in policy.tiers if points >= t.at_least), policy.tiers[-1].tier)
-    return Stratified(points=points, tier=tier, factors=factors)
+    unsure = tier is not policy.tiers[0].tier and any(not f.known or f.partly for f in factors)
+    return Stratified(points=points, tier=tier, factors=factors, at_least=unsure)
 
 
-def _factor(factor: Factor, value: float | None) -> TierFactor:
-    points = 0 if value is None else factor.table.points(value)
-    return TierFactor(name=factor.name, title=factor.title, value=value, points=points, known=value is not None)
+def _factor(draft: Draft, factor: Factor, known: float | None, given: float | None) -> TierFactor:
+    value = known if given is None else given
+    by_codes = factor.measure is Measure.COMORBIDITY and _recorded(draft.case, factor) is None
+    return TierFactor(
+        name=factor.name,
+        title=factor.title,
+        value=value,
+        points=0 if value is None else factor.table.points(value),
+        known=value is not None,
+        given=given is not None and given != known,
+        partly=given is None and by_codes and bool(draft.case.referral.patient.unread),
+    )
 
 
 def _known(draft: Draft, factor: Factor) -> float | None:
@@ -98,8 +121,8 @@ def _known(draft: Draft, factor: Factor) -> float | None:
         Measure.AGE: lambda: age_on(draft, draft.now),
         Measure.INSTRUMENT: lambda: _recorded(case, factor),
         Measure.COMORBIDITY: lambda: _comorbidity(draft, factor),
-        Measure.ADMISSIONS: lambda: _stays(draft, "inpatient", YEAR),
-        Measure.EMERGENCY_VISITS: lambda: _stays(draft, "emergency", HALF_YEAR),
+        Measure.ADMISSIONS: lambda: _stays(draft, ACUTE, YEAR),
+        Measure.EMERGENCY_VISITS: lambda: _stays(draft, EMERGENCY, HALF_YEAR),
         Measure.MEDICATIONS: lambda: (
             len(patient.medications) or None if case.medications is None else case.medications
         ),
@@ -123,26 +146,32 @@ def _comorbidity(draft: Draft, factor: Factor) -> float | None:
     return score(tool, answers_of_codes(tool, codes)).total
 
 
-def _stays(draft: Draft, setting: str, span: timedelta) -> float:
-    """Stays within the span, from the referral and from what was recorded since."""
-    since = draft.now - span
-    first = draft.program.day_of(since)
-    earlier = [e for e in draft.case.referral.patient.encounters if e.setting == setting and e.started_on >= first]
-    kinds = {"inpatient": ("admission",), "emergency": ("visit", "discharge")}[setting]
-    later = [
-        t for t in draft.case.transitions if t.setting == setting and t.event in kinds and t.occurred_at >= since
-    ]
-    return len(earlier) + len(later)
+def _stays(draft: Draft, setting: str, span: timedelta) -> float | None:
+    """Stays within the span by local days; None where nothing at all is known of encounters."""
+    case = draft.case
+    if not case.transitions and not case.referral.patient.encounters:
+        return None
+    first = draft.program.day_of(draft.now - span)
+    stays = stays_in(draft)
+    counted = episodes(stays, ACUTE) if setting == ACUTE else [s for s in stays if s.setting == setting]
+    return sum(stay.until.day >= first for stay in counted)
 
 
 class StratifyRisk(Command):
-    """Evaluate the risk by the programme's factors. In assessment this ends the stage."""
+    """Evaluate the risk by the programme's factors. In assessment this ends the stage.
+
+    `given` are values that the record does not know, with the `reason`: who said so, or where it was read.
+    """
 
     kind: ClassVar[str] = "stratify-risk"
     says: ClassVar[str] = "Evaluate the risk by its factors"
-    example: ClassVar[dict[str, Any]] = {"given": {"comorbidity": 5, "medications": 9}}
+    example: ClassVar[dict[str, Any]] = {
+        "given": {"comorbidity": 5, "medications": 9},
+        "reason": "The practice's chart, read on the telephone",
+    }
 
-    given: dict[Slug, FiniteFloat] = Field(default={}, max_length=50)
+    given: dict[Slug, Annotated[FiniteFloat, Field(ge=0, le=MOST_GIVEN)]] = Field(default={}, max_length=50)
+    reason: Text | None = None
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
@@ -150,10 +179,12 @@ class StratifyRisk(Command):
         known = [f.name for f in rules(draft).factors]
         if unknown := sorted(set(self.given) - set(known)):
             draft.refuse(UnknownFactor, f"choose from: {', '.join(known)}", unknown)
+        if self.given and self.reason is None:
+            draft.refuse(ReasonMissing, "say in `reason` where the given values come from")
         if draft.case.stage is Stage.ASSESSMENT and (missing := missing_for_planning(draft)):
             draft.refuse(AssessmentIncomplete, "complete the assessment before the risk is evaluated", missing)
         found = stratify(draft, self.given)
-        draft.happen(RiskStratified(result=found))
+        draft.happen(RiskStratified(result=found, reason=self.reason if self.given else None))
         risk, reasons = draft.case.risk, tuple(f"{f.title}: {f.points}" for f in found.factors if f.points)
         held = risk is not None and risk.overridden
         set_tier(
@@ -164,6 +195,7 @@ class StratifyRisk(Command):
                 computed=found.tier,
                 points=found.points,
                 overridden=held,
+                at_least=found.at_least,
             ),
         )
 

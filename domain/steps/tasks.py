@@ -163,8 +163,12 @@ def add_task(
     from_plan: int | None = None,
     after: tuple[str, ...] = (),
     repeat: Budget | None = None,
+    about: str | None = None,
 ) -> str:
-    """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`."""
+    """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`.
+
+    `about` is what it was added for, by the sender's id, so that it can be taken back with it.
+    """
     policy = draft.program.tasks.get(type_name)
     if policy is None:
         draft.refuse(UnknownTaskType, f"choose one of: {', '.join(sorted(draft.program.tasks))}")
@@ -184,6 +188,7 @@ def add_task(
         queue=policy.queue,
         repeat=repeat or policy.repeat,
         urgent=policy.urgent,
+        about=about,
     )
     draft.happen(TaskAdded(task=task))
     promise = Promise(kind=ClockKind.TASK, title=title, about=task_id)

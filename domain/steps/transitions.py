@@ -1,44 +1,59 @@
-"""Transitions of care: admissions, discharges and visits, what they promise, and readmissions.
+"""Transitions of care: admissions, discharges and visits, and what they promise.
 
 The sender's own id of an event makes it the same event however often and in whatever order it comes.
 """
 
-from datetime import datetime
-from typing import Any, ClassVar, Literal
+from datetime import datetime, time
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft
 from domain.case.dates import happened_at
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Transition
-from domain.clocks.budget import later
-from domain.clocks.clock import Clock, ClockKind, ClockPolicy
-from domain.programs.policies import TransitionPolicy
-from domain.programs.program import NeedsConsent
-from domain.promises.deadlines import Promise, cancel_clock, start_clock
-from domain.steps.stages import ACTIVE
-from domain.steps.tasks import add_where_possible
-from domain.values import Instant, Invalid, Line, Opaque, Role, Slug
+from domain.case.stays import Stay, point_of
+from domain.clocks.budget import deadline
+from domain.clocks.clock import Clock, ClockKind, ClockPolicy, KeptBy, WaitsFor
+from domain.programs.policies import Disposition, TransitionPolicy
+from domain.programs.program import NeedsConsent, Stage
+from domain.promises.deadlines import Promise, cancel_clock, start_clock, stop_clock
+from domain.promises.deeds import keep_if_done
+from domain.promises.escalation import miss_if_late
+from domain.steps.contacts import ensure_contact
+from domain.steps.holds import add_waiting
+from domain.steps.readmissions import notice_readmissions, stays_in
+from domain.steps.stages import ClosingStopped, set_back
+from domain.steps.tasks import TaskCancelled
+from domain.values import Day, Instant, Invalid, Line, Opaque, Role, Slug
 
-ACUTE = "inpatient"
 KEPT = 100  # transitions a case remembers, the latest of them
+DIED = "death-reported"
 
 
 class UnknownSetting(Invalid):
     """The programme has no such transition; the refusal lists those it has."""
 
 
-class NothingToCorrect(Invalid):
-    """No event of this id was recorded in this case."""
-
-
 class TransitionRecorded(Event):
+    """`told` is the case manager, who is told what a feed or somebody else has recorded."""
+
     kind: ClassVar[str] = "transition-recorded"
 
     transition: Transition
+    told: Opaque | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.changed(transitions=_remembered((*case.transitions, self.transition)))
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        return _told(
+            case,
+            self.told,
+            DIED if self.transition.disposition is Disposition.DIED else "transition",
+            self.transition.id,
+        )
 
 
 class TransitionCorrected(Event):
@@ -53,14 +68,16 @@ class TransitionCorrected(Event):
 
 
 class TransitionRetracted(Event):
-    """The sender took the event back: it never happened."""
+    """The sender took the event back: it never happened, also should it come again, or come only now."""
 
     kind: ClassVar[str] = "transition-retracted"
 
     event_id: Opaque
+    transition: Transition | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.less("transitions", self.event_id)
+        taken_back = (*case.taken_back, self.transition)[-KEPT:] if self.transition else case.taken_back
+        return case.less("transitions", self.event_id).changed(taken_back=taken_back)
 
 
 class TransitionPromisesDropped(Event):
@@ -75,6 +92,19 @@ class TransitionPromisesDropped(Event):
         return _with_dropped(case, self.event_id, self.names)
 
 
+class TransitionLongPast(Event):
+    """All that the event promised was over before it was known: nothing climbs, and one person is told."""
+
+    kind: ClassVar[str] = "transition-long-past"
+
+    event_id: Opaque
+    names: tuple[Slug, ...]
+    told: Opaque | None = None
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        return _told(case, self.told, "transition-long-past", self.event_id)
+
+
 class TransitionPromisesRestored(Event):
     """The admission was taken back or corrected: what the discharge promised is owed again."""
 
@@ -86,42 +116,15 @@ class TransitionPromisesRestored(Event):
         return _with_dropped(case, self.event_id, ())
 
 
-class ReadmissionWithdrawn(Event):
-    """One of the two events was taken back or corrected, so that there was no readmission."""
-
-    kind: ClassVar[str] = "readmission-withdrawn"
-
-    discharge_id: Opaque
-    admission_id: Opaque
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        pair = f"{self.discharge_id}/{self.admission_id}"
-        return case.changed(readmissions=tuple(p for p in case.readmissions if p != pair))
-
-
 def _with_dropped(case: Case, event_id: str, names: tuple[str, ...]) -> Case:
     found = next((t for t in case.transitions if t.id == event_id), None)
     return case.put("transitions", found.changed(dropped=names)) if found else case
 
 
-class ReadmissionNoticed(Event):
-    """An unplanned admission within the watch after a discharge. Both are named by the sender's ids."""
-
-    kind: ClassVar[str] = "readmission-noticed"
-
-    discharge_id: Opaque
-    admission_id: Opaque
-    days: int
-    told: Opaque | None = None
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(readmissions=(*case.readmissions, f"{self.discharge_id}/{self.admission_id}")[-KEPT:])
-
-    def notices(self, case: Case) -> tuple[Notice, ...]:
-        if self.told is None:
-            return ()
-        key = f"readmission-{case.seq}"
-        return (Notice(key=key, recipient=self.told, subject="readmission", about=self.admission_id),)
+def _told(case: Case, person: str | None, subject: str, event_id: str) -> tuple[Notice, ...]:
+    if person is None:
+        return ()
+    return (Notice(key=f"{subject}-{case.seq}", recipient=person, subject=subject, about=event_id),)
 
 
 def _remembered(transitions: tuple[Transition, ...]) -> tuple[Transition, ...]:
@@ -129,9 +132,10 @@ def _remembered(transitions: tuple[Transition, ...]) -> tuple[Transition, ...]:
 
 
 class RecordTransition(Command):
-    """Record an admission, a discharge or a visit by the sender's id of the event.
+    """Record an admission, a discharge or a visit by the sender's id of the event. It is taken in every stage.
 
-    The same event again changes nothing; with other contents it is corrected; `retracted` takes it back.
+    The same event again changes nothing; with other contents it is corrected; `retracted` takes it back for good,
+    also before it has come. Where only the day is known, `occurred_at` is a day.
     """
 
     kind: ClassVar[str] = "record-transition"
@@ -143,67 +147,126 @@ class RecordTransition(Command):
         "setting": "inpatient",
         "occurred_at": "2026-03-06T15:00:00-05:00",
         "encounter": "enc-4711",
+        "disposition": "home",
     }
 
     event_id: Opaque
     event: Literal["admission", "discharge", "visit"]
     setting: Slug
-    occurred_at: Instant
+    occurred_at: Annotated[Instant | Day, Field(union_mode="left_to_right")]
     encounter: Opaque | None = None
+    disposition: Disposition | None = None
     planned: bool = False
     retracted: bool = False
 
     def decide(self, draft: Draft) -> None:
-        known = next((t for t in draft.case.transitions if t.id == self.event_id), None)
-        if self.retracted:
-            if known is None:
-                draft.refuse(NothingToCorrect, "there is nothing to take back under this id")
-            _cancel_clocks(draft, self.event_id, "the event was taken back")
-            draft.happen(TransitionRetracted(event_id=self.event_id))
-            settle(draft, retracted=self.event_id)
+        told = self._read(draft)
+        if any(_is_taken_back(draft, gone, told) for gone in draft.case.taken_back):
             return
-        self._check(draft)
-        transition = Transition(
+        known = _known(draft, told)
+        if self.retracted:
+            self._take_back(draft, known or told)
+        elif known is None:
+            self._record(draft, told)
+        elif (right := _right(draft, known, told)) != known:
+            _correct(draft, known, right)
+            settle(draft)
+
+    def _read(self, draft: Draft) -> Transition:
+        """What the message says. Raises `UnknownSetting`, `NotYetHappened`, `TooLongAgo`."""
+        settings = {name.rpartition("-")[0] for name in draft.program.transitions}
+        if self.setting not in settings:
+            draft.refuse(UnknownSetting, f"choose one of: {', '.join(sorted(settings)) or 'none'}")
+        at, whole_day = self.occurred_at, not isinstance(self.occurred_at, datetime)
+        if not isinstance(at, datetime):
+            at = datetime.combine(at, time(), draft.program.zone)
+        happened_at(draft, at)
+        return Transition(
             id=self.event_id,
             event=self.event,
             setting=self.setting,
             encounter=self.encounter,
-            occurred_at=self.occurred_at,
+            occurred_at=at,
+            whole_day=whole_day,
+            disposition=self.disposition,
             planned=self.planned,
         )
-        if known is not None and transition == known.changed(dropped=()):
-            return
-        if known is None and _same_elsewhere(draft.case, transition):
-            return
-        if known is None:
-            draft.happen(TransitionRecorded(transition=transition))
-            open_clocks(draft, transition, only=None)
-        else:
-            self._correct(draft, known, transition)
+
+    def _take_back(self, draft: Draft, transition: Transition) -> None:
+        _cancel(draft, transition.id, "the event was taken back")
+        draft.happen(TransitionRetracted(event_id=transition.id, transition=transition.changed(dropped=())))
+        settle(draft, retracted=transition.id)
+
+    def _record(self, draft: Draft, transition: Transition) -> None:
+        owner = draft.case.owner
+        told = owner if owner != draft.actor.subject else None
+        draft.happen(TransitionRecorded(transition=transition, told=told))
+        if draft.case.stage is Stage.CLOSURE:
+            draft.happen(ClosingStopped(cause=f"{transition.setting} {transition.event}"))
+            set_back(draft, Stage.FOLLOW_UP, "something happened while the case was closing")
+            ensure_contact(draft)
+        if _is_owed(draft, transition):
+            open_promises(draft, transition, only=None)
+        elif names := _names(draft, transition):
+            draft.happen(TransitionPromisesDropped(event_id=transition.id, names=names))
         settle(draft)
 
-    def _correct(self, draft: Draft, known: Transition, transition: Transition) -> None:
-        """Count anew what still runs; what is another kind of event now promises what that kind does."""
-        owed = {*_cancel_clocks(draft, known.id, "the event was corrected"), *known.dropped}
-        draft.happen(TransitionCorrected(transition=transition))
-        same = (known.event, known.setting) == (transition.event, transition.setting)
-        open_clocks(draft, transition, only=owed if same else None)
 
-    def _check(self, draft: Draft) -> None:
-        draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.ASSESSMENT)
-        settings = {name.rpartition("-")[0] for name in draft.program.transitions}
-        if self.setting not in settings:
-            draft.refuse(UnknownSetting, f"choose one of: {', '.join(sorted(settings)) or 'none'}")
-        happened_at(draft, self.occurred_at)
+def _known(draft: Draft, told: Transition) -> Transition | None:
+    """The transition that is meant: of this id, else the same fact under another id."""
+    transitions = draft.case.transitions
+    by_id = next((t for t in transitions if t.id == told.id), None)
+    return by_id or next((t for t in transitions if _is_same(draft, t, told)), None)
 
 
-def _same_elsewhere(case: Case, transition: Transition) -> bool:
-    """Whether the same thing of the same encounter was sent under another id: it happened once."""
-    said = ("encounter", "event", "setting", "occurred_at")
-    return transition.encounter is not None and any(
-        all(getattr(t, name) == getattr(transition, name) for name in said) for t in case.transitions
+def _is_same(draft: Draft, one: Transition, other: Transition) -> bool:
+    """Whether two messages tell the same: of one encounter, else of one setting and time.
+
+    In one setting no day has two admissions or two discharges, unless their encounters say so.
+    """
+    if one.event != other.event:
+        return False
+    if one.encounter and other.encounter:
+        return one.encounter == other.encounter and one.setting == other.setting
+    if one.setting != other.setting:
+        return False
+    vague = one.whole_day or other.whole_day or one.event != "visit"
+    return one.occurred_at == other.occurred_at or (vague and _on_one_day(draft, one, other))
+
+
+def _on_one_day(draft: Draft, one: Transition, other: Transition) -> bool:
+    return draft.program.day_of(one.occurred_at) == draft.program.day_of(other.occurred_at)
+
+
+def _is_taken_back(draft: Draft, gone: Transition, told: Transition) -> bool:
+    """Whether a message was taken back: by its id, or as the same fact at the same time. Later ones are new."""
+    at_once = (gone.occurred_at, gone.whole_day) == (told.occurred_at, told.whole_day)
+    return gone.id == told.id or (at_once and _is_same(draft, gone, told))
+
+
+def _right(draft: Draft, known: Transition, told: Transition) -> Transition:
+    """What is known with what is told now; a day says nothing new about a time, nor silence about anything."""
+    day_only = told.whole_day and _on_one_day(draft, known, told)
+    return told.changed(
+        id=known.id,
+        encounter=told.encounter or known.encounter,
+        occurred_at=known.occurred_at if day_only else told.occurred_at,
+        whole_day=known.whole_day if day_only else told.whole_day,
+        disposition=told.disposition or known.disposition,
+        dropped=known.dropped,
     )
+
+
+def _correct(draft: Draft, known: Transition, right: Transition) -> None:
+    """Count anew what still runs; what is another kind of event now promises what that kind does."""
+    owed = {*_cancel(draft, known.id, "the event was corrected"), *known.dropped}
+    same = (known.event, known.setting) == (right.event, right.setting)
+    names = tuple(sorted(owed)) if same else _names(draft, right)
+    draft.happen(TransitionCorrected(transition=right.changed(dropped=())))
+    if _is_owed(draft, right):
+        open_promises(draft, right, only=set(names))
+    elif names:
+        draft.happen(TransitionPromisesDropped(event_id=right.id, names=names))
 
 
 def policy_of(draft: Draft, transition: Transition) -> TransitionPolicy | None:
@@ -217,103 +280,116 @@ def clocks_of(draft: Draft, policy: TransitionPolicy) -> dict[str, ClockPolicy]:
     return {**policy.clocks, **(policy.by_tier.get(risk.tier, {}) if risk else {})}
 
 
-def settle(draft: Draft, retracted: str | None = None) -> None:
-    """After any event, in whatever order they came: drop and restore promises, notice and withdraw readmissions.
+def _names(draft: Draft, transition: Transition) -> tuple[str, ...]:
+    """All that a transition promises: its clocks and its tasks."""
+    policy = policy_of(draft, transition)
+    return tuple(sorted({*clocks_of(draft, policy), *policy.tasks})) if policy else ()
 
-    A person who is in hospital again is not called at home: a later admission ends what a discharge promised.
+
+def _is_owed(draft: Draft, transition: Transition) -> bool:
+    """Whether what a transition promises is owed: not where the person went elsewhere, or is in hospital again.
+
+    A person who is in hospital again is not called at home, whichever message came first.
     """
+    if transition.event == "admission":
+        return True
+    policy = policy_of(draft, transition)
+    if policy is not None and transition.disposition not in (None, *policy.owed_after):
+        return False
+    point = point_of(transition, draft.program.zone)
+    return not any(_admits(stay, transition) and stay.since.not_before(point) for stay in stays_in(draft))
+
+
+def _admits(stay: Stay, transition: Transition) -> bool:
+    """Whether a stay is an admission besides what this message tells of; a visit may have become one."""
+    own = transition.id in stay.messages
+    return stay.admitted and stay.started is not None and (not own or transition.event == "visit")
+
+
+def settle(draft: Draft, retracted: str | None = None) -> None:
+    """After any event, in whatever order they came: promises dropped and restored, readmissions noticed or not."""
     for transition in draft.case.transitions:
-        if transition.event == "admission":
-            continue
-        if _admitted_since(draft, transition):
-            if names := _cancel_clocks(draft, transition.id, "admitted again"):
-                draft.happen(TransitionPromisesDropped(event_id=transition.id, names=tuple(sorted(names))))
-        elif transition.dropped:
+        owed = _is_owed(draft, transition)
+        if not owed and (names := _cancel(draft, transition.id, "admitted again")):
+            names |= set(transition.dropped)
+            draft.happen(TransitionPromisesDropped(event_id=transition.id, names=tuple(sorted(names))))
+        elif owed and transition.dropped:
             draft.happen(TransitionPromisesRestored(event_id=transition.id))
-            open_clocks(draft, transition, only=set(transition.dropped))
-    _notice_readmissions(draft, retracted)
+            open_promises(draft, transition, only=set(transition.dropped))
+    notice_readmissions(draft, retracted)
 
 
-def open_clocks(draft: Draft, transition: Transition, only: set[str] | None) -> None:
-    """Start the clocks of a transition, counted from when it happened. `only` limits them to those named."""
+def open_promises(draft: Draft, transition: Transition, only: set[str] | None) -> None:
+    """Make the promises of a transition, counted from when it happened. `only` limits them to those named.
+
+    What was done before the message came keeps them; what was over by then is missed at once. Where all was over
+    nothing climbs: the misses count, and the case manager is told once.
+    """
     policy = policy_of(draft, transition)
     if policy is None:
         return
-    for name, clock in clocks_of(draft, policy).items():
-        if only is None or name in only:
-            promise = Promise(kind=ClockKind.TRANSITION, title=_title(name), about=f"{transition.id}/{name}")
-            start_clock(draft, promise, clock, transition.occurred_at)
-    for task in policy.tasks if only is None else ():
-        add_where_possible(draft, task)
+    clocks = {n: c for n, c in clocks_of(draft, policy).items() if only is None or n in only}
+    tasks = [task for task in policy.tasks if only is None or task in only]
+    over = bool(clocks) and all(_due(draft, transition, clock) < draft.now for clock in clocks.values())
+    for name, clock in clocks.items():
+        promise = Promise(kind=ClockKind.TRANSITION, title=_title(name), about=f"{transition.id}/{name}")
+        clock_id = start_clock(draft, promise, clock, transition.occurred_at)
+        _judge(draft, draft.open_clock(clock_id))
+    if over:
+        names = tuple(sorted(_cancel(draft, transition.id, "over before it was known")))
+        if names:
+            draft.happen(TransitionLongPast(event_id=transition.id, names=names, told=draft.case.owner))
+        return
+    for task in tasks:
+        add_waiting(draft, task, transition.id)
+
+
+def _due(draft: Draft, transition: Transition, policy: ClockPolicy) -> datetime:
+    working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
+    return deadline(transition.occurred_at, policy.within, 0, working, draft.program.zone)
+
+
+def _judge(draft: Draft, clock: Clock) -> None:
+    """A promise that is known now: kept by what was done already, waiting for consent, missed, or running."""
+    if keep_if_done(draft, clock):
+        return
+    covered = clock.kept_by is KeptBy.RECONCILIATION
+    if covered and not draft.case.consents_to(NeedsConsent.ASSESSMENT, draft.program.consent.covers):
+        stop_clock(draft, clock, "no consent yet", WaitsFor.CONSENT)
+    miss_if_late(draft, draft.open_clock(clock.id))
 
 
 def _title(name: str) -> Line:
     return name.replace("-", " ").capitalize()
 
 
-def _admitted_since(draft: Draft, discharge: Transition) -> bool:
-    """Whether the person was admitted after this discharge, in whatever order the two were recorded."""
-    return any(t.event == "admission" and t.occurred_at > discharge.occurred_at for t in draft.case.transitions)
-
-
-def _cancel_clocks(draft: Draft, event_id: str, reason: str) -> set[str]:
-    """Cancel the clocks of an event that still run; return their names."""
-    clocks: list[Clock] = [
+def _cancel(draft: Draft, event_id: str, reason: str) -> set[str]:
+    """Take back what an event promised and is still owed, clocks and tasks; return their names."""
+    clocks = [
         c
         for c in draft.case.running
         if c.kind is ClockKind.TRANSITION and (c.about or "").startswith(f"{event_id}/")
     ]
-    for clock in clocks:
+    tasks = [task for task in draft.case.open_tasks if task.about == event_id]
+    for clock in (*clocks, *(draft.open_clock(task.clock_id) for task in tasks)):
         cancel_clock(draft, clock, reason)
-    return {(clock.about or "").partition("/")[2] for clock in clocks}
+    for task in tasks:
+        draft.happen(TaskCancelled(task_id=task.id, reason=reason))
+    return {(clock.about or "").partition("/")[2] for clock in clocks} | {task.type for task in tasks}
 
 
-def _is_readmission_to(discharge: Transition, admission: Transition) -> bool:
-    """An unplanned admission to acute care, or to where the person was discharged from."""
-    unplanned = admission.event == "admission" and not admission.planned
-    return unplanned and admission.setting in (ACUTE, discharge.setting)
-
-
-def _discharged_between(case: Case, discharge: Transition, admission: Transition) -> bool:
-    """Whether a later discharge came before the admission: then the admission follows that one."""
-    later_ones = (t for t in case.transitions if t.event == "discharge" and t.id != discharge.id)
-    return any(discharge.occurred_at < t.occurred_at < admission.occurred_at for t in later_ones)
-
-
-def readmissions_of(draft: Draft) -> list[tuple[Transition, Transition]]:
-    """Every discharge and the unplanned admission within its watch, whichever came first."""
-    case, found = draft.case, []
-    for discharge in case.transitions:
-        policy = policy_of(draft, discharge)
-        if discharge.event != "discharge" or policy is None or policy.watch is None:
-            continue
-        until = later(discharge.occurred_at, policy.watch, draft.working, draft.program.zone)
-        found += [
-            (discharge, admission)
-            for admission in case.transitions
-            if discharge.occurred_at < admission.occurred_at <= until
-            and _is_readmission_to(discharge, admission)
-            and not _discharged_between(case, discharge, admission)
-        ]
-    return found
-
-
-def _notice_readmissions(draft: Draft, retracted: str | None) -> None:
-    """Notice each readmission once, and withdraw those that a correction has undone, not those long past."""
-    known, there = draft.case.readmissions, readmissions_of(draft)
-    pairs = {f"{discharge.id}/{admission.id}" for discharge, admission in there}
-    for pair in known:
-        discharge_id, _, admission_id = pair.partition("/")
-        seen = {t.id for t in draft.case.transitions} | {retracted}
-        if pair not in pairs and {discharge_id, admission_id} <= seen:
-            draft.happen(ReadmissionWithdrawn(discharge_id=discharge_id, admission_id=admission_id))
-    for discharge, admission in there:
-        if f"{discharge.id}/{admission.id}" not in known:
-            draft.happen(
-                ReadmissionNoticed(
-                    discharge_id=discharge.id,
-                    admission_id=admission.id,
-                    days=(admission.occurred_at - discharge.occurred_at).days,
-                    told=draft.case.owner,
-                )
-            )
+def follow_tier(draft: Draft) -> None:
+    """Running promises with numbers by tier follow the tier, counted from when they began; none gets more time."""
+    for transition in draft.case.transitions:
+        policy = policy_of(draft, transition)
+        for name, wanted in (clocks_of(draft, policy) if policy else {}).items():
+            about = f"{transition.id}/{name}"
+            clock = next((c for c in draft.case.running if c.about == about and c.missed_at is None), None)
+            if clock is None or clock.policy == draft.program.path_of(wanted):
+                continue
+            if _due(draft, transition, wanted) >= clock.due_at:
+                continue
+            cancel_clock(draft, clock, "the tier has changed")
+            promise = Promise(kind=ClockKind.TRANSITION, title=clock.title, about=about)
+            started = start_clock(draft, promise, wanted, clock.anchor, instead_of=clock)
+            miss_if_late(draft, draft.open_clock(started))

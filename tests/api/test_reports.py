@@ -94,7 +94,12 @@ async def test_the_numbers_are_those_of_the_story(filled: Office) -> None:
     [loop] = await rows(filled, "referral-loops")
     assert (loop["sent"], loop["closed"], loop["share_closed"]) == (2, 2, 1.0)
     [again] = await rows(filled, "readmission-30-days")
-    assert (again["discharges"], again["readmitted"], again["share_readmitted"]) == (2, 2, 1.0)
+    assert (again["discharges"], again["readmitted"], again["planned"], again["share_readmitted"]) == (
+        2,
+        2,
+        0,
+        1.0,
+    )
     [goals] = await rows(filled, "goals-met")
     assert (goals["goals"], goals["met"]) == (2, 2)
     [score] = await rows(filled, "score-change")
@@ -127,3 +132,19 @@ async def test_an_unknown_report_and_a_wrong_period_are_refused(office: Office) 
     wrong = await office.get("sup-1", "/reports/goals-met", first="2026-05-02", last="2026-05-01")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "Malformed")
     assert (await office.get("sup-1", "/reports/goals-met", first="1900-01-01")).status_code == 422
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_what_was_taken_back_or_corrected_is_counted_as_it_stands(office: Office) -> None:
+    """A discharge taken back is none; a visit corrected to a discharge is one, and what followed it counts."""
+    story = opened("transitions").assess("high")
+    story.do("record-transition", **home(story, "z1"))
+    story.do("record-transition", **home(story, "z1", retracted=True))
+    story.wait(hours=2)
+    story.do("record-transition", **home(story, "z2", event="visit", setting="emergency"))
+    story.do("record-transition", **home(story, "z2"))
+    story.wait(days=3)
+    story.do("record-transition", **home(story, "a1", event="admission"))
+    put_on_record(office.parts.engine.url, office.parts.settings, "case-1", story.timeline)
+    [row] = await rows(office, "readmission-30-days")
+    assert (row["people"], row["discharges"], row["readmitted"]) == (1, 1, 1)

@@ -52,10 +52,12 @@ class Life:
             events = (await self.office.get("dir-1", path, limit=200, cursor=events["next"])).json()
         return datetime.fromisoformat(events["items"][-1]["at"])
 
-    async def assess(self, tier: str) -> None:
+    async def assess(self, tier: str, given: dict[str, float] | None = None) -> None:
+        """`given` are the factors of the risk that the record does not know, where it knows some."""
         today = (await self.now()).astimezone(in_force().latest(self.program).zone).date()
         for kind, body in moves.assess(as_json(self.program), TOOLS, today, tier, ["as assessed"]):
-            await self.do(kind, **body)
+            known = {"given": given} if given is not None and kind == "stratify-risk" else {}
+            await self.do(kind, **{**body, **known})
 
     async def plan(self, *tasks: str) -> None:
         today = (await self.now()).date()
@@ -99,7 +101,7 @@ async def test_an_elderly_patient_after_a_stroke(office: Office) -> None:
     life = await Life.begin(office, "complex-care", referral=ill)
     missing = (await office.post("cm-anna", f"/cases/{life.id}/commands/stratify-risk", {})).json()["missing"]
     assert {"section legal", "section environment", "section caregiver"} <= set(missing)
-    await life.assess("high")
+    await life.assess("high", {"depression": 12, "social-needs": 2})
     await life.do("join-care-team", role="caregiver", reference="RelatedPerson/2", needs=["a free evening"])
     can = {item: item == "feeding" for item in least("katz")}
     await life.do("record-score", instrument="katz", version="1963", answers=can)

@@ -91,7 +91,7 @@ def test_a_promise_that_another_tier_replaces_takes_over_the_pause_and_the_time_
     until = story.now + timedelta(days=7)
     story.do("pause-clock", clock_id=clock.id, until=until.isoformat(), reason="in hospital abroad")
     values = moves.values_for(story.rules["stratification"], "moderate")
-    story.do("stratify-risk", given=values)
+    story.do("stratify-risk", given=values, reason="the practice's chart")
     new = next(c for c in story.known.running if c.kind == "contact")
     assert new.id != clock.id
     assert new.pause is not None

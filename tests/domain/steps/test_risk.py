@@ -94,7 +94,12 @@ def test_the_risk_is_refused_while_a_factor_is_not_known_and_snomed_codes_are_no
     snomed = {"code": "44054006", "system": "http://snomed.info/sct", "display": "Diabetes"}
     outcome = ready(conditions=[snomed]).send("stratify-risk").outcome
     assert outcome.error == "CannotStratify"
-    assert outcome.missing == ("Charlson comorbidity (Quan 2011)", "Number of medications")
+    assert outcome.missing == (
+        "Charlson comorbidity (Quan 2011)",
+        "Admissions in twelve months",
+        "Emergency visits in six months",
+        "Number of medications",
+    )
     assert ready().refused("stratify-risk", given={"wealth": 3}) == "UnknownFactor"
 
 
@@ -154,7 +159,8 @@ def test_an_override_that_holds_survives_a_new_evaluation() -> None:
     story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="y")
     until = (story.now + timedelta(days=10)).isoformat()
     story.do("override-risk-tier", tier="moderate", reason="r", until=until)
-    story.do("stratify-risk", given={"comorbidity": 9, "admissions": 3, "emergency-visits": 9, "medications": 12})
+    given = {"comorbidity": 9, "admissions": 3, "emergency-visits": 9, "medications": 12}
+    story.do("stratify-risk", given=given, reason="the practice's chart")
     risk = story.known.risk
     assert risk is not None
     assert (risk.tier, risk.computed, risk.overridden) == ("moderate", "high", True)
@@ -231,3 +237,78 @@ def test_an_alert_on_the_total_does_not_wait_for_items_that_could_only_raise_it(
     found = score(tool, {"respiration": 30, "spo2": 80, "oxygen": True, "systolic": 80, "temperature": 34})
     assert (found.status, found.total) == ("cannot-score", None)
     assert {"urgent-review", "emergency-response"} <= set(found.alerts)
+
+
+def test_a_value_that_is_given_is_kept_as_given_with_its_reason_and_bounded() -> None:
+    story = ready()
+    given = {"comorbidity": 1, "admissions": 0, "emergency-visits": 0, "medications": 3}
+    assert story.refused("stratify-risk", given=given) == "ReasonMissing"
+    for wrong in (-4, 1e308):
+        assert (
+            story.refused("stratify-risk", given={**given, "admissions": wrong}, reason="x") == "UnreadableCommand"
+        )
+    story.do("stratify-risk", given=given, reason="her practice, on the telephone")
+    event: Any = next(e for e in story.timeline if e.kind == "risk-stratified").data
+    assert event["reason"] == "her practice, on the telephone"
+    assert [f["name"] for f in event["result"]["factors"] if f["given"]] == list(given)
+
+
+def test_what_the_record_knows_is_not_replaced_without_the_approval_that_an_override_needs() -> None:
+    """Metastasis and twelve drugs, and somebody gives zeros."""
+    story = ready(
+        conditions=[{"code": "C78.0", "system": "http://hl7.org/fhir/sid/icd-10-cm", "display": "Metastasis"}],
+        medications=[{"display": f"drug {n}"} for n in range(12)],
+        encounters=[{"setting": "inpatient", "started_on": "2026-02-01"}],
+    )
+    nothing = {"comorbidity": 0, "medications": 0}
+    assert story.refused("stratify-risk", given=nothing, reason="x") == "ApprovalMissing"
+    story.do("stratify-risk", given={"emergency-visits": 0}, reason="the record says the same")
+    assert story.known.risk is not None
+    assert story.known.risk.tier == "high"
+
+
+def test_what_is_not_known_makes_the_tier_a_least_one() -> None:
+    """One condition can be read, another one is of another system: at least, never low for certain."""
+    icd = {"code": "Z23", "system": "http://hl7.org/fhir/sid/icd-10-cm", "display": "Vaccination"}
+    snomed = {"code": "84114007", "system": "http://snomed.info/sct", "display": "Heart failure"}
+    visits = [{"setting": "ambulatory", "started_on": "2026-02-01"}]
+    story = ready(conditions=[icd, snomed], medications=[{"display": "a"}], encounters=visits)
+    story.do("stratify-risk")
+    assert story.known.risk is not None
+    assert (story.known.risk.tier, story.known.risk.at_least) == ("low", True)
+    story.do("record-score", instrument="charlson", version="2011", answers={})
+    assert story.kinds[-1] != "alert-raised"
+    scored_event: Any = next(e for e in reversed(story.timeline) if e.kind == "instrument-scored").data
+    assert scored_event["result"].get("total") is None
+
+
+def test_a_condition_is_read_by_all_of_its_codings() -> None:
+    also = [{"code": "I50.9", "system": "http://hl7.org/fhir/sid/icd-10-cm"}]
+    both = {"code": "84114007", "system": "http://snomed.info/sct", "display": "Heart failure", "also": also}
+    visits = [{"setting": "ambulatory", "started_on": "2026-02-01"}]
+    story = ready(conditions=[both], medications=[{"display": "a"}], encounters=visits)
+    story.do("stratify-risk")
+    result: Any = next(e for e in story.timeline if e.kind == "risk-stratified").data["result"]
+    comorbidity = next(f for f in result["factors"] if f["name"] == "comorbidity")
+    assert (comorbidity["value"], comorbidity["partly"]) == (2, False)
+
+
+def test_stays_are_counted_and_not_messages() -> None:
+    """One visit sent as visit and discharge, one stay of the referral and of the feed, one known by its end."""
+    story = ready(
+        conditions=[{"code": "Z23", "display": "Vaccination"}],
+        medications=[{"display": "a"}],
+        encounters=[{"setting": "inpatient", "started_on": "2026-02-20", "ended_on": "2026-02-22"}],
+    )
+    at = {"visit": "2026-02-10T10:00:00-05:00", "discharge": "2026-02-10T16:00:00-05:00"}
+    for event, when in at.items():
+        body = {"event_id": f"ed-{event}", "event": event, "setting": "emergency", "occurred_at": when}
+        story.do("record-transition", **body)
+    again = {"event_id": "a1", "event": "admission", "setting": "inpatient"}
+    story.do("record-transition", **again, occurred_at="2026-02-20T09:00:00-05:00")
+    other = {"event_id": "d7", "event": "discharge", "setting": "inpatient"}
+    story.do("record-transition", **other, occurred_at="2026-01-15T09:00:00-05:00")
+    story.do("stratify-risk")
+    result: Any = next(e for e in story.timeline if e.kind == "risk-stratified").data["result"]
+    factors = {f["name"]: f["value"] for f in result["factors"] if "value" in f}
+    assert (factors["admissions"], factors["emergency-visits"]) == (2, 1)

@@ -96,11 +96,14 @@ def test_the_same_event_twice_changes_nothing_and_a_correction_moves_what_still_
     earlier = (THANKSGIVING_FRIDAY - timedelta(days=1)).isoformat()
     story.do("record-transition", **home(story, occurred_at=earlier))
     found = clocks(story)
-    assert set(found) == {"visit", "reconciliation", "engagement"}
+    assert set(found) == {
+        "visit",
+        "reconciliation",
+    }  # the call was on the day after the discharge then: engagement
     assert found["visit"].due_at == datetime(2026, 11, 27, 4, 59, 59, tzinfo=UTC)
     story.do("record-transition", **home(story, retracted=True))
     assert clocks(story) == {}
-    assert story.refused("record-transition", **home(story, retracted=True)) == "NothingToCorrect"
+    assert story.do("record-transition", **home(story, retracted=True)).entries == ()
 
 
 def test_a_readmission_is_noticed_once_in_whatever_order_the_events_come() -> None:
@@ -112,7 +115,7 @@ def test_a_readmission_is_noticed_once_in_whatever_order_the_events_come() -> No
     story.do("record-transition", **home(story, "e2", **admission))
     assert set(clocks(story)) == {"admission-noticed"}
     (noticed,) = [e for e in story.timeline if e.kind == "readmission-noticed"]
-    assert (noticed.data["days"], noticed.data["told"]) == (9, "cm-anna")
+    assert (noticed.data["days"], noticed.data["told"]) == (10, "cm-anna")
     late = discharged("complex-care")
     late.wait(days=20)
     mid = (late.now - timedelta(days=5)).isoformat()
@@ -193,9 +196,10 @@ def test_an_admission_that_is_taken_back_or_corrected_gives_the_promises_back() 
     assert story.kinds.count("readmission-withdrawn") == 1
     assert story.known.readmissions == ()
     early = (THANKSGIVING_FRIDAY - timedelta(days=4)).isoformat()
-    story.do("record-transition", **admission)
-    story.do("record-transition", **{**admission, "occurred_at": early})
-    assert set(clocks(story)) == owed | {"admission-noticed"}
+    again = home(story, "a2", event="admission", occurred_at=(story.now - timedelta(days=1)).isoformat())
+    story.do("record-transition", **again)
+    story.do("record-transition", **{**again, "occurred_at": early})
+    assert set(clocks(story)) == owed
 
 
 def test_an_event_that_turns_out_to_be_another_promises_what_that_one_does() -> None:
@@ -228,3 +232,150 @@ def test_one_discharge_sent_under_two_ids_happened_once() -> None:
     story.do("record-transition", **home(story, "m1", **body))
     assert story.do("record-transition", **home(story, "m2", **body)).entries == ()
     assert story.do("record-transition", **home(story, "m3", encounter="enc-2")).entries != ()
+
+
+def noticed(story: Story) -> list[tuple[Any, ...]]:
+    found = [e.data for e in story.timeline if e.kind == "readmission-noticed"]
+    return [(e["discharge_id"], e["admission_id"], e["days"]) for e in found]
+
+
+def later(story: Story, days: float, event_id: str, event: str, setting: str = "inpatient", **more: Any) -> None:
+    at = (THANKSGIVING_FRIDAY + timedelta(days=days)).isoformat()
+    story.do("record-transition", **home(story, event_id, event=event, setting=setting, occurred_at=at, **more))
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ([(0.1, "s1", "admission", "snf"), (9, "s2", "discharge", "snf")], 19),
+        ([(6, "v1", "visit", "emergency")], 19),
+        ([(5, "p1", "admission", "irf"), (9, "p2", "discharge", "irf")], 19),
+    ],
+)
+def test_a_readmission_is_judged_between_stays_in_hospital_past_what_lies_between(
+    between: list[Any], expected: int
+) -> None:
+    """A nursing facility, an emergency visit, rehabilitation take nothing from the hospital's stay."""
+    story = discharged()
+    story.wait(days=19)
+    for days, *message in between:
+        later(story, days, *message)
+    story.do("record-transition", **home(story, "a9", event="admission"))
+    assert ("e1", "a9", expected) in noticed(story)
+
+
+def test_the_thirtieth_day_counts_to_its_end_and_a_move_on_the_same_day_is_none() -> None:
+    """Out at four in the afternoon: in on day 30 at nine in the evening is one, on day 31 is none."""
+    for days, found in ((30.2, 1), (31, 0), (0.1, 0)):
+        story = discharged()
+        story.wait(days=32)
+        later(story, days, "a9", "admission")
+        assert len(noticed(story)) == found
+
+
+def test_what_was_taken_back_stays_taken_back_in_whatever_order_it_comes() -> None:
+    """The cancellation first, a replay afterwards, and a cancellation under an id of its own."""
+    story = opened("transitions").assess("high")
+    story.do("record-transition", **home(story, "d1", retracted=True))
+    assert story.do("record-transition", **home(story, "d1")).entries == ()
+    story.wait(hours=1)
+    story.do("record-transition", **home(story, "d2", encounter="enc-2"))
+    assert clocks(story)
+    story.do("record-transition", **home(story, "m9", encounter="enc-2", retracted=True))
+    assert clocks(story) == {}
+    for event_id in ("d2", "m9"):
+        assert story.do("record-transition", **home(story, event_id, encounter="enc-2")).entries == ()
+    assert story.known.transitions == ()
+
+
+def test_a_task_that_a_discharge_opened_goes_with_it() -> None:
+    """Taken back or admitted again: nobody sends the summary; an admission that was none gives it back."""
+    story = discharged()
+    assert "send-summary" in {t.type for t in story.known.open_tasks}
+    story.wait(hours=5)
+    story.do("record-transition", **home(story, "a1", event="admission"))
+    assert "send-summary" not in {t.type for t in story.known.open_tasks}
+    story.do("record-transition", **home(story, "a1", event="admission", retracted=True))
+    assert "send-summary" in {t.type for t in story.known.open_tasks}
+    story.do("record-transition", **home(story, retracted=True))
+    assert "send-summary" not in {t.type for t in story.known.open_tasks}
+
+
+@pytest.mark.parametrize("disposition", ["facility", "hospice", "died"])
+def test_who_did_not_go_home_is_not_called_there(disposition: str) -> None:
+    """A correction that says that she did promises it all."""
+    story = opened("transitions").assess("high")
+    story.do("record-transition", **home(story, disposition=disposition))
+    assert clocks(story) == {}
+    story.do("record-transition", **home(story, disposition="home"))
+    assert set(clocks(story)) == {"outreach-48h", "contact-2bd", "visit", "reconciliation", "engagement"}
+    story.do("record-transition", **home(story, disposition=disposition))
+    assert clocks(story) == {}
+
+
+def test_a_discharge_is_taken_before_consent_and_before_screening_and_what_needs_consent_waits() -> None:
+    """The calls are promised at once; the summary and the reconciliation are there and wait."""
+    story = Story("transitions", now=THANKSGIVING_FRIDAY).open()
+    story.do("record-transition", **home(story))
+    found = clocks(story)
+    assert found["outreach-48h"].pause is None
+    assert found["reconciliation"].pause is not None
+    [task] = [t for t in story.known.open_tasks if t.type == "send-summary"]
+    assert task.status == "on-hold"
+    story.do("record-consent", form="verbal")
+    assert clocks(story)["reconciliation"].pause is None
+    assert story.known.task(task.id) is not None
+    assert [t.status for t in story.known.open_tasks if t.id == task.id] == ["ready"]
+
+
+def test_an_admission_stops_a_closing() -> None:
+    """Outcome and notice are asked for again; the case is followed up."""
+    story = Story("complex-care", now=THANKSGIVING_FRIDAY).followed_up()
+    story.do("evaluate-outcome", ratings={"well_being": 5, "finances": 5, "appropriate_care": 5}, summary="x")
+    assert story.known.stage == "closure"
+    story.do("record-transition", **home(story, "a1", event="admission"))
+    assert (story.known.stage, story.known.outcome) == ("follow-up", None)
+    assert "contact" in {c.kind for c in story.known.running}
+
+
+def test_a_discharge_whose_time_is_over_climbs_nowhere_and_one_person_is_told_once() -> None:
+    """The misses count; nobody above the case manager hears of what nobody could know."""
+    story = opened("transitions").assess("high")
+    before = story.known.running
+    old = (story.now - timedelta(days=200)).isoformat()
+    story.do("record-transition", **home(story, occurred_at=old))
+    assert story.known.running == before
+    told = [n for e in story.timeline for n in e.event.notices(story.known) if n.subject == "transition-long-past"]
+    assert [n.recipient for n in told] == ["cm-anna"]
+    assert story.kinds.count("clock-missed") == 5
+
+
+def test_a_call_that_was_typed_in_before_the_discharge_was_known_keeps_what_it_promised() -> None:
+    """The message of the hospital comes two days late; the case manager had called already."""
+    story = opened("transitions").assess("high")
+    left = story.now
+    story.wait(days=1)
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="home since yesterday")
+    story.wait(days=1)
+    story.do("record-transition", **home(story, occurred_at=left.isoformat()))
+    assert set(clocks(story)) == {"visit", "reconciliation"}
+
+
+def test_a_tier_that_rises_shortens_what_the_discharge_promised_and_one_that_falls_does_not_stretch_it() -> None:
+    """Set to high after the discharge: the visit is due seven days after it."""
+    story = discharged(tier="low")
+    due = clocks(story)["visit"].due_at
+    story.do("set-risk-tier", tier="high", reasons=["lives alone"])
+    assert clocks(story)["visit"].due_at == due - timedelta(days=7)
+    story.do("set-risk-tier", tier="low", reasons=["her son moved in"])
+    assert clocks(story)["visit"].due_at == due - timedelta(days=7)
+
+
+def test_a_new_discharge_after_one_that_was_taken_back_is_new() -> None:
+    """She stayed until the afternoon after all; without an encounter's number it is told apart by its time."""
+    story = opened("transitions").assess("high")
+    story.do("record-transition", **home(story, "d1"))
+    story.do("record-transition", **home(story, "d1", retracted=True))
+    story.wait(hours=4)
+    story.do("record-transition", **home(story, "d2"))
+    assert set(clocks(story)) == {"outreach-48h", "contact-2bd", "visit", "reconciliation", "engagement"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, Row, or_
+from sqlalchemy import Connection, Row, String, cast, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
@@ -22,7 +22,8 @@ NAMING = ("owner", "assignee", "to", "person")
 def directory(
     connection: Connection, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, owner, assignees and whoever the body names, those above and covering them, and the leads."""
+    """The sender, owner, assignees and whoever the body names, those above and covering them, the leads, and
+    whoever of the team has a licence."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)
@@ -44,7 +45,9 @@ def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) ->
 
 
 def _leads(connection: Connection, tenant: str, team: str | None) -> Sequence[Row[Any]]:
-    of_team = (col(StaffRow.team) == team) & col(StaffRow.role).in_([Role.SENIOR, Role.SUPERVISOR])
+    leads = col(StaffRow.role).in_([Role.SENIOR, Role.SUPERVISOR])
+    licensed = cast(col(StaffRow.licences), String) != "[]"
+    of_team = (col(StaffRow.team) == team) & (leads | licensed)
     wanted = or_(of_team, col(StaffRow.role) == Role.DIRECTOR)
     mine = col(StaffRow.tenant) == tenant
     return connection.execute(_PEOPLE.where(mine, wanted).order_by(col(StaffRow.subject))).all()

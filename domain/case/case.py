@@ -227,6 +227,7 @@ class Task(Value):
     urgent: bool = False
     done_by: Opaque | None = None
     about: Opaque | None = None
+    alerts: tuple[Line, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -279,6 +280,7 @@ class Case(Value):
     baseline: OutcomeRatings | None = None
     outcome: OutcomeRatings | None = None
     risk: Risk | None = None
+    floor: Tier | None = None
     plan: Plan | None = None
     tasks: tuple[Task, ...] = ()
     clocks: tuple[Clock, ...] = ()

@@ -42,11 +42,15 @@ class InstrumentUse(Value):
 
 
 class AlertPolicy(Value):
-    """What follows when an instrument or an observation raises an alert: who is told now, and which task opens."""
+    """What follows when an instrument or an observation raises an alert: who is told now, and which task opens.
+
+    The tier does not fall below `floor` without an approval.
+    """
 
     task: Slug | None = None
     tell: tuple[Rank, ...] = (Rank.OWNER,)
     safety_plan: bool = False
+    floor: Tier | None = None
 
 
 class Measure(StrEnum):

@@ -3,27 +3,36 @@
 from datetime import datetime
 from typing import ClassVar
 
-from domain.case.case import Case
+from domain.case.case import Case, Task
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
 from domain.clocks.clock import ClockKind, ClockPolicy, Rank
-from domain.programs.policies import AlertPolicy
+from domain.programs.policies import AlertPolicy, Tier
 from domain.promises.deadlines import Promise, keep_clock, start_clock
-from domain.steps.tasks import add_where_possible
+from domain.steps.risk_tier import ask_for_safety_plan, higher, keep_above_floor
+from domain.steps.tasks import OfTask, add_where_possible
 from domain.values import Line, Opaque, Slug
 
+MOST_ALERTS = 20
 # An alert that a programme says nothing about is told to the case manager and the supervisor, never to nobody.
 UNFORESEEN = AlertPolicy(tell=(Rank.OWNER, Rank.SUPERVISOR))
 
 
 class AlertRaised(Event):
-    """Something was found that somebody has to look at now. `told` are the people who were told."""
+    """Something was found that somebody has to look at now. `told` are the people who were told.
+
+    While it stands the person's tier is not below `floor`.
+    """
 
     kind: ClassVar[str] = "alert-raised"
 
     alert: Slug
     found_by: Line
     told: tuple[Opaque, ...] = ()
+    floor: Tier | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(floor=higher(self.floor, case.floor)) if self.floor else case
 
     def notices(self, case: Case) -> tuple[Notice, ...]:
         key = f"alert-{self.alert}-{case.seq}"
@@ -33,27 +42,35 @@ class AlertRaised(Event):
         )
 
 
+class TaskAlerted(OfTask):
+    """The same danger was found again while its task is open."""
+
+    kind: ClassVar[str] = "task-alerted"
+
+    alert: Slug
+    found_by: Line
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(alerts=(*task.alerts, f"{self.alert}: {self.found_by}"[:200])[-MOST_ALERTS:])
+
+
 def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
     """Raise an alert and do what the programme says of it: tell people, open its task, see to the safety plan.
 
-    A case without consent to tasks, or one that is full, still raises the alert and tells the people.
+    Where its task is open already the alert is written on it, and whoever has it is told again. A case without
+    consent to tasks, or one that is full, still raises the alert and tells the people.
     """
     policy = draft.program.alerts.get(alert, UNFORESEEN)
-    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=draft.people(policy.tell)))
-    if policy.task and not any(task.type == policy.task for task in draft.case.open_tasks):
+    asked = [task for task in draft.case.open_tasks if task.type == policy.task]
+    told = (*draft.people(policy.tell), *(task.assignee for task in asked if task.assignee))
+    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=tuple(dict.fromkeys(told)), floor=policy.floor))
+    for task in asked:
+        draft.happen(TaskAlerted(task_id=task.id, alert=alert, found_by=found_by))
+    if policy.task and not asked:
         add_where_possible(draft, policy.task)
     if policy.safety_plan:
         ask_for_safety_plan(draft, draft.now)
-
-
-def ask_for_safety_plan(draft: Draft, anchor: datetime) -> None:
-    """Promise to go through the safety plan with the person, unless that is promised already."""
-    asked = any(c.kind is ClockKind.SAFETY_PLAN for c in draft.case.running)
-    if draft.program.crisis is not None and not asked:
-        title = "Review the safety plan" if draft.case.safety_plan else "Write a safety plan"
-        start_clock(
-            draft, Promise(kind=ClockKind.SAFETY_PLAN, title=title), draft.program.crisis.safety_plan, anchor
-        )
+    keep_above_floor(draft, f"alert: {alert}")
 
 
 def repeat_measure(draft: Draft, about: str, title: str, policy: ClockPolicy | None, at: datetime) -> None:

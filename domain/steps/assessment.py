@@ -13,11 +13,10 @@ from domain.clocks.clock import ClockKind, ClockPolicy
 from domain.programs.policies import Tier
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
-from domain.steps.alerts import ask_for_safety_plan
-from domain.steps.contacts import ensure_contact, restart_cadence
+from domain.steps.contacts import ensure_contact
+from domain.steps.risk_tier import above_floor, ask_for_safety_plan, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
-from domain.steps.transitions import follow_tier
 from domain.values import Day, Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
 
 
@@ -75,19 +74,6 @@ class BaselineRated(Event):
         return case.changed(baseline=self.ratings)
 
 
-class RiskTierSet(Event):
-    """How much support the person needs, and why. `evaluated` ends a reassessment; an override does not."""
-
-    kind: ClassVar[str] = "risk-tier-set"
-
-    risk: Risk
-    evaluated: bool = True
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        since = None if self.evaluated else case.reassessing_since
-        return case.changed(risk=self.risk, reassessing_since=since)
-
-
 class SignificantChangeReported(Event):
     kind: ClassVar[str] = "significant-change-reported"
 
@@ -118,21 +104,9 @@ def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"])
         ensure_contact(draft)
 
 
-def put_in_force(draft: Draft, risk: Risk, evaluated: bool) -> None:
-    """Put a tier in force, with cadence and clocks at once."""
-    changed = draft.case.risk is None or draft.case.risk.tier is not risk.tier
-    weighed = risk.changed(weight=draft.program.tiers[risk.tier].weighs)
-    draft.happen(RiskTierSet(risk=weighed, evaluated=evaluated))
-    if changed:
-        restart_cadence(draft)
-        follow_tier(draft)
-        if draft.case.safety_plan is not None:
-            ask_for_safety_plan(draft, draft.now)
-
-
 def set_tier(draft: Draft, risk: Risk) -> None:
     """Put the tier of a finished evaluation in force; in assessment this ends the stage."""
-    put_in_force(draft, risk, evaluated=True)
+    put_in_force(draft, above_floor(draft, risk), evaluated=True)
     if draft.case.stage is Stage.ASSESSMENT:
         for clock in draft.case.running:
             if clock.kind is ClockKind.REASSESSMENT:
@@ -204,6 +178,7 @@ class SetRiskTier(Command):
             draft.refuse(TierFromFactors, "send stratify-risk, and override-risk-tier where you judge otherwise")
         if draft.case.stage is Stage.ASSESSMENT and (missing := missing_for_planning(draft)):
             draft.refuse(AssessmentIncomplete, "complete the assessment before the tier is set", missing)
+        lift_floor(draft, self.tier)
         set_tier(draft, Risk(tier=self.tier, reasons=self.reasons))
 
 

@@ -9,7 +9,7 @@ from domain.case.event import Event, Notice
 from domain.programs.policies import Subject
 from domain.programs.program import ClosureNeeds, Stage
 from domain.promises.deadlines import cancel_clock, keep_clock
-from domain.steps.alerts import ask_for_safety_plan, repeat_measure
+from domain.steps.alerts import repeat_measure
 from domain.steps.approvals import granted, require_approval
 from domain.steps.assessment import promise_reassessment
 from domain.steps.consent import stop_what_needs_consent
@@ -17,6 +17,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.goals import missing_signatures
 from domain.steps.medications import promise_renewal_again
 from domain.steps.planning import promise_what_a_plan_needs
+from domain.steps.risk_tier import ask_for_safety_plan
 from domain.steps.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.steps.stratification import end_override
 from domain.steps.tasks import TaskCancelled

@@ -13,8 +13,8 @@ from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import ClockKind, WaitsFor
 from domain.programs.policies import CrisisPolicy
 from domain.promises.deadlines import Promise, keep_clock, rests_in_crisis, resume_clock, start_clock, stop_clock
-from domain.steps.alerts import ask_for_safety_plan
 from domain.steps.contacts import ensure_contact
+from domain.steps.risk_tier import ask_for_safety_plan
 from domain.values import Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text
 
 EMERGENCY_FIRST = (

@@ -18,8 +18,9 @@ from domain.programs.policies import Factor, Measure, Stratification, Subject, T
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import require_approval
-from domain.steps.assessment import AssessmentIncomplete, put_in_force, set_tier
+from domain.steps.assessment import AssessmentIncomplete, set_tier
 from domain.steps.readmissions import stays_in
+from domain.steps.risk_tier import is_below, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, age_on, missing_for_planning
 from domain.values import Instant, Invalid, Rejected, Slug, Text
 
@@ -223,7 +224,10 @@ class OverrideRiskTier(Command):
         longest = draft.deadline_of(policy.within)
         if not draft.now < self.until <= longest:
             draft.refuse(OverrideTooLong, f"give an end after now and not later than {longest:%Y-%m-%dT%H:%MZ}")
-        require_approval(draft, Subject.TIER_OVERRIDE)
+        if is_below(self.tier, draft.case.floor):
+            lift_floor(draft, self.tier)
+        else:
+            require_approval(draft, Subject.TIER_OVERRIDE)
         for clock in draft.case.running:
             if clock.kind is ClockKind.OVERRIDE:
                 cancel_clock(draft, clock, "replaced by another override")

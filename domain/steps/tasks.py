@@ -1,13 +1,16 @@
 """Tasks: the work that an intervention, or the day, asks for. Every task is a promise and has its clock."""
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
 from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
+from domain.case.staff import StaffMember
 from domain.clocks.budget import Budget
-from domain.clocks.clock import ClockKind, WaitsFor
+from domain.clocks.clock import ClockKind, Rank, WaitsFor
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import (
     Promise,
@@ -82,6 +85,45 @@ class TaskAssigned(OfTask):
     def notices(self, case: Case) -> tuple[Notice, ...]:
         key = f"{self.task_id}-{case.seq}"
         return (Notice(key=key, recipient=self.assignee, subject="task-assigned", about=self.task_id),)
+
+
+class TaskRouted(OfTask):
+    """The task needs a licence that the case manager does not have: it goes to somebody who has it."""
+
+    kind: ClassVar[str] = "task-routed"
+
+    assignee: Opaque
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(assignee=self.assignee)
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        key = f"task-routed-{self.task_id}"
+        return (Notice(key=key, recipient=self.assignee, subject="task-routed", about=self.task_id, urgent=True),)
+
+
+class LicenceLacking(OfTask):
+    """Nobody of the team may do the task: the leads are told at once, for its time runs."""
+
+    kind: ClassVar[str] = "licence-lacking"
+
+    licences: tuple[Slug, ...]
+    told: tuple[Opaque, ...] = ()
+
+    def onto(self, task: Task) -> Task:
+        return task
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        return tuple(
+            Notice(
+                key=f"licence-lacking-{self.task_id}",
+                recipient=person,
+                subject="licence-lacking",
+                about=self.task_id,
+                urgent=True,
+            )
+            for person in self.told
+        )
 
 
 class TaskStarted(OfTask):
@@ -196,7 +238,32 @@ def add_task(
     if after:
         stop_clock(draft, draft.open_clock(clock_id), "waits for another task", WaitsFor.TASK)
     draft.created.append(task_id)
+    if policy.licences and assignee is None:
+        _find_licensed(draft, draft.open_task(task_id), policy.licences)
     return task_id
+
+
+def _find_licensed(draft: Draft, task: Task, licences: tuple[str, ...]) -> None:
+    """See that a task which needs a licence has somebody who may do it: the case manager, a colleague, or leads.
+
+    One of a queue waits there for whoever has the licence. Nobody is looked for in an outage of the directory.
+    """
+    staff, case = draft.staff, draft.case
+    able = [m for m in staff.members if set(m.licences) & set(licences) and m.available(draft.now)]
+    able = [m for m in able if m.subject not in case.excluded and m.team in (None, case.team)]
+    if not staff.known or any(m.subject == case.owner for m in able):
+        return
+    if not able:
+        told = draft.people((Rank.SENIOR, Rank.SUPERVISOR))
+        draft.happen(LicenceLacking(task_id=task.id, licences=licences, told=told))
+    elif task.queue is None:
+        draft.happen(TaskRouted(task_id=task.id, assignee=min(able, key=_carries(draft)).subject))
+
+
+def _carries(draft: Draft) -> Callable[[StaffMember], tuple[int, str]]:
+    """Who has fewer tasks of this case goes first, and one that is always the same among equals."""
+    mine = Counter(task.assignee for task in draft.case.open_tasks)
+    return lambda member: (mine[member.subject], member.subject)
 
 
 def add_where_possible(draft: Draft, type_name: str) -> None:

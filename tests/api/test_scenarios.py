@@ -144,7 +144,7 @@ async def test_a_depressed_adolescent_whose_item_9_is_positive(office: Office) -
     assert "suicide-risk-assessment" in await life.tasks()
     assert (await life.clocks("safety-plan"))[0]["title"] == "Write a safety plan"
     urgent = [n for n in (await office.get("sup-1", "/notices")).json()["items"] if n["urgent"]]
-    assert [n["subject"] for n in urgent] == ["alert"]
+    assert [n["subject"] for n in urgent] == ["licence-lacking", "alert"]
     await life.assess("high")
     await life.plan("therapy-referral")
     [approval] = (await life.case())["approvals"]

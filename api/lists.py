@@ -51,8 +51,9 @@ class Escalation(BaseModel):
     due_at: datetime
     missed_at: datetime
     overdue_seconds: int
-    told: str | None = Field(description="The highest rank that was told")
+    told: str | None = Field(description="The rank that was told last")
     acknowledged_by: str | None
+    lapses: int = Field(description="How often the cadence lapsed again since")
 
 
 class Caseload(BaseModel):
@@ -181,4 +182,5 @@ def _escalation(row: ClockRow, now: datetime) -> Escalation:
         overdue_seconds=_late(row.due_at, now),
         told=row.told,
         acknowledged_by=row.acknowledged_by,
+        lapses=row.lapses,
     )

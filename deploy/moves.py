@@ -113,4 +113,4 @@ def leave(program: dict[str, Any], reason: str) -> Iterator[Move]:
     if "notice" in needs:
         yield "give-notice", {"channel": "letter"}
     if "sign-off" in needs:
-        yield "request-approval", {"subject": "closure"}
+        yield "request-approval", {"subject": "closure", "reason": reason}

@@ -7,6 +7,7 @@ from domain.case import quarantine
 from domain.case.command import Command, UnknownCommand, read
 from domain.promises import deadlines, escalation
 from domain.steps import (
+    approval_decisions,
     approvals,
     assessment,
     before_closure,
@@ -99,7 +100,7 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     care_team.WriteGuidedStep,
     care_team.ConcludeGuidedRecord,
     approvals.RequestApproval,
-    approvals.DecideApproval,
+    approval_decisions.DecideApproval,
     escalation.AcknowledgeEscalation,
     deadlines.PauseClock,
     deadlines.ResumeClock,

@@ -76,6 +76,7 @@ class ClockLine(Value):
     settled_at: Instant | None
     late_by: int | None
     queue: str | None = None
+    lapses: int = 0
 
 
 class NoticeLine(Notice):
@@ -192,6 +193,7 @@ def _clock_line(clock: Clock, entry: Entry | None, case: Case) -> ClockLine:
         settled_at=entry.at if entry and clock.settled else None,
         late_by=getattr(kept, "late_by", None),
         queue=_queue(clock, case),
+        lapses=clock.lapses,
     )
 
 

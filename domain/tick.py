@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from domain.case.command import Command, Draft
-from domain.clocks.clock import Clock, ClockKind, Step
-from domain.promises.deadlines import MOST_CLOCKS, cancel_clock
-from domain.promises.escalation import climb_due
+from domain.clocks.clock import ONE_SECOND, Clock, ClockKind, Step
+from domain.promises.deadlines import cancel_clock
+from domain.promises.escalation import climb_due, lapse_again
 from domain.steps.assessment import open_reassessment
 from domain.steps.closure import end_of_closed_case
 from domain.steps.contacts import promise_contact
@@ -13,16 +13,6 @@ from domain.steps.holds import resume_returned
 from domain.steps.referrals import unanswered
 from domain.steps.stratification import end_override
 from domain.values import Role
-
-
-def make_room(draft: Draft) -> None:
-    """Give the oldest missed contact up where a case that nobody has touched for years holds all it can.
-
-    Its miss stays on record; what is still owed is the newest of them.
-    """
-    missed = [c for c in draft.case.running if c.kind is ClockKind.CONTACT and c.missed_at is not None]
-    if len(draft.case.running) >= MOST_CLOCKS and missed:
-        cancel_clock(draft, min(missed, key=lambda c: c.due_at), "superseded by later missed contacts")
 
 
 class Tick(Command):
@@ -50,8 +40,16 @@ class Tick(Command):
         if step is Step.MISS and clock.kind is ClockKind.REFERRAL:
             unanswered(draft, clock.id)
         if step is Step.MISS and clock.kind is ClockKind.CONTACT:
-            make_room(draft)
+            self._lapse(draft, clock)
             promise_contact(draft, clock.due_at)  # a missed contact never keeps the next one from being due
         reassess = step is not None and clock.kind is ClockKind.REASSESSMENT
         if reassess and draft.case.reassessing_since is None:
             open_reassessment(draft, "due")
+
+    def _lapse(self, draft: Draft, clock: Clock) -> None:
+        """A cadence that lapses again is one escalation with its count, not one more."""
+        contacts = [c for c in draft.case.running if c.kind is ClockKind.CONTACT and c.id != clock.id]
+        missed = next((c for c in contacts if c.missed_at is not None), None)
+        if missed is not None:
+            cancel_clock(draft, draft.open_clock(clock.id), f"lapsed again: see {missed.escalation_id}")
+            lapse_again(draft, missed, clock.due_at + ONE_SECOND)

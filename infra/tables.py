@@ -154,6 +154,7 @@ class ClockRow(SQLModel, table=True):
     settled_at: datetime | None = instant(nullable=True)
     late_by: int | None = None
     queue: str | None = None
+    lapses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class ContactRow(SQLModel, table=True):

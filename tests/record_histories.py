@@ -102,7 +102,7 @@ async def whole_care(desk: Desk) -> None:
     await desk.do("close-referral-loop", referral_id=referral, report="x")
     await desk.do("sign-plan", signer="patient")
     await desk.do("reconcile-medications", medications=[{"name": "A"}], sources=["x"])
-    await desk.do("request-approval", subject="closure")
+    await desk.do("request-approval", subject="closure", reason="goals-met")
 
 
 async def set_back(desk: Desk) -> None:

@@ -35,7 +35,7 @@ def whole_care() -> Story:
     story.do("raise-crisis", description="x")
     [referral] = story.do("draft-referral", type="specialist", recipient="x", reason="y").outcome.created
     story.do("send-referral", referral_id=referral)
-    story.do("request-approval", subject="closure")
+    story.do("request-approval", subject="closure", reason="goals-met")
     return story
 
 

@@ -135,11 +135,11 @@ class CaseLife:
             self.inbox.append(envelope)
 
     def _report(self, data: bytes) -> Envelope:
-        """What cannot be read is settled like a command; its number tells it from the same garbage sent again."""
+        """What cannot be read is settled like a command; run and number tell it from the same sent again."""
         self.unreadable += 1
         digest = hashlib.sha256(data).hexdigest()[:16]
         body: Any = {"size": len(data), "digest": digest}
-        name = f"unreadable-{digest}-{self.unreadable}"
+        name = f"unreadable-{digest}-{workflow.info().run_id[:8]}-{self.unreadable}"
         return Envelope(command_id=name, kind=ReportUnreadable.kind, body=body, actor=SYSTEM)
 
     # -- the loop: one message at a time ------------------------------------------------------------------

@@ -23,6 +23,7 @@ from domain.case.open_parts import (
     Minutes,
     Moved,
     Plan,
+    Proposed,
     SafetyPlan,
     Score,
     Signature,
@@ -79,6 +80,7 @@ OPEN_WORK = (
     OpenWork("crisis", "crisis"),
     OpenWork("transfer", "offered transfer"),
     OpenWork("unreached", "unable-to-contact protocol"),
+    OpenWork("proposed", "plan to be approved"),
 )
 MOST_OPEN = {work.field: work.most for work in OPEN_WORK if work.most is not None}
 NOTHING_OPEN: dict[str, Any] = {work.field: () if work.most else None for work in OPEN_WORK if work.ends_with_case}
@@ -211,6 +213,18 @@ class TaskStatus(StrEnum):
 CLOSED_TASK = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
 
 
+class Series(Value):
+    """The schedule of a repeated task: so much of its repetition's time after `anchor` this one is due.
+
+    It ends after `times` more, or with the last one due by `until`.
+    """
+
+    anchor: Instant
+    amount: int
+    times: int | None = Field(default=None, ge=1)
+    until: Day | None = None
+
+
 class Task(Value):
     id: Slug
     type: Slug
@@ -224,6 +238,7 @@ class Task(Value):
     after: tuple[Slug, ...] = ()
     queue: Slug | None = None
     repeat: Budget | None = None
+    series: Series | None = None
     urgent: bool = False
     done_by: Opaque | None = None
     about: Opaque | None = None
@@ -282,6 +297,7 @@ class Case(Value):
     risk: Risk | None = None
     floor: Tier | None = None
     plan: Plan | None = None
+    proposed: Proposed | None = None
     tasks: tuple[Task, ...] = ()
     clocks: tuple[Clock, ...] = ()
     numbered: int = 0

@@ -109,6 +109,15 @@ class Timeline:
         wrong = self.in_error
         return tuple(e for e in self.entries if e.kind in kinds and e.command_id not in wrong)
 
+    def before(self, seq: int) -> Case | None:
+        """The case as it was before an entry."""
+        case = self.begins
+        for entry in self.entries:
+            if entry.seq >= seq:
+                break
+            case = entry.apply(case)
+        return case.without_settled() if case else None
+
     def without(self, *commands: str) -> Case | None:
         """The case as it would be had these commands never been sent, and nobody had corrected anything yet."""
         corrections = {e.command_id for e in self.entries if e.kind == ENTERED_IN_ERROR}

@@ -68,6 +68,14 @@ class Plan(Value):
     preferences: tuple[Line, ...] = Field(default=(), max_length=50)
 
 
+class Proposed(Value):
+    """A plan that waits for its approval: agreed, revised for a reason, or amended. It is not in force."""
+
+    plan: Plan
+    change: Literal["agree", "revise", "amend"]
+    reason: Text | None = None
+
+
 class Signature(Value):
     """That somebody signed this version of the plan; it holds until `expires_at`."""
 
@@ -149,10 +157,11 @@ class SpecialistReferral(Value):
 
 
 class Approval(Value):
-    """An approval that was asked for, or granted and not used yet."""
+    """An approval that was asked for, or granted and not used yet. `of` is what exactly: a tier, a reason."""
 
     id: Slug
     subject: Subject
+    of: Opaque | None = None
     requested_by: Opaque
     clock_id: Slug
     granted_by: Opaque | None = None

@@ -129,10 +129,14 @@ class Rung(Value):
 
 
 class Ladder(Value):
-    """Who is told of a promise, in order; an acknowledgement stops the climb for `acknowledged_for`."""
+    """Who is told of a promise, in order; an acknowledgement stops the climb for `acknowledged_for`.
+
+    When a cadence lapses again the climb begins anew, `higher_each_time` rungs further up.
+    """
 
     rungs: tuple[Rung, ...] = Field(min_length=1, max_length=12)
     acknowledged_for: Budget
+    higher_each_time: int = Field(default=1, ge=0, le=11)
 
     @field_validator("rungs")
     @classmethod
@@ -215,7 +219,10 @@ class NextStep(Value):
 
 
 class Clock(Value):
-    """A promise that is being kept, or not. `known_at` is when one became known whose time was over by then."""
+    """A promise that is being kept, or not. `known_at` is when one became known whose time was over by then.
+
+    `lapses` is how often the cadence lapsed again while this contact was missed, `lapsed_at` when it last did.
+    """
 
     id: Slug
     kind: ClockKind
@@ -237,6 +244,8 @@ class Clock(Value):
     pause: Pause | None = None
     missed_at: Instant | None = None
     known_at: Instant | None = None
+    lapses: int = 0
+    lapsed_at: Instant | None = None
     round: int = 0
     climbs: tuple[Climb, ...] = ()
     acknowledged: Acknowledgement | None = None
@@ -301,13 +310,16 @@ class Clock(Value):
     def _next_climb(self, ladder: Ladder, working: WorkingCalendar) -> NextStep | None:
         top = len(ladder.rungs) - 1
         climbed = [climb for climb in self.climbs if climb.rung >= ladder.first_after]
+        if self.lapsed_at is not None and self.acknowledged is None:
+            climbed = [climb for climb in climbed if climb.planned_at >= self.lapsed_at]
         if self.acknowledged is not None:
             base, wait = self.acknowledged.at, ladder.acknowledged_for
             rung = min(climbed[-1].rung + 1, top) if climbed else ladder.first_after
         else:
-            missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at)
+            missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at, self.lapsed_at or self.due_at)
             base = climbed[-1].planned_at if climbed else missed
-            rung = climbed[-1].rung + 1 if climbed else ladder.first_after
+            first = min(ladder.first_after + self.lapses * ladder.higher_each_time, top)
+            rung = climbed[-1].rung + 1 if climbed else first
             if rung > top:
                 return None
             wait = ladder.rungs[rung].after or ladder.acknowledged_for

@@ -41,6 +41,21 @@ class ClockMissed(OfClock):
         return clock.changed(missed_at=at, known_at=self.known_at)
 
 
+class CadenceLapsed(OfClock):
+    """The next contact was missed as well, while this one was: one escalation, which climbs again and higher."""
+
+    kind: ClassVar[str] = "cadence-lapsed"
+
+    escalation_id: Slug
+    lapsed_at: Instant
+    lapses: int
+
+    def onto(self, clock: Clock, at: datetime) -> Clock:
+        return clock.changed(
+            lapses=self.lapses, lapsed_at=self.lapsed_at, acknowledged=None, round=clock.round + 1
+        )
+
+
 class RungClimbed(OfClock):
     """One rung told its people; where nobody was found, the next rung was told of that as well."""
 
@@ -121,6 +136,21 @@ def _miss(draft: Draft, clock: Clock, known_at: datetime | None = None) -> None:
         due_at=clock.due_at,
         known_at=known_at,
         next_at=next_at_of(draft, missed),
+    )
+    draft.happen(event)
+
+
+def lapse_again(draft: Draft, missed: Clock, lapsed_at: datetime) -> None:
+    """Count one more lapse of a cadence on the contact that is missed already."""
+    after = missed.changed(
+        lapses=missed.lapses + 1, lapsed_at=lapsed_at, acknowledged=None, round=missed.round + 1
+    )
+    event = CadenceLapsed(
+        clock_id=missed.id,
+        escalation_id=missed.escalation_id,
+        lapsed_at=lapsed_at,
+        lapses=after.lapses,
+        next_at=next_at_of(draft, after),
     )
     draft.happen(event)
 

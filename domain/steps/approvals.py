@@ -8,11 +8,9 @@ from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Approval
 from domain.clocks.clock import ClockKind
-from domain.programs.policies import ApprovalPolicy, Subject
-from domain.programs.program import Stage
-from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
-from domain.steps.stages import UNDER_PLAN, set_back
-from domain.values import Opaque, Rejected, Role, Slug, Text
+from domain.programs.policies import ApprovalPolicy, Subject, Tier
+from domain.promises.deadlines import Promise, cancel_clock, start_clock
+from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
 
 # Who decides what was asked for before the programme's file stopped asking for this approval.
 APPROVERS = (Role.SUPERVISOR, Role.DIRECTOR)
@@ -20,6 +18,14 @@ APPROVERS = (Role.SUPERVISOR, Role.DIRECTOR)
 
 class ApprovalMissing(Rejected):
     """Somebody else has to approve this first; `missing` names the approval."""
+
+
+class NotNamed(Invalid):
+    """An approval is asked for something: a tier, a reason of closing."""
+
+
+class AskedByItself(Invalid):
+    """The approval of a plan is asked for when the plan is proposed."""
 
 
 class AlreadyRequested(Rejected):
@@ -73,7 +79,9 @@ class ApprovalRejected(Event):
     comment: Text
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.less("approvals", self.approval_id)
+        of_plan = any(a.id == self.approval_id and a.subject is Subject.PLAN for a in case.approvals)
+        left = case.less("approvals", self.approval_id)
+        return left.changed(proposed=None) if of_plan else left
 
     def notices(self, case: Case) -> tuple[Notice, ...]:
         return _answer(self.requested_by, "approval-rejected", self.approval_id)
@@ -96,22 +104,28 @@ def granted(case: Case, subject: Subject) -> Approval | None:
     return next((a for a in case.approvals if a.subject is subject and a.granted_by), None)
 
 
-def require_approval(draft: Draft, subject: Subject) -> None:
-    """Use the approval of a subject that needs one. Raises `ApprovalMissing`."""
+def require_approval(draft: Draft, subject: Subject, of: str) -> None:
+    """Use the approval of a subject that needs one, given for exactly this. Raises `ApprovalMissing`."""
     if subject not in draft.program.approvals:
         return
     approval = granted(draft.case, subject)
     if approval is None:
         draft.refuse(ApprovalMissing, "send request-approval, and have it approved", [f"approval of {subject}"])
+    if approval.of != of:
+        missing = [f"approval of {subject}: {of}"]
+        draft.refuse(ApprovalMissing, f"{approval.id} was given for {approval.of}, not for this", missing)
     draft.happen(ApprovalUsed(approval_id=approval.id))
 
 
-def request(draft: Draft, subject: Subject, policy: ApprovalPolicy, note: str | None) -> None:
+def request(
+    draft: Draft, subject: Subject, policy: ApprovalPolicy, note: str | None, of: str | None = None
+) -> None:
     """Ask for an approval; it has a clock of its own."""
     draft.require_room("approvals")
     promise = Promise(kind=ClockKind.APPROVAL, title=f"Approve: {subject.replace('-', ' ')}")
     clock_id = start_clock(draft, promise, policy.clock, draft.now)
-    approval = Approval(id=draft.new_id("a"), subject=subject, requested_by=draft.actor.subject, clock_id=clock_id)
+    by = draft.actor.subject
+    approval = Approval(id=draft.new_id("a"), subject=subject, of=of, requested_by=by, clock_id=clock_id)
     draft.happen(ApprovalRequested(approval=approval, note=note))
     draft.created.append(approval.id)
 
@@ -127,13 +141,19 @@ def withdraw(draft: Draft, subject: Subject) -> None:
 
 
 class RequestApproval(Command):
-    """Ask for an approval that the programme wants."""
+    """Ask for an approval that the programme wants: of a tier below or above what the factors give, of a closure.
+
+    It is given for the `tier`, the `reason` of closing, the person `to` whom the case goes, and for no other.
+    """
 
     kind: ClassVar[str] = "request-approval"
     says: ClassVar[str] = "Ask for an approval"
-    example: ClassVar[dict[str, Any]] = {"subject": "closure", "note": "Goals reached"}
+    example: ClassVar[dict[str, Any]] = {"subject": "closure", "reason": "goals-met", "note": "Goals reached"}
 
     subject: Subject
+    tier: Tier | None = None
+    reason: Slug | None = None
+    to: Opaque | None = None
     note: Text | None = None
 
     def decide(self, draft: Draft) -> None:
@@ -142,40 +162,9 @@ class RequestApproval(Command):
             draft.refuse(NotInProgram, f"this programme asks for no approval of {self.subject}")
         if any(a.subject is self.subject for a in draft.case.approvals):
             draft.refuse(AlreadyRequested, f"the approval of {self.subject} waits already")
-        request(draft, self.subject, policy, self.note)
-
-
-class DecideApproval(Command):
-    """Approve or reject, with a comment. A rejected plan goes back to planning."""
-
-    kind: ClassVar[str] = "decide-approval"
-    says: ClassVar[str] = "Approve or reject"
-    example: ClassVar[dict[str, Any]] = {"approval_id": "a9", "approve": True, "comment": "Agreed"}
-
-    approval_id: Slug
-    approve: bool
-    comment: Text
-
-    def decide(self, draft: Draft) -> None:
-        approval: Approval = draft.find("approvals", self.approval_id)
-        self._may_decide(draft, approval)
-        keep_clock(draft, draft.open_clock(approval.clock_id), draft.now)
-        said = {"approval_id": approval.id, "by": draft.actor.subject, "requested_by": approval.requested_by}
-        if self.approve:
-            draft.happen(ApprovalGranted(**said, comment=self.comment))
-            if approval.subject is Subject.PLAN:  # the plan is in force already: nothing waits for the approval
-                draft.happen(ApprovalUsed(approval_id=approval.id))
-            return
-        draft.happen(ApprovalRejected(**said, comment=self.comment))
-        if approval.subject is Subject.PLAN and draft.case.stage in UNDER_PLAN:
-            set_back(draft, Stage.PLANNING, "the plan was not approved")
-
-    def _may_decide(self, draft: Draft, approval: Approval) -> None:
-        policy = draft.program.approvals.get(approval.subject)
-        roles = policy.by if policy else APPROVERS
-        if draft.actor.role not in roles:
-            draft.refuse(NotAnApprover, f"this is for: {', '.join(roles)}")
-        if approval.granted_by is not None:
-            draft.refuse(AlreadyGranted, f"{approval.id} is granted")
-        if draft.actor.subject in (approval.requested_by, draft.case.owner):
-            draft.refuse(NotYourOwn, "have somebody else decide it")
+        if self.subject is Subject.PLAN:
+            draft.refuse(AskedByItself, "a plan asks for its approval by itself when it is proposed")
+        named = {Subject.TIER_OVERRIDE: self.tier, Subject.CLOSURE: self.reason, Subject.TRANSFER: self.to}
+        if (of := named[self.subject]) is None:
+            draft.refuse(NotNamed, "name the `tier`, the `reason` of closing, or `to` whom the case goes")
+        request(draft, self.subject, policy, self.note, of)

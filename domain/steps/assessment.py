@@ -10,9 +10,10 @@ from domain.case.command import CASE_WORK, Command, Draft
 from domain.case.dates import TooLongAgo, check_day
 from domain.case.event import Event
 from domain.clocks.clock import ClockKind, ClockPolicy
-from domain.programs.policies import Tier
+from domain.programs.policies import Subject, Tier
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.steps.approvals import withdraw
 from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import above_floor, ask_for_safety_plan, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
@@ -99,6 +100,7 @@ def promise_reassessment(draft: Draft, policy: ClockPolicy) -> None:
 def open_reassessment(draft: Draft, cause: Literal["due", "significant-change"]) -> None:
     """Open the one step that a due reassessment and a changed condition both lead to."""
     draft.happen(ReassessmentOpened(cause=cause))
+    withdraw(draft, Subject.CLOSURE)
     if draft.case.stage is not Stage.ASSESSMENT:
         set_back(draft, Stage.ASSESSMENT, f"reassessment: {cause}")
         ensure_contact(draft)

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
+from pydantic import JsonValue
+
 from domain.case.case import NOTHING_OPEN, Case, Closure, OutcomeRatings
 from domain.case.command import Command, Draft
 from domain.case.event import Event, Notice
@@ -10,13 +12,13 @@ from domain.programs.policies import Subject
 from domain.programs.program import ClosureNeeds, Stage
 from domain.promises.deadlines import cancel_clock, keep_clock
 from domain.steps.alerts import repeat_measure
-from domain.steps.approvals import granted, require_approval
+from domain.steps.approvals import granted, require_approval, withdraw
 from domain.steps.assessment import promise_reassessment
 from domain.steps.consent import stop_what_needs_consent
 from domain.steps.contacts import ensure_contact
-from domain.steps.goals import missing_signatures
 from domain.steps.medications import promise_renewal_again
-from domain.steps.planning import promise_what_a_plan_needs
+from domain.steps.planning import missing_signatures, promise_what_a_plan_needs
+from domain.steps.reopening import ended_by_closure, miss_what_is_over, tasks_of
 from domain.steps.risk_tier import ask_for_safety_plan
 from domain.steps.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.steps.stratification import end_override
@@ -118,16 +120,20 @@ class ReofferDue(Event):
 
 
 class CaseReopened(Event):
-    """The case goes on where it was closed, with all of its history."""
+    """The case goes on where it was closed, with all of its history.
+
+    `again` is what the closure had ended: tasks, promises and other open work, as they stood.
+    """
 
     kind: ClassVar[str] = "case-reopened"
 
     stage: Stage
     reason: Text
+    again: dict[str, JsonValue] = {}
 
     def apply(self, case: Case, at: datetime) -> Case:
-        again = {"outcome": None, "notice_until": None, "satisfaction": None, "graduated": ()}
-        return case.changed(closure=None, stage=self.stage, **again)
+        asked_anew = {"outcome": None, "notice_until": None, "satisfaction": None, "graduated": ()}
+        return case.changed(**self.again).changed(closure=None, stage=self.stage, **asked_anew)
 
 
 class CaseSealed(Event):
@@ -172,7 +178,7 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
     notice_over = case.notice_until is not None and case.notice_until <= draft.now
     lacking = {
         ClosureNeeds.OUTCOME: [] if case.outcome else ["outcome evaluation"],
-        ClosureNeeds.TASKS: [f"task {task.id}" for task in case.open_tasks],
+        ClosureNeeds.TASKS: [f"task {task.id}" for task in case.open_tasks if task.repeat is None],
         ClosureNeeds.ESCALATIONS: [
             f"escalation {c.escalation_id}" for c in case.running if c.missed_at and not c.acknowledged
         ],
@@ -209,6 +215,7 @@ class EvaluateOutcome(Command):
         if before is None:
             draft.refuse(NoBaseline, "record the baseline with record-assessment first")
         change = OutcomeChange(**{domain: now - getattr(before, domain) for domain, now in self.ratings})
+        withdraw(draft, Subject.CLOSURE)  # it was given for another outcome
         draft.happen(OutcomeEvaluated(ratings=self.ratings, change=change, summary=self.summary))
         if draft.case.stage is not Stage.CLOSURE:
             enter(draft, Stage.CLOSURE, "outcome evaluated")
@@ -233,12 +240,15 @@ class CloseCase(Command):
         if ClosureNeeds.OUTCOME in policy.needs and draft.program.notice is not None and self.note is None:
             draft.refuse(SummaryMissing, "say what was reached, what was not, and what goes on without the case")
         if ClosureNeeds.SIGN_OFF in policy.needs:
-            require_approval(draft, Subject.CLOSURE)
+            require_approval(draft, Subject.CLOSURE, self.reason)
         end_case(draft, self.reason, self.note, policy.offer_again)
 
 
 class ReopenCase(Command):
-    """Reopen a closed case while its window lasts. It goes on in the stage it was closed from."""
+    """Reopen a closed case while its window lasts. It goes on in the stage it was closed from.
+
+    What the closure itself ended comes back: tasks, referrals, a crisis. Contacts and reviews count from now.
+    """
 
     kind: ClassVar[str] = "reopen-case"
     says: ClassVar[str] = "Reopen the case"
@@ -255,8 +265,10 @@ class ReopenCase(Command):
             draft.refuse(MergedAway, "the case goes on in another one; undo the merge instead")
         if draft.now > closure.reopen_until:
             draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
-        stage = GOES_ON_IN.get(closure.from_stage, closure.from_stage)
-        draft.happen(CaseReopened(stage=stage, reason=self.reason))
+        again = ended_by_closure(draft, closure.at)
+        works_on = closure.from_stage is Stage.IMPLEMENTATION and any(t.from_plan for t in tasks_of(again))
+        stage = closure.from_stage if works_on else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
+        draft.happen(CaseReopened(stage=stage, reason=self.reason, again=again))
         start_stage_clock(draft)
         ensure_contact(draft)
         if draft.case.risk is not None:
@@ -264,6 +276,7 @@ class ReopenCase(Command):
             owed = draft.case.reassessing_since is not None
             promise_reassessment(draft, rules.on_change if owed else rules.every)
         self._promise_again(draft)
+        miss_what_is_over(draft)
         if draft.case.consent is not None and not draft.case.consent.in_force:
             stop_what_needs_consent(draft)
 

@@ -9,7 +9,7 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Event
-from domain.case.open_parts import Achievement, Barrier, Goal, Plan, Signature
+from domain.case.open_parts import Achievement, Barrier, Goal, Plan, Proposed, Signature
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import PlanPolicy, Signer
 from domain.programs.program import Model, NeedsConsent
@@ -17,9 +17,9 @@ from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_c
 from domain.steps.planning import (
     NoPlanYet,
     StrengthsMissing,
-    ask_for_plan_approval,
     check_goals,
-    promise_barrier_reviews,
+    missing_signatures,
+    put_in_force_or_propose,
 )
 from domain.steps.stages import UNDER_PLAN
 from domain.values import Instant, Invalid, Line, Rejected, Text
@@ -60,17 +60,6 @@ class GoalProgressed(Event):
         return case.changed(plan=case.plan.changed(goals=tuple(goals)))
 
 
-class PlanAmended(Event):
-    """The plan was changed before anybody signed it; it stays the same version."""
-
-    kind: ClassVar[str] = "plan-amended"
-
-    plan: Plan
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(plan=self.plan)
-
-
 class PlanSigned(Event):
     kind: ClassVar[str] = "plan-signed"
 
@@ -102,14 +91,6 @@ def rules(draft: Draft) -> PlanPolicy:
     if draft.program.plan is None:
         draft.refuse(NotInProgram, "this programme asks for no signatures or reviews of the plan")
     return draft.program.plan
-
-
-def missing_signatures(case: Case, policy: PlanPolicy | None, now: datetime) -> list[str]:
-    """Who has not signed the plan, or whose signature does not hold any more."""
-    if policy is None or case.plan is None:
-        return []
-    held = {s.signer for s in case.signatures if s.expires_at > now}
-    return [f"signature of the {signer.replace('-', ' ')}" for signer in policy.signatures if signer not in held]
 
 
 class RecordGoalProgress(Command):
@@ -178,11 +159,7 @@ class AmendPlan(Command):
         if self.strengths == () and draft.program.model is Model.STRENGTHS_BASED:
             draft.refuse(StrengthsMissing, "list at least one strength of the person")
         given = {name: value for name, value in self if value is not None}
-        amended = plan.changed(**given)
-        draft.happen(PlanAmended(plan=amended))
-        if self.barriers is not None:
-            promise_barrier_reviews(draft, amended)
-        ask_for_plan_approval(draft)
+        put_in_force_or_propose(draft, Proposed(plan=plan.changed(**given), change="amend"))
 
 
 class SignPlan(Command):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from pydantic import JsonValue
+
 from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Closure, LaidBy, Task
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
@@ -16,7 +18,9 @@ from domain.clocks.clock import Clock, ClockKind
 from domain.programs.program import Stage
 from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
 from domain.steps.closure import GOES_ON_IN
-from domain.steps.tasks import TaskCancelled, TooManyTasks, let_followers_run
+from domain.steps.merged_knowledge import FIELDS, taken_over
+from domain.steps.task_completion import let_followers_run
+from domain.steps.tasks import TaskCancelled, TooManyTasks
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
 MERGED = "merged"
@@ -82,34 +86,40 @@ class CaseLaidBy(Event):
 
 
 class CaseTakenIn(Event):
-    """The open tasks and running clocks of another case of the person, under ids of this one."""
+    """The open tasks and running clocks of another case of the person, under ids of this one.
+
+    `known` is what of this case is otherwise with what the other one knows of the person.
+    """
 
     kind: ClassVar[str] = "case-taken-in"
 
     merge: Merge
     tasks: tuple[Task, ...]
     clocks: tuple[Clock, ...]
+    known: dict[str, JsonValue] = {}
+    numbered: int = 0
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(
+        return case.changed(**self.known).changed(
             tasks=(*case.tasks, *self.tasks),
             clocks=(*case.clocks, *self.clocks),
             merges=(*case.merges, self.merge),
-            numbered=case.numbered + len(self.merge.tasks) + len(self.merge.clocks),
+            numbered=max(self.numbered, case.numbered + len(self.merge.tasks) + len(self.merge.clocks)),
         )
 
 
 class CaseGivenBack(Event):
-    """The merge was undone: what was taken in goes back as it stands now."""
+    """The merge was undone: what was taken in goes back as it stands now, and this case knows its own again."""
 
     kind: ClassVar[str] = "case-given-back"
 
     case_id: Opaque
     tasks: tuple[Task, ...]
     clocks: tuple[Clock, ...]
+    known: dict[str, JsonValue] = {}
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.less("merges", self.case_id)
+        return case.less("merges", self.case_id).changed(**self.known)
 
 
 class CaseTakenUpAgain(Event):
@@ -158,9 +168,9 @@ class MergeCase(Command):
     def decide(self, draft: Draft) -> None:
         source = draft.other(self.case_id)
         require_mergeable(draft, source)
-        tasks, clocks = source.case.open_tasks, source.case.running
+        before = source.case
         self._lay_by(source, draft.case.id)
-        _take_in(draft, self.case_id, tasks, [clock for clock in clocks if moves(clock)])
+        _take_in(draft, before)
 
     def _lay_by(self, source: Draft, into: str) -> None:
         case = source.case
@@ -174,8 +184,9 @@ class MergeCase(Command):
         source.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
 
 
-def _take_in(draft: Draft, case_id: str, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
-    case = draft.case
+def _take_in(draft: Draft, source: Case) -> None:
+    case, tasks = draft.case, source.open_tasks
+    clocks = [clock for clock in source.running if moves(clock)]
     if len(case.open_tasks) + len(tasks) > MOST_OPEN_TASKS:
         draft.refuse(TooManyTasks, f"together they have more than {MOST_OPEN_TASKS} open tasks")
     if len(case.running) + len(clocks) > MOST_CLOCKS:
@@ -186,11 +197,14 @@ def _take_in(draft: Draft, case_id: str, tasks: Sequence[Task], clocks: Sequence
     task_ids = {task.id: f"t{number + n}" for n, task in enumerate(tasks, 1)}
     number += len(task_ids)
     clock_ids = {clock.id: f"c{number + n}" for n, clock in enumerate(clocks, 1)}
+    number += len(clock_ids)
     draft.happen(
         CaseTakenIn(
-            merge=Merge(id=case_id, tasks=task_ids, clocks=clock_ids),
+            merge=Merge(id=source.id, tasks=task_ids, clocks=clock_ids),
             tasks=tuple(_renamed_task(t, task_ids, clock_ids) for t in tasks),
             clocks=tuple(_renamed_clock(c, task_ids, clock_ids) for c in clocks),
+            known=taken_over(case, source, number),
+            numbered=number + len(source.care_team),
         )
     )
     draft.created += [*task_ids.values()]
@@ -248,9 +262,22 @@ def _given_back(draft: Draft, merge: Merge) -> tuple[Sequence[Task], Sequence[Cl
         case_id=merge.id,
         tasks=tuple(_renamed_task(t, old_tasks, old_clocks) for t in tasks),
         clocks=tuple(_renamed_clock(c, old_tasks, old_clocks) for c in clocks),
+        known=_own(draft, merge),
     )
     draft.happen(back)
     return back.tasks, back.clocks
+
+
+def _own(draft: Draft, merge: Merge) -> dict[str, JsonValue]:
+    """What this case knows of itself, with what was added to it since the merge."""
+    merged = [e for e in draft.timeline.entries if e.kind == CaseTakenIn.kind]
+    command = next((e.command_id for e in reversed(merged) if e.data["merge"]["id"] == merge.id), None)  # type: ignore[index,call-overload]
+    alone = draft.timeline.without(command) if command else None
+    if alone is None:
+        return {}
+    changed = {name for name in FIELDS if getattr(alone, name) != getattr(draft.case, name)}
+    known: dict[str, JsonValue] = alone.model_dump(mode="json", include=changed)
+    return known
 
 
 def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:

@@ -229,7 +229,7 @@ class AnswerTransfer(Command):
             draft.refuse(NotOfferedToYou, "the case is offered to somebody else")
         if self.accept:
             require_staff(draft, transfer.to)
-            require_approval(draft, Subject.TRANSFER)
+            require_approval(draft, Subject.TRANSFER, transfer.to)
             draft.happen(CaseReassigned(owner=transfer.to, team=draft.case.team, reason="transfer accepted"))
         settle_transfer(draft)
         draft.happen(TransferAnswered(accepted=self.accept, by=draft.actor.subject, note=self.note))

@@ -8,10 +8,10 @@ from pydantic import Field
 from domain.case.case import Case
 from domain.case.command import Command, Draft, require_staff
 from domain.case.event import Event
-from domain.case.open_parts import Barrier, Goal, Intervention, Plan
+from domain.case.open_parts import Barrier, Goal, Intervention, Plan, Proposed
 from domain.clocks.budget import Budget, Unit, add_months
 from domain.clocks.clock import ClockKind
-from domain.programs.policies import PlanNeeds, Subject
+from domain.programs.policies import PlanNeeds, PlanPolicy, Subject
 from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import request, withdraw
@@ -55,13 +55,24 @@ class DayInThePast(Invalid):
     """A review, a renewal or another date to come lies after today."""
 
 
+class PlanProposed(Event):
+    """A plan, or a change of it, waits for its approval. Until then the one before goes on, if there is one."""
+
+    kind: ClassVar[str] = "plan-proposed"
+
+    proposed: Proposed
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(proposed=self.proposed)
+
+
 class PlanAgreed(Event):
     kind: ClassVar[str] = "plan-agreed"
 
     plan: Plan
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(plan=self.plan, signatures=())
+        return case.changed(plan=self.plan, signatures=(), proposed=None)
 
 
 class PlanRevised(Event):
@@ -71,7 +82,18 @@ class PlanRevised(Event):
     reason: Text
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(plan=self.plan, signatures=())
+        return case.changed(plan=self.plan, signatures=(), proposed=None)
+
+
+class PlanAmended(Event):
+    """The plan was changed before anybody signed it; it stays the same version."""
+
+    kind: ClassVar[str] = "plan-amended"
+
+    plan: Plan
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(plan=self.plan, proposed=None)
 
 
 def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
@@ -91,15 +113,22 @@ def cancel_plan_clocks(draft: Draft, reason: str) -> None:
             cancel_clock(draft, clock, reason)
 
 
+def missing_signatures(case: Case, policy: PlanPolicy | None, now: datetime) -> list[str]:
+    """Who has not signed the plan, or whose signature does not hold any more."""
+    if policy is None or case.plan is None:
+        return []
+    held = {s.signer for s in case.signatures if s.expires_at > now}
+    return [f"signature of the {signer.replace('-', ' ')}" for signer in policy.signatures if signer not in held]
+
+
 def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
-    """Signatures, the review, each barrier's review, and the approval where the programme wants one."""
+    """Signatures, the review, and each barrier's review."""
     policy = draft.program.plan
     cancel_plan_clocks(draft, "replaced by a new version")
-    ask_for_plan_approval(draft)
     if policy is None:
         return
     about = f"plan/{plan.version}"
-    if policy.signatures:
+    if missing_signatures(draft.case, policy, draft.now):
         promise = Promise(kind=ClockKind.SIGNATURE, title="Have the plan signed", about=about)
         start_clock(draft, promise, policy.sign, draft.now)
     review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
@@ -107,11 +136,44 @@ def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
     promise_barrier_reviews(draft, plan)
 
 
-def ask_for_plan_approval(draft: Draft) -> None:
-    """What was asked about another text is dropped; where the programme wants it, this one is asked about."""
+def put_in_force_or_propose(draft: Draft, proposed: Proposed) -> None:
+    """A plan that the programme wants approved waits for that; what was asked about another text is dropped."""
     withdraw(draft, Subject.PLAN)
-    if Subject.PLAN in draft.program.approvals:
-        request(draft, Subject.PLAN, draft.program.approvals[Subject.PLAN], None)
+    policy = draft.program.approvals.get(Subject.PLAN)
+    if policy is None:
+        put_plan_in_force(draft, proposed)
+        return
+    draft.happen(PlanProposed(proposed=proposed))
+    request(draft, Subject.PLAN, policy, None)
+
+
+def put_plan_in_force(draft: Draft, proposed: Proposed) -> None:
+    """From now on this plan holds: its interventions become tasks, its reviews and signatures are promised."""
+    plan = proposed.plan
+    if proposed.change == "amend":
+        draft.happen(PlanAmended(plan=plan))
+        promise_barrier_reviews(draft, plan)
+        return
+    if draft.case.stage is not Stage.PLANNING:
+        set_back(draft, Stage.PLANNING, "plan changed")
+    first = proposed.change == "agree"
+    draft.happen(PlanAgreed(plan=plan) if first else PlanRevised(plan=plan, reason=proposed.reason or "revised"))
+    _carry_out(draft, plan)
+
+
+def _carry_out(draft: Draft, plan: Plan) -> None:
+    """Turn the interventions into tasks and begin implementation, with the first contact promised."""
+    enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
+    for intervention in plan.interventions:
+        add_task(
+            draft,
+            intervention.task,
+            intervention.title,
+            assignee=intervention.responsible,
+            from_plan=plan.version,
+        )
+    promise_what_a_plan_needs(draft, plan)
+    ensure_contact(draft)
 
 
 def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
@@ -136,7 +198,10 @@ def until_day(draft: Draft, day: date) -> Budget:
 
 
 class AgreePlan(Command):
-    """Agree the first care plan with the person. Each intervention becomes a task."""
+    """Agree the first care plan with the person. Each intervention becomes a task.
+
+    Where the programme wants the plan approved, it is in force from the approval on, and not before.
+    """
 
     kind: ClassVar[str] = "agree-plan"
     says: ClassVar[str] = "Agree the care plan"
@@ -168,9 +233,7 @@ class AgreePlan(Command):
         draft.require_stage(Stage.PLANNING)
         if draft.case.plan is not None:
             draft.refuse(PlanExists, "the case has a plan; send revise-plan")
-        plan = self.plan(draft, 1)
-        draft.happen(PlanAgreed(plan=plan))
-        self.carry_out(draft, plan)
+        put_in_force_or_propose(draft, Proposed(plan=self.plan(draft, 1), change="agree"))
 
     def plan(self, draft: Draft, version: int) -> Plan:
         """The plan this command describes. Raises what the programme's model and its goals ask for."""
@@ -195,20 +258,6 @@ class AgreePlan(Command):
             kinds = [name for name, task in draft.program.tasks.items() if task.category == "facilitation"]
             draft.refuse(ReferralMissing, f"add one of: {', '.join(kinds)}")
 
-    def carry_out(self, draft: Draft, plan: Plan) -> None:
-        """Turn the interventions into tasks and begin implementation, with the first contact promised."""
-        enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
-        for intervention in plan.interventions:
-            add_task(
-                draft,
-                intervention.task,
-                intervention.title,
-                assignee=intervention.responsible,
-                from_plan=plan.version,
-            )
-        promise_what_a_plan_needs(draft, plan)
-        ensure_contact(draft)
-
 
 class RevisePlan(AgreePlan):
     """Agree a new version of the plan, with the reason. The interventions listed are the new ones."""
@@ -224,7 +273,4 @@ class RevisePlan(AgreePlan):
         if draft.case.plan is None:
             draft.refuse(NoPlanYet, "send agree-plan first")
         plan = self.plan(draft, draft.case.plan.version + 1)
-        if draft.case.stage is not Stage.PLANNING:
-            set_back(draft, Stage.PLANNING, "plan changed")
-        draft.happen(PlanRevised(plan=plan, reason=self.reason))
-        self.carry_out(draft, plan)
+        put_in_force_or_propose(draft, Proposed(plan=plan, change="revise", reason=self.reason))

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from domain.case.case import TaskStatus
 from domain.case.command import Command, Draft, ExcludedFromCase
+from domain.steps.task_completion import finish
 from domain.steps.tasks import (
     LicenceMissing,
     TaskClaimed,
@@ -11,7 +12,6 @@ from domain.steps.tasks import (
     TaskReleased,
     WrongTaskState,
     check_may_do,
-    finish,
     licences_of_sender,
     require_consent_to,
 )

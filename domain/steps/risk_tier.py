@@ -99,7 +99,7 @@ def lift_floor(draft: Draft, tier: Tier) -> None:
     """Go below what an alert or a person asked for. Raises `ApprovalMissing`."""
     floor = draft.case.floor
     if floor is not None and is_below(tier, floor):
-        require_approval(draft, Subject.TIER_OVERRIDE)
+        require_approval(draft, Subject.TIER_OVERRIDE, tier)
         draft.happen(FloorLifted(floor=floor))
 
 

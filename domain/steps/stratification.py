@@ -89,14 +89,14 @@ def stratify(draft: Draft, given: Mapping[str, float]) -> Stratified:
     """
     policy = rules(draft)
     known = {f.name: _known(draft, f) for f in policy.factors}
-    if any(known[name] not in (None, value) for name, value in given.items()):
-        require_approval(draft, Subject.TIER_OVERRIDE)
     missing = [f.title for f in policy.factors if not f.optional and known[f.name] is None and f.name not in given]
     if missing:
         draft.refuse(CannotStratify, "record or give what is missing", missing)
     factors = tuple(_factor(draft, f, known[f.name], given.get(f.name)) for f in policy.factors)
     points = sum(factor.points for factor in factors)
     tier = next((t.tier for t in policy.tiers if points >= t.at_least), policy.tiers[-1].tier)
+    if any(known[name] not in (None, value) for name, value in given.items()):
+        require_approval(draft, Subject.TIER_OVERRIDE, tier)
     unsure = tier is not policy.tiers[0].tier and any(not f.known or f.partly for f in factors)
     return Stratified(points=points, tier=tier, factors=factors, at_least=unsure)
 
@@ -227,7 +227,7 @@ class OverrideRiskTier(Command):
         if is_below(self.tier, draft.case.floor):
             lift_floor(draft, self.tier)
         else:
-            require_approval(draft, Subject.TIER_OVERRIDE)
+            require_approval(draft, Subject.TIER_OVERRIDE, self.tier)
         for clock in draft.case.running:
             if clock.kind is ClockKind.OVERRIDE:
                 cancel_clock(draft, clock, "replaced by another override")

@@ -5,15 +5,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from domain.case.case import TaskStatus
+from domain.case.case import Series, TaskStatus
 from domain.case.command import Command, Draft, require_staff
 from domain.case.dates import happened_at
 from domain.clocks.budget import Budget, Unit
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import cancel_clock
 from domain.steps.stages import ACTIVE, leave_implementation_when_done
+from domain.steps.task_completion import finish, let_followers_run, series_of
 from domain.steps.tasks import (
     DueInThePast,
+    NotRepeated,
+    SeriesSet,
     TaskAssigned,
     TaskAwaitsCosign,
     TaskCancelled,
@@ -21,12 +24,10 @@ from domain.steps.tasks import (
     WrongTaskState,
     add_task,
     check_may_do,
-    finish,
-    let_followers_run,
     must_be_cosigned,
     require_consent_to,
 )
-from domain.values import Instant, Line, Opaque, Slug, Text
+from domain.values import Day, Instant, Line, Opaque, Slug, Text
 
 
 class AddTask(Command):
@@ -42,6 +43,8 @@ class AddTask(Command):
     due_at: Instant | None = None
     after: tuple[Slug, ...] = Field(default=(), max_length=20)
     repeat: Budget | None = None
+    times: int | None = Field(default=None, ge=2, le=1000, description="How many there are in all, with `repeat`")
+    until: Day | None = Field(default=None, description="The last day on which one is due, with `repeat`")
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
@@ -52,6 +55,8 @@ class AddTask(Command):
             draft.open_task(before)
         if self.repeat is not None and self.repeat.amount == 0:
             draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
+        if self.repeat is None and (self.times or self.until) and (policy is None or policy.repeat is None):
+            draft.refuse(NotRepeated, "give `repeat`, or a task that the programme repeats")
         if self.assignee is not None:
             require_staff(draft, self.assignee)
         within = None
@@ -60,7 +65,14 @@ class AddTask(Command):
                 draft.refuse(DueInThePast, "give a time after now")
             seconds = math.ceil((self.due_at - draft.now).total_seconds())
             within = _seconds(draft, seconds)
-        add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=self.repeat)
+        repeat = self.repeat or (policy.repeat if policy else None)
+        task_id = add_task(draft, self.task, self.title, self.assignee, within, after=self.after, repeat=repeat)
+        if repeat is not None and (self.times or self.until):
+            draft.happen(SeriesSet(task_id=task_id, series=self._series(draft, task_id, repeat)))
+
+    def _series(self, draft: Draft, task_id: str, repeat: Budget) -> Series:
+        clock = draft.open_clock(draft.open_task(task_id).clock_id)
+        return series_of(clock, repeat).changed(times=self.times, until=self.until)
 
 
 def _seconds(draft: Draft, seconds: int) -> Budget:

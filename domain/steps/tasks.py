@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
-from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
+from domain.case.case import MOST_OPEN_TASKS, Case, Series, Task, TaskStatus
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
 from domain.case.staff import StaffMember
@@ -15,12 +15,9 @@ from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import (
     Promise,
     is_duty,
-    keep_clock,
-    resume_clock,
     start_clock,
     stop_clock,
 )
-from domain.steps.stages import leave_implementation_when_done
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text
 
 
@@ -46,6 +43,10 @@ class LicenceMissing(Rejected):
 
 class StaffUnknown(Rejected):
     """The directory cannot be read, so nobody can tell who may do this."""
+
+
+class NotRepeated(Invalid):
+    """A count or an end is for a task that repeats."""
 
 
 class DueInThePast(Invalid):
@@ -124,6 +125,17 @@ class LicenceLacking(OfTask):
             )
             for person in self.told
         )
+
+
+class SeriesSet(OfTask):
+    """The repeated task has an end, or a count."""
+
+    kind: ClassVar[str] = "task-series-set"
+
+    series: Series
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(series=self.series)
 
 
 class TaskStarted(OfTask):
@@ -206,10 +218,12 @@ def add_task(
     after: tuple[str, ...] = (),
     repeat: Budget | None = None,
     about: str | None = None,
+    series: Series | None = None,
 ) -> str:
     """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`.
 
-    `about` is what it was added for, by the sender's id, so that it can be taken back with it.
+    `about` is what it was added for, by the sender's id, so that it can be taken back with it. A task of a
+    `series` is due by its schedule.
     """
     policy = draft.program.tasks.get(type_name)
     if policy is None:
@@ -229,12 +243,13 @@ def add_task(
         after=after,
         queue=policy.queue,
         repeat=repeat or policy.repeat,
+        series=series,
         urgent=policy.urgent,
         about=about,
     )
     draft.happen(TaskAdded(task=task))
     promise = Promise(kind=ClockKind.TASK, title=title, about=task_id)
-    start_clock(draft, promise, policy.clock, draft.now, within)
+    start_clock(draft, promise, policy.clock, series.anchor if series else draft.now, within)
     if after:
         stop_clock(draft, draft.open_clock(clock_id), "waits for another task", WaitsFor.TASK)
     draft.created.append(task_id)
@@ -319,26 +334,3 @@ def must_be_cosigned(draft: Draft, task: Task) -> bool:
     if policy is None or policy.cosign is None:
         return False
     return policy.cosign not in licences_of_sender(draft)
-
-
-def finish(draft: Draft, task: Task, result: str | None, done_at: datetime | None = None) -> None:
-    """Complete a task: its promise is kept, what waited for it goes on, and a repeated one is made anew.
-
-    One whose type was taken out of the programme's file ends with this round.
-    """
-    clock = draft.open_clock(task.clock_id)
-    keep_clock(draft, clock, done_at or draft.now)  # while it is the assignee's
-    draft.happen(TaskCompleted(task_id=task.id, result=result, done_at=done_at))
-    let_followers_run(draft, task.id)
-    if task.repeat is not None and task.type in draft.program.tasks:
-        add_task(draft, task.type, task.title, task.assignee, task.repeat, repeat=task.repeat)
-    leave_implementation_when_done(draft)
-
-
-def let_followers_run(draft: Draft, task_id: str) -> None:
-    """The clocks of tasks that waited for this one, and for no other, begin to run."""
-    for task in draft.case.open_tasks:
-        if task_id in task.after and not waits_for_task(draft, task):
-            clock = draft.open_clock(task.clock_id)
-            if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
-                resume_clock(draft, clock)

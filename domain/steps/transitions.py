@@ -16,11 +16,12 @@ from domain.case.open_parts import Transition
 from domain.case.stays import Stay, point_of
 from domain.clocks.budget import deadline
 from domain.clocks.clock import Clock, ClockKind, ClockPolicy, KeptBy, WaitsFor
-from domain.programs.policies import Disposition, TransitionPolicy
+from domain.programs.policies import Disposition, Subject, TransitionPolicy
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock, stop_clock
 from domain.promises.deeds import keep_if_done
 from domain.promises.escalation import miss_if_late
+from domain.steps.approvals import withdraw
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import add_waiting
 from domain.steps.readmissions import notice_readmissions, stays_in
@@ -203,6 +204,7 @@ class RecordTransition(Command):
         draft.happen(TransitionRecorded(transition=transition, told=told))
         if draft.case.stage is Stage.CLOSURE:
             draft.happen(ClosingStopped(cause=f"{transition.setting} {transition.event}"))
+            withdraw(draft, Subject.CLOSURE)
             set_back(draft, Stage.FOLLOW_UP, "something happened while the case was closing")
             ensure_contact(draft)
         if _is_owed(draft, transition):

@@ -273,14 +273,14 @@ async def test_long_term_acute_care(office: Office) -> None:
     review = (await life.tasks())["utilization-review"]
     await life.do("complete-task", task_id=review)
     [again] = [c for c in await life.clocks("task") if c["title"] == "Review the stay"]
-    assert again["budget"]["amount"] == 7
+    assert again["budget"]["amount"] == 3 + 7  # seven days after the first one was due
     await life.assess("high")
     await life.plan("transition-assessment")
     [approval] = (await life.case())["approvals"]
     await life.do("decide-approval", "sup-1", approval_id=approval["id"], approve=False, comment="no goal of care")
     assert (await life.case())["stage"] == "planning"
     plan = moves.plan(as_json("ltac"), (await life.now()).date(), ["transition-assessment"])
-    await life.do("revise-plan", **plan, reason="goal of care added")
+    await life.do("agree-plan", **plan)
     [approval] = (await life.case())["approvals"]
     await life.do("decide-approval", "sup-1", approval_id=approval["id"], approve=True, comment="good")
     people = ["physician", "respiratory therapist", "her son"]

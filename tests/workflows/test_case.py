@@ -10,8 +10,9 @@ from temporalio.client import WorkflowExecutionStatus
 
 from domain.programs.program import Stage
 from infra.tables import CommandRow
-from tests.desk import Desk
+from tests.desk import Desk, forget
 from workflows import messages
+from workflows.messages import Life
 
 Opener = Callable[..., Desk]
 
@@ -175,3 +176,23 @@ async def test_a_closed_case_stays_through_its_window_and_then_completes(desk: O
 
     await anna.until(over)
     assert (await anna.timeline())[-1].kind == "case-sealed"
+
+
+async def test_the_same_garbage_to_a_run_that_began_again_is_set_aside_again(desk: Opener) -> None:
+    """Its number begins anew with the run; what was set aside before must not be taken for it."""
+    anna = desk()
+    await anna.open()
+
+    async def set_aside(count: int) -> None:
+        async def there() -> bool:
+            return sum(row.kind == "message-unreadable" for row in await anna.timeline()) == count
+
+        await anna.until(there)
+
+    await anna.handle.signal("no_such_signal", "hello")
+    await set_aside(1)
+    await forget(anna.environment, anna.id)
+    life = Life(tenant="local", case_id=anna.case_id, history_events=300, known=await anna.position())
+    await messages.wake(anna.environment.client, anna.id, anna.settings.task_queue, life, messages.RING)
+    await anna.handle.signal("no_such_signal", "hello")
+    await set_aside(2)

@@ -86,6 +86,8 @@ def upgrade() -> None:
     with op.batch_alter_table("queued", schema=None) as batch_op:
         batch_op.add_column(sa.Column("sent_at", WHEN, nullable=True))
         batch_op.add_column(sa.Column("envelope", sa.LargeBinary(), nullable=True))
+    with op.batch_alter_table("clocks", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("lapses", sa.Integer(), nullable=False, server_default="0"))
     op.execute(
         "UPDATE cases SET head = COALESCE((SELECT t.hash FROM timeline t"
         " WHERE t.case_id = cases.id AND t.seq = cases.seq), '')"
@@ -108,6 +110,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("clocks", schema=None) as batch_op:
+        batch_op.drop_column("lapses")
     with op.batch_alter_table("queued", schema=None) as batch_op:
         batch_op.drop_column("envelope")
         batch_op.drop_column("sent_at")

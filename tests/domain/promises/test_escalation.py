@@ -51,10 +51,27 @@ def test_a_miss_is_an_event_that_completes_nothing_and_suppresses_nothing() -> N
     story = plain_story().followed_up("high")
     first = contact(story)
     story.wait(days=16)
-    owed = [c for c in story.known.running if c.kind == "contact"]
-    assert len(owed) == 3
-    assert owed[1].anchor == first.due_at
+    missed_one, following = [c for c in story.known.running if c.kind == "contact"]
+    assert (missed_one.id, missed_one.lapses) == (first.id, 1)
+    assert following.missed_at is None
     assert story.kinds.count("clock-missed") == 2
+
+
+def test_a_cadence_that_lapses_again_is_one_escalation_that_begins_higher_each_time() -> None:
+    """Three weeks: one escalation with its count; the owner first, then the senior, then the supervisor."""
+    story = plain_story().followed_up("high")
+    first = contact(story)
+    story.wait(days=26)
+    assert [c.id for c in story.known.running if c.missed_at is not None] == [first.id]
+    assert missed(story).lapses == 2
+    ours: list[Any] = [e for e in story.timeline if e.data.get("clock_id") == first.id]
+    lapses = [e.seq for e in ours if e.kind == "cadence-lapsed"]
+    told = [[e.data["climb"]["tell"] for e in ours if e.kind == "rung-climbed" and e.seq > seq] for seq in lapses]
+    begun = [ranks[0] for ranks in told]
+    assert begun == ["senior", "supervisor"]
+    story.do("acknowledge-escalation", escalation_id=first.escalation_id)
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="back")
+    assert not [c for c in story.known.running if c.missed_at is not None]
 
 
 def test_a_contact_logged_late_is_kept_late_and_the_next_counts_from_it() -> None:
@@ -112,7 +129,7 @@ def test_an_acknowledgement_rests_the_climb_not_the_promise() -> None:
 def test_at_the_top_an_acknowledged_promise_that_is_not_kept_tells_the_top_again() -> None:
     """It never goes silent by being acknowledged."""
     story = plain_story().followed_up("high")
-    story.wait(days=14)
+    story.wait(days=40)
     clock = missed(story)
     story.do("acknowledge-escalation", escalation_id=clock.escalation_id)
     story.wait(days=4)
@@ -154,7 +171,8 @@ def test_after_an_outage_every_rung_that_was_due_is_climbed_once_with_its_planne
     story.now += timedelta(days=21)
     story.wait(seconds=0)
     found = climbs(story, clock.id)
-    assert [tell for tell, _ in found] == ["owner", "owner", "senior", "supervisor", "director"]
+    assert [tell for tell, _ in found][:5] == ["owner", "owner", "senior", "supervisor", "director"]
+    assert [tell for tell, _ in found][5:] == ["senior", "supervisor", "director"]  # it lapsed again
     ours = next(c for c in story.known.running if c.id == clock.id)
     assert all(c.planned_at < c.at == story.now for c in ours.climbs)
     assert story.kinds.count("clock-missed") == 2  # this one, and the one promised after it
@@ -163,15 +181,12 @@ def test_after_an_outage_every_rung_that_was_due_is_climbed_once_with_its_planne
     assert story.kinds.count("rung-climbed") == again
 
 
-def test_a_case_nobody_touches_for_years_goes_on_promising_and_holds_a_bounded_number_of_clocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Daily contacts and long silence: the oldest misses give way, the newest are still owed."""
-    for module in ("domain.promises.deadlines", "domain.tick"):
-        monkeypatch.setattr(f"{module}.MOST_CLOCKS", 20)
+def test_a_case_nobody_touches_goes_on_promising_and_holds_one_missed_contact() -> None:
+    """Daily contacts and long silence: one escalation with its count, and the next contact."""
     story = plain_story("medicaid-tcm").followed_up("high")
     story.wait(days=40)
-    assert len(story.known.running) == 20
+    assert len([c for c in story.known.running if c.kind == "contact"]) == 2
+    assert missed(story).lapses == 38
     assert story.kinds.count("clock-missed") == 39  # each local day from the third of March to the tenth of April
     assert any(c.kind == "contact" and c.due_at > story.now for c in story.known.running)
 

@@ -69,7 +69,7 @@ def test_a_positive_item_9_keeps_the_tier_from_low_without_an_approved_override(
     assert story.known.risk.tier == "moderate"
     down = {"tier": "low", "reasons": ["says it was a slip"]}
     assert story.refused("set-risk-tier", **down) == "ApprovalMissing"
-    story.do("request-approval", subject="tier-override")
+    story.do("request-approval", subject="tier-override", tier="low")
     [approval] = story.known.approvals
     story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="seen together")
     story.do("set-risk-tier", **down)

@@ -1,5 +1,8 @@
 """Two cases of one person are merged with their running clocks, and the merge is undone."""
 
+from datetime import timedelta
+
+from tests.domain.steps.test_crisis import SAFETY_PLAN
 from tests.domain.test_programs import opened
 from tests.story import SAM, Story, referral
 
@@ -116,3 +119,33 @@ def test_a_task_that_waited_for_one_that_goes_back_waits_no_more() -> None:
     target.do("undo-merge", actor=SAM, case_id="case-2")
     clock = next(c for c in target.known.running if c.about == follower)
     assert clock.pause is None
+
+
+def test_what_is_known_of_the_person_goes_along_and_comes_back() -> None:
+    """Safety plan, scores, team, medication list, exclusions, readmission watch; undone, each knows its own."""
+    target, source = pair()
+    low = {f"q{n}": 0 for n in range(1, 10)}
+    target.do("record-score", instrument="phq-9", version="2001", answers={**low, "q1": 3})
+    before = target.known
+    source.do("write-safety-plan", **SAFETY_PLAN)
+    earlier = (source.now - timedelta(days=3)).isoformat()
+    source.do("record-score", instrument="phq-9", version="2001", answers={**low, "q1": 1}, occurred_at=earlier)
+    source.do("join-care-team", role="caregiver", reference="RelatedPerson/9", needs=["a free evening"])
+    source.do("reconcile-medications", medications=[{"name": "A"}], sources=["pill box"])
+    source.do("exclude-assignee", actor=SAM, person="cm-ben", reason="related")
+    home = {"event_id": "d1", "event": "discharge", "setting": "inpatient"}
+    source.do("record-transition", **home, occurred_at=(source.now - timedelta(days=5)).isoformat())
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    known = target.known
+    assert known.safety_plan == source.known.safety_plan
+    assert [(s.total, s.baseline) for s in known.scores if s.instrument == "phq-9"] == [(3, 1)]
+    assert [m.reference for m in known.care_team] == ["RelatedPerson/9"]
+    assert (known.medications, known.excluded) == (1, ("cm-ben",))
+    again = {"event_id": "a1", "event": "admission", "setting": "inpatient"}
+    target.do("record-transition", **again, occurred_at=target.now.isoformat())
+    assert "readmission-noticed" in target.kinds
+    target.do("record-transition", **again, occurred_at=target.now.isoformat(), retracted=True)
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    for field in ("safety_plan", "scores", "care_team", "medications", "excluded", "transitions"):
+        assert getattr(target.known, field) == getattr(before, field), field
+    assert source.known.safety_plan is not None

@@ -74,6 +74,50 @@ def test_a_barrier_is_looked_at_again_on_its_day() -> None:
     )
 
 
+def test_a_plan_that_needs_an_approval_is_not_in_force_before() -> None:
+    """No task, no signature, no review, no cadence until then; the case waits in planning."""
+    story = agreed("behavioral-health")
+    assert (story.known.stage, story.known.plan) == ("planning", None)
+    assert not {"contact", "signature", "plan-review"} & set(kinds(story))
+    assert not [t for t in story.known.open_tasks if t.from_plan]
+    (approval,) = story.known.approvals
+    story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="fits")
+    assert (story.known.stage, story.known.proposed) == ("implementation", None)
+    assert [t.type for t in story.known.open_tasks if t.from_plan] == ["education"]
+    assert "plan-review" in kinds(story)
+
+
+def test_until_a_revision_is_approved_the_plan_before_goes_on() -> None:
+    """Rejected, it is as if it had never been proposed; proposed anew, the first proposal is gone."""
+    story = agreed("behavioral-health")
+    story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")
+    before = story.known.plan
+    for text in ("first", "second"):
+        story.do("revise-plan", **story.plan("therapy-referral"), reason=text)
+    assert (story.known.stage, story.known.plan) == ("implementation", before)
+    (approval,) = story.known.approvals
+    story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=False, comment="x")
+    assert (story.known.plan, story.known.proposed) == (before, None)
+    story.do("revise-plan", **story.plan("therapy-referral"), reason="third")
+    story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")
+    assert story.known.plan is not None
+    assert story.known.plan.version == 2
+
+
+def test_an_approval_is_for_what_was_named_and_ends_when_that_changes() -> None:
+    """Asked for one reason, the case is not closed for another; with a new outcome it is asked for again."""
+    story = Story("complex-care").followed_up().ready_to_close()
+    for clock in story.known.running:
+        if clock.missed_at is not None and clock.acknowledged is None:
+            story.do("acknowledge-escalation", escalation_id=clock.escalation_id)
+    assert story.known.approvals[0].granted_by == "sup-1"
+    outcome = story.send("close", reason="transferred", note="x").outcome
+    assert outcome.status == "refused"
+    story.do("evaluate-outcome", ratings={"well_being": 1, "finances": 1, "appropriate_care": 1}, summary="worse")
+    assert story.known.approvals == ()
+    assert story.refused("request-approval", subject="closure") == "NotNamed"
+
+
 def test_a_plan_that_is_not_approved_goes_back_to_planning() -> None:
     """Nobody approves his own; a rejection has a comment and sends the plan back."""
     story = agreed("behavioral-health")
@@ -82,7 +126,7 @@ def test_a_plan_that_is_not_approved_goes_back_to_planning() -> None:
     assert story.refused("decide-approval", **body) == "NotAnApprover"
     story.do("decide-approval", actor=SAM, **body)
     assert story.known.stage == "planning"
-    story.do("revise-plan", **story.plan("therapy-referral"), reason="goal made measurable")
+    story.do("agree-plan", **story.plan("therapy-referral"))
     assert len(story.known.approvals) == 1
 
 

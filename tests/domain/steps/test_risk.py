@@ -132,7 +132,7 @@ def test_an_override_needs_an_approval_a_reason_and_an_end_and_then_the_factors_
     until = (story.now + timedelta(days=10)).isoformat()
     body = {"tier": "high", "reason": "lives alone now", "until": until}
     assert story.refused("override-risk-tier", **body) == "ApprovalMissing"
-    story.do("request-approval", subject="tier-override")
+    story.do("request-approval", subject="tier-override", tier="high")
     (approval,) = story.known.approvals
     decided = {"approval_id": approval.id, "approve": True, "comment": "yes"}
     assert story.refused("decide-approval", **decided) == "NotAnApprover"
@@ -155,7 +155,7 @@ def test_an_override_needs_an_approval_a_reason_and_an_end_and_then_the_factors_
 def test_an_override_that_holds_survives_a_new_evaluation() -> None:
     """The factors are computed and kept beside the tier that a person set."""
     story = opened("complex-care").assess("low")
-    story.do("request-approval", subject="tier-override")
+    story.do("request-approval", subject="tier-override", tier="moderate")
     story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="y")
     until = (story.now + timedelta(days=10)).isoformat()
     story.do("override-risk-tier", tier="moderate", reason="r", until=until)
@@ -209,7 +209,7 @@ def test_an_override_and_its_end_complete_no_reassessment() -> None:
     """Only an evaluation does; what was owed before is owed after."""
     story = opened("complex-care").assess("low")
     story.do("agree-plan", **story.plan("education"))
-    story.do("request-approval", subject="tier-override")
+    story.do("request-approval", subject="tier-override", tier="high")
     story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="y")
     until = (story.now + timedelta(days=5)).isoformat()
     story.do("override-risk-tier", tier="high", reason="r", until=until)

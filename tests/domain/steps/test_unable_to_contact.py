@@ -65,7 +65,7 @@ def test_nobody_decides_so_it_climbs() -> None:
     for other in story.known.running:
         if other.missed_at and not other.acknowledged:
             story.do("acknowledge-escalation", escalation_id=other.escalation_id)
-    story.do("request-approval", subject="closure")
+    story.do("request-approval", subject="closure", reason="unreachable")
     (approval,) = story.known.approvals
     story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="tried enough")
     story.do("close", reason="unreachable")

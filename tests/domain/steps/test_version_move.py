@@ -255,7 +255,7 @@ def test_what_was_begun_can_be_ended_when_the_file_no_longer_has_it() -> None:
     monthly = {"amount": 1, "unit": "months"}
     [task] = story.do("add-task", task="education", repeat=monthly).outcome.created
     [consult] = story.do("open-guided-record", procedure="mediation", concern="x").outcome.created
-    [approval] = story.do("request-approval", subject="closure").outcome.created
+    [approval] = story.do("request-approval", subject="closure", reason="goals-met").outcome.created
     second = story.rulebook.program("complex-care", 2)
     left = {name: policy for name, policy in second.model_dump()["tasks"].items() if name != "education"}
     without = {"tasks": left, "templates": {}, "alerts": {}, "procedures": {}, "approvals": {}}

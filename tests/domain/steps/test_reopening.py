@@ -1,0 +1,66 @@
+"""A case that was closed by mistake goes on as it stood."""
+
+from typing import Any
+
+from tests.domain.test_programs import opened
+from tests.story import SAM, Story
+
+
+def at_work() -> Story:
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education", "arrange-appointment"))
+    referral = story.do("draft-referral", type="specialist", recipient="Dr. Lim", reason="heart").outcome.created[
+        0
+    ]
+    story.do("send-referral", referral_id=referral)
+    story.do("raise-flag", actor=SAM, message="no visit in a month")
+    story.do("raise-crisis", description="x")
+    return story
+
+
+def test_what_the_closure_itself_ended_comes_back() -> None:
+    """Closed as died by mistake and reopened a second later: tasks, referral, flag and crisis are there."""
+    story = at_work()
+    before: Any = story.known
+    story.do("close", reason="died")
+    assert story.known.open_tasks == ()
+    story.wait(seconds=1)
+    story.do("reopen-case", reason="another person")
+    after: Any = story.known
+    assert [t.id for t in after.open_tasks] == [t.id for t in before.open_tasks]
+    for field in ("referrals", "flags", "crisis", "stage", "plan"):
+        assert getattr(after, field) == getattr(before, field), field
+    for task in after.open_tasks:
+        old, new = before.clock(task.clock_id), after.clock(task.clock_id)
+        assert (new.due_at.date(), new.missed_at) == (old.due_at.date(), None)
+    [referral] = after.referrals
+    story.do("accept-referral", referral_id=referral.id)
+
+
+def test_the_time_that_the_case_was_closed_does_not_count_and_a_duty_ran_on() -> None:
+    """Ten days later a task has ten days more; the answer to a crisis is missed, once, and climbs from now."""
+    story = at_work()
+    before: Any = story.known
+    story.do("close", reason="died")
+    story.wait(days=10)
+    story.do("reopen-case", reason="another person")
+    routine = [t for t in story.known.open_tasks if not t.urgent]
+    assert routine
+    for task in routine:
+        old, new = before.clock(task.clock_id), story.known.clock(task.clock_id)
+        assert new is not None
+        assert new.due_at > old.due_at or new.pause is not None
+    late = [c for c in story.known.running if c.statutory and c.missed_at is not None]
+    assert late
+    assert all(c.known_at == story.now and not [k for k in c.climbs if k.at > c.due_at] for c in late)
+
+
+def test_a_signed_plan_is_not_to_be_signed_again() -> None:
+    """A promise that nobody can keep would climb to the director."""
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    for signer in story.rules["plan"]["signatures"]:
+        story.do("sign-plan", signer=signer)
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert "signature" not in {c.kind for c in story.known.running}

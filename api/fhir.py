@@ -1,19 +1,18 @@
-"""Reads a FHIR R4 bundle as a referral: one patient, active conditions and medications, a year's encounters.
+"""Reads a FHIR R4 bundle as a referral: one patient, what is in force of her, and a year's encounters.
 
-`fhir.resources` checks the form (R4B, which R4 resources fit); required codes it does not check, so what a
-rule depends on is checked here. What is not needed is not read, and nothing received is repeated in faults.
+Required codes `fhir.resources` does not check, so what a rule depends on is checked here.
 """
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
+from api.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
 from domain.case.case import Coded, Coding, PastEncounter, Patient
-from domain.values import Invalid
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
+NOT_HERS = ("entered-in-error", "refuted", "differential")  # ruled out, or one of several that it may be
+ORDERED = (None, "order", "original-order", "reflex-order", "filler-order", "instance-order")
 SETTINGS = {
     "IMP": "inpatient",
     "ACUTE": "inpatient",
@@ -21,102 +20,98 @@ SETTINGS = {
     "EMER": "emergency",
     "AMB": "ambulatory",
 }
-NEEDED = (
-    "Patient",
-    "Condition",
-    "MedicationRequest",
-    "MedicationStatement",
-    "Encounter",
-    "ServiceRequest",
-)
 NO_REASON = "Referred electronically"
 HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
 MOST_CODINGS = 10
 MOST = 100
 YEAR = 365
-MOST_ENTRIES = 20_000  # the largest of the 304 records of a synthetic population has about 4,000
 
 
-class UnreadableBundle(Invalid):
-    """The bundle cannot be read as a referral; `missing` says where and why."""
+class Read(NamedTuple):
+    """What a bundle says: the patient, why she is referred, and what was left out."""
+
+    patient: Patient
+    reason: str
+    issues: list[Issue]
 
 
-def read(bundle: Any, as_of: date) -> tuple[Patient, str]:
-    """The patient of a bundle as of a day, and why she is referred. Raises `UnreadableBundle`.
-
-    The refusal has the path of every fault.
-    """
-    resources = list(_resources(bundle))
-    patients = [r for r in resources if r.get_resource_type() == "Patient"]
+def read(received: Any, as_of: date) -> Read:
+    """The patient of a bundle as of a day. Raises `UnreadableBundle` where it is about nobody, or several."""
+    bundle = bundle_of(received)
+    patients = [r for _, r in bundle.of_kind("Patient")]
     if len(patients) != 1:
-        raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}")
-    strangers = {_subject(r) for r in resources} - {None, f"Patient/{patients[0].id}"}
-    if strangers:
-        raise UnreadableBundle("a resource is about another patient", ("subject: not the bundle's patient",))
-    if not patients[0].id:
+        faults = tuple(f"{i.expression[0]}: {i.diagnostics}" for i in bundle.issues)
+        raise UnreadableBundle(f"a referral is about one patient; the bundle has {len(patients)}", faults)
+    [patient] = patients
+    if not patient.id:
         raise UnreadableBundle("the patient needs an id to be told from others", ("Patient.id: required",))
-    return _patient(patients[0], resources, as_of), _reason(resources)
+    _keep_hers(bundle, patient)
+    return Read(_patient(bundle, patient, as_of), _reason(bundle), bundle.issues)
 
 
-def _subject(resource: Any) -> str | None:
-    """Whom a resource names as its patient, where it says so by id (`urn:` links lie within the bundle)."""
-    subject = getattr(resource, "subject", None)
-    reference = str(subject.reference or "") if subject is not None else ""
-    return reference if reference.startswith("Patient/") else None
+def _keep_hers(bundle: Bundle, patient: Any) -> None:
+    """Leave out what cannot be told to be hers. Raises `UnreadableBundle` for what is somebody else's."""
+    hers, strangers = [], []
+    for place, resource in bundle.resources:
+        whose = None if resource is patient else _is_about(bundle, patient, resource)
+        if whose is False:
+            strangers.append(f"{place}.subject: not the bundle's patient")
+        elif whose is None and resource is not patient and getattr(resource, "subject", None) is not None:
+            bundle.leave_out(f"{place}.subject", "not-found", "it does not say whose this is")
+        else:
+            hers.append((place, resource))
+    if strangers:
+        raise UnreadableBundle("a resource is about another patient", tuple(strangers[:50]))
+    bundle.resources = hers
 
 
-def _patient(patient: Any, resources: list[Any], as_of: date) -> Patient:
-    born = _day(patient.birthDate)
-    if patient.birthDate is not None and born is None:
-        raise UnreadableBundle("the birth date must name a day", ("Patient.birthDate: a year or a month alone",))
+def _is_about(bundle: Bundle, patient: Any, resource: Any) -> bool | None:
+    """Whether a resource is about the patient; None where nobody can tell."""
+    subject = resource.subject
+    text = unversioned(str(subject.reference or "")) if subject is not None else ""
+    if text:
+        return bundle.named.get(text) is patient or text == f"Patient/{patient.id}"
+    named = getattr(subject, "identifier", None)
+    if named is None:
+        return None
+    same = [i for i in patient.identifier or [] if (i.system, i.value) == (named.system, named.value)]
+    return bool(same)
+
+
+def _patient(bundle: Bundle, patient: Any, as_of: date) -> Patient:
     return Patient(
         reference=f"Patient/{patient.id}",
-        birth_date=born,
+        birth_date=_partial(patient.birthDate),
         deceased=_deceased(patient, as_of),
-        conditions=_unique(_conditions(resources)),
-        medications=_unique(_medications(resources)),
-        encounters=tuple(sorted(_stays(resources, as_of), key=lambda s: s.started_on)[-MOST:]),
+        conditions=_unique(_conditions(bundle, as_of)),
+        medications=_unique(_medications(bundle, as_of)),
+        encounters=tuple(sorted(_stays(bundle, as_of), key=lambda s: s.started_on)[-MOST:]),
     )
 
 
-def _reason(resources: list[Any]) -> str:
-    """What the first ServiceRequest of the bundle is for, in its own words."""
-    for resource in resources:
-        if resource.get_resource_type() == "ServiceRequest":
-            for concept in resource.reasonCode or []:
-                return _coded(concept).display
+def _reason(bundle: Bundle) -> str:
+    """What the first request in force is for: its reasons, what they refer to, or what is asked for."""
+    requests = [r for _, r in bundle.of_kind("ServiceRequest")]
+    replaced = {id(bundle.meant(ref, r)) for r in requests for ref in r.replaces or []}
+    for request in requests:
+        if request.status != "active" or not _ordered(request) or id(request) in replaced:
+            continue
+        for concept in request.reasonCode or []:
+            return _coded(concept).display
+        for reference in request.reasonReference or []:
+            meant = bundle.meant(reference, request)
+            if meant is not None and getattr(meant, "code", None) is not None:
+                return _coded(meant.code).display
+            if reference.display:
+                return _cut(reference.display) or NO_REASON
+        if request.code is not None:
+            return _coded(request.code).display
     return NO_REASON
 
 
-def _resources(bundle: Any) -> Iterator[Any]:
-    from fhir.resources.R4B import get_fhir_model_class
-
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise UnreadableBundle("send a JSON object with resourceType Bundle")
-    entries = bundle.get("entry")
-    if not isinstance(entries, list) or not entries:
-        raise UnreadableBundle("the bundle has no entries", ("entry: required",))
-    if len(entries) > MOST_ENTRIES:
-        raise UnreadableBundle(f"send at most {MOST_ENTRIES} entries", ("entry: too many",))
-    faults: list[str] = []
-    for n, entry in enumerate(entries):
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if kind not in NEEDED:
-            if not isinstance(kind, str):
-                faults.append(f"entry.{n}.resource: not a FHIR resource")
-            continue
-        try:
-            yield get_fhir_model_class(kind).model_validate(resource)
-        except RecursionError:
-            faults.append(f"entry.{n}.resource: nested too deeply")
-        except ValidationError as fault:
-            faults += [
-                f"entry.{n}.resource.{'.'.join(map(str, e['loc']))}: {e['type']}"
-                for e in fault.errors(include_input=False, include_url=False, include_context=False)
-            ]
-    if faults:
-        raise UnreadableBundle("these parts of the bundle cannot be read", tuple(faults[:50]))
+def _ordered(request: Any) -> bool:
+    """Whether it is asked for: not proposed, planned or an option, and not that it be left undone."""
+    return request.intent in ORDERED and not request.doNotPerform
 
 
 def _deceased(patient: Any, as_of: date) -> bool:
@@ -126,46 +121,73 @@ def _deceased(patient: Any, as_of: date) -> bool:
     return bool(patient.deceasedBoolean)
 
 
-def _conditions(resources: list[Any]) -> Iterator[Coded]:
-    for resource in resources:
-        if resource.get_resource_type() != "Condition" or _entered_in_error(resource):
+def _conditions(bundle: Bundle, as_of: date) -> Iterator[Coded]:
+    for _, resource in bundle.of_kind("Condition"):
+        if set(_codes(resource.verificationStatus)) & set(NOT_HERS) or _abated(resource, as_of):
             continue
-        status = _first_code(resource.clinicalStatus)
-        if resource.abatementDateTime is None and (status is None or status in ACTIVE_CONDITION):
+        status = _codes(resource.clinicalStatus)
+        if not status or set(status) & set(ACTIVE_CONDITION):
             yield _coded(resource.code)
 
 
-def _medications(resources: list[Any]) -> Iterator[Coded]:
-    for resource in resources:
-        if resource.get_resource_type() not in ("MedicationRequest", "MedicationStatement"):
+def _abated(condition: Any, as_of: date) -> bool:
+    """Whether the condition is over, however that is said; one that ends later is not over yet."""
+    ends = [condition.abatementDateTime]
+    if condition.abatementPeriod is not None:
+        ends.append(condition.abatementPeriod.end or condition.abatementPeriod.start)
+    days = [_day(end) for end in ends if end is not None]
+    said = condition.abatementAge, condition.abatementRange, condition.abatementString
+    return any(value is not None for value in said) or any(day is None or day <= as_of for day in days)
+
+
+def _medications(bundle: Bundle, as_of: date) -> Iterator[Coded]:
+    prescribed = [r for _, r in bundle.of_kind("MedicationRequest", "MedicationStatement")]
+    replaced = {
+        id(bundle.meant(r.priorPrescription, r))
+        for r in prescribed
+        if getattr(r, "priorPrescription", None) is not None and r.status == "active"
+    }
+    for resource in prescribed:
+        if resource.status != "active" or id(resource) in replaced or _ended(resource, as_of):
             continue
-        if resource.status != "active":
+        if resource.get_resource_type() == "MedicationRequest" and not _ordered(resource):
             continue
-        named = resource.medicationReference
-        if resource.medicationCodeableConcept is not None:
-            yield _coded(resource.medicationCodeableConcept)
-        elif named is not None:
-            yield Coded(display=_cut(named.display or named.reference) or "unnamed")
+        yield _medication(bundle, resource)
 
 
-def _stays(resources: list[Any], as_of: date) -> Iterator[PastEncounter]:
-    for resource in resources:
-        if resource.get_resource_type() != "Encounter" or resource.status not in HAPPENED:
+def _ended(resource: Any, as_of: date) -> bool:
+    """Whether a statement says itself that the medication was taken until an earlier day."""
+    period = getattr(resource, "effectivePeriod", None)
+    last = _day(period.end) if period is not None and period.end is not None else None
+    return last is not None and last < as_of
+
+
+def _medication(bundle: Bundle, resource: Any) -> Coded:
+    if resource.medicationCodeableConcept is not None:
+        return _coded(resource.medicationCodeableConcept)
+    reference = resource.medicationReference
+    meant = bundle.meant(reference, resource)
+    if meant is not None and getattr(meant, "code", None) is not None:
+        return _coded(meant.code)
+    return Coded(display=_cut(reference.display if reference is not None else None) or "unnamed")
+
+
+def _stays(bundle: Bundle, as_of: date) -> Iterator[PastEncounter]:
+    for place, resource in bundle.of_kind("Encounter"):
+        if resource.status not in HAPPENED or resource.period is None or resource.period.start is None:
             continue
-        started = _day(resource.period.start) if resource.period else None
-        if started is None or not 0 <= (as_of - started).days <= YEAR:
+        started = _day(resource.period.start)
+        if started is None:
+            bundle.leave_out(f"{place}.period.start", "incomplete", "a year or a month alone is no day")
             continue
-        setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
-        yield PastEncounter(setting=setting, started_on=started, ended_on=_day(resource.period.end))
+        if 0 <= (as_of - started).days <= YEAR:
+            setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
+            yield PastEncounter(setting=setting, started_on=started, ended_on=_day(resource.period.end))
 
 
-def _entered_in_error(resource: Any) -> bool:
-    return _first_code(resource.verificationStatus) in ("entered-in-error", "refuted")
-
-
-def _first_code(concept: Any) -> str | None:
-    codings = (concept.coding or []) if concept is not None else []
-    return next((coding.code for coding in codings if coding.code), None)
+def _codes(concept: Any) -> list[str]:
+    """The codes of all codings of a concept."""
+    return [coding.code for coding in (concept.coding or []) if coding.code] if concept is not None else []
 
 
 def _coded(concept: Any) -> Coded:
@@ -196,6 +218,11 @@ def _day(value: Any) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _partial(value: Any) -> str | None:
+    """A FHIR date as precisely as it is known."""
+    return None if value is None else str(value.isoformat() if hasattr(value, "isoformat") else value)[:10]
 
 
 def _unique(found: Iterator[Coded]) -> tuple[Coded, ...]:

@@ -2,19 +2,35 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel
 
 from api.cases import NewCase, refer
 from api.commands import REFUSALS
 from api.fhir import read
+from api.fhir_bundle import Issue
 from api.headers import WishDep
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep, require_role
 from domain.case.case import Referral, Source
 from domain.steps.intake import Open
 from domain.values import Day, Opaque, Slug
+
+
+class Outcome(BaseModel):
+    """FHIR's OperationOutcome: what was left out of the bundle."""
+
+    resourceType: Literal["OperationOutcome"] = "OperationOutcome"
+    issue: list[Issue]
+
+
+class ReferralResult(CommandResult):
+    """What became of a referral, and what was left out of its bundle."""
+
+    outcome: Outcome | None = None
+
 
 BUNDLE_LIMIT = 16 * 1024 * 1024
 router = APIRouter(tags=["cases"])
@@ -33,18 +49,20 @@ async def refer_bundle(
     owner: Opaque | None = None,
     target_group: Slug | None = None,
     as_of: Annotated[Day | None, Query(description="The day the referral is made; today unless given")] = None,
-) -> CommandResult:
-    """Refer the patient of a bundle: active conditions and medications, encounters of the year before.
+) -> ReferralResult:
+    """Refer the patient of a bundle: conditions and medications in force, encounters of the year before.
 
-    The reason is read from its ServiceRequest, where there is one.
+    The reason is read from its ServiceRequest, where there is one. What could not be read is left out, and stands
+    in `outcome` beside the answer; what is about another patient refuses the bundle.
     """
     require_role(who, *Open.roles)
-    patient, reason = await asyncio.to_thread(read, bundle, as_of or datetime.now(UTC).date())
+    found = await asyncio.to_thread(read, bundle, as_of or datetime.now(UTC).date())
     new = NewCase(
         program=program,
-        referral=Referral(source=source, reason=reason, patient=patient),
+        referral=Referral(source=source, reason=found.reason, patient=found.patient),
         owner=owner,
         team=team,
         target_group=target_group,
     )
-    return await refer(parts, who, new, wish, response)
+    result = await refer(parts, who, new, wish, response)
+    return ReferralResult(**result.model_dump(), outcome=Outcome(issue=found.issues) if found.issues else None)

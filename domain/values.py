@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
@@ -60,6 +60,24 @@ def _day(written: Any) -> date:
         raise ValueError("write a day as 2026-03-06") from None
 
 
+def _partial(written: Any) -> str:
+    """A day, or a month or a year alone, as it is known."""
+    text = written.isoformat() if isinstance(written, date) else written
+    if not isinstance(text, str) or not re.fullmatch(r"\d{4}(-\d\d){0,2}", text, re.ASCII):
+        raise ValueError("write a day as 2026-03-06, a month as 2026-03, a year as 2026")
+    _reasonable(span_of(text)[0])
+    return text
+
+
+def span_of(partial: str) -> tuple[date, date]:
+    """The first and the last day that a partial date may mean. Raises `ValueError` for one that is none."""
+    year, month, day = (*(int(part) for part in partial.split("-")), 0, 0)[:3]
+    if day:
+        return date(year, month, day), date(year, month, day)
+    last = date(year + (month in (0, 12)), 1 if month in (0, 12) else month + 1, 1) - timedelta(days=1)
+    return date(year, month or 1, 1), last
+
+
 def _reasonable(day: date) -> None:
     """Refused outside 1900 to 2200: no promise, no birth and no report of a case lies there."""
     if not 1900 <= day.year < 2200:
@@ -80,6 +98,7 @@ def reasonable_day(day: date) -> date:
 _DATETIME = TypeAdapter(datetime)
 Instant = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(reasonable)]
 Day = Annotated[date, BeforeValidator(_day), AfterValidator(reasonable_day)]
+PartialDay = Annotated[str, BeforeValidator(_partial)]
 
 
 class Value(BaseModel):

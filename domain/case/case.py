@@ -37,7 +37,7 @@ from domain.clocks.clock import Clock
 from domain.programs.instrument import ICD_10
 from domain.programs.policies import Tier
 from domain.programs.program import NeedsConsent, Stage
-from domain.values import Day, Instant, Line, Opaque, Sensitivity, Slug, Text, Value
+from domain.values import Day, Instant, Line, Opaque, PartialDay, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200
 
@@ -132,7 +132,7 @@ class Patient(Value):
     """Who the case is about, as far as the referral says."""
 
     reference: Line
-    birth_date: Day | None = None
+    birth_date: PartialDay | None = None
     deceased: bool = False
     conditions: tuple[Coded, ...] = Field(default=(), max_length=100)
     medications: tuple[Coded, ...] = Field(default=(), max_length=100)

@@ -8,9 +8,9 @@ from domain.case.command import CASE_WORK, Command, Draft, require_staff
 from domain.case.event import Event, Opening
 from domain.programs.program import NeedsConsent, Program, Stage
 from domain.steps.closure import end_case
-from domain.steps.stages import enter, start_stage_clock
+from domain.steps.stages import ages_on, enter, start_stage_clock
 from domain.steps.tasks import apply_template
-from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
+from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text, span_of
 
 
 class PatientDeceased(Rejected):
@@ -19,6 +19,10 @@ class PatientDeceased(Rejected):
 
 class NotEligible(Rejected):
     """The person does not meet the programme's eligibility."""
+
+
+class BirthDateNeeded(Invalid):
+    """Whether the programme takes the person depends on the day of birth, and only its year or month is known."""
 
 
 class TargetGroupMissing(Invalid):
@@ -120,13 +124,17 @@ class Open(Command):
         today = program.day_of(draft.now)
         if patient.birth_date is None:
             return None
-        if patient.birth_date > today:
+        if span_of(patient.birth_date)[0] > today:
             draft.refuse(NotEligible, "the birth date lies in the future; correct the referral")
-        had_birthday = (today.month, today.day) >= (patient.birth_date.month, patient.birth_date.day)
-        age = today.year - patient.birth_date.year - (not had_birthday)
-        if not (rule.minimum_age or 0) <= age <= (rule.maximum_age or 130):
+        youngest, oldest = ages_on(patient.birth_date, today)
+        low, high = rule.minimum_age or 0, rule.maximum_age if rule.maximum_age is not None else 130
+        if oldest < low or youngest > high:
             draft.refuse(NotEligible, f"{program.program} takes people {_ages(program)}")
-        return age
+        if youngest < low or oldest > high:
+            draft.refuse(
+                BirthDateNeeded, f"{program.program} takes people {_ages(program)}; give the day of birth"
+            )
+        return youngest if youngest == oldest else None
 
 
 def _ages(program: Program) -> str:

@@ -1,6 +1,6 @@
 """The stage machine: what lets a case leave a stage, and what begins with the next one."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from domain.case.case import Case
@@ -9,7 +9,7 @@ from domain.case.event import Event
 from domain.clocks.clock import ClockKind
 from domain.programs.program import SectionPolicy, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
-from domain.values import Line
+from domain.values import Line, span_of
 
 ACTIVE = (Stage.ASSESSMENT, Stage.PLANNING, Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
 UNDER_PLAN = (Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
@@ -84,9 +84,20 @@ def _asked(draft: Draft, section: SectionPolicy) -> bool:
 
 
 def age_on(draft: Draft, instant: datetime) -> int | None:
-    """The person's age in whole years on the local day of an instant; None without a birth date."""
-    born, day = draft.case.referral.patient.birth_date, draft.program.day_of(instant)
-    return None if born is None else day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    """The person's age in whole years on the local day of an instant; None where it is not known for certain."""
+    born = draft.case.referral.patient.birth_date
+    youngest, oldest = ages_on(born, draft.program.day_of(instant)) if born else (0, 1)
+    return youngest if youngest == oldest else None
+
+
+def ages_on(born: str, day: date) -> tuple[int, int]:
+    """The ages that somebody may have on a day: two where only the year or the month of birth is known."""
+    earliest, latest = span_of(born)
+    return _years(latest, day), _years(earliest, day)
+
+
+def _years(born: date, day: date) -> int:
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 def missing_instruments(draft: Draft) -> list[str]:

@@ -244,7 +244,7 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
     broken["entry"][0]["resource"]["birthDate"] = "SECRET"
     answer = await office.post("ehr-1", path, broken)
     assert (answer.status_code, answer.json()["code"]) == (422, "UnreadableBundle")
-    assert "entry.0.resource.birthDate" in answer.json()["missing"][0]
+    assert "entry[0].resource.birthDate" in answer.json()["missing"][0]
     assert "SECRET" not in answer.text
     dead = bundle(7)
     dead["entry"][0]["resource"]["deceasedDateTime"] = "2021-04-01T10:00:00+02:15"
@@ -253,11 +253,6 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
     mixed = bundle(7)
     mixed["entry"][1]["resource"]["subject"]["reference"] = "Patient/somebody-else"
     assert (await office.post("ehr-1", path, mixed)).json()["code"] == "UnreadableBundle"
-    young = bundle(7)
-    young["entry"][0]["resource"]["birthDate"] = "2015"
-    assert (await office.post("ehr-1", path, young)).json()["missing"] == [
-        "Patient.birthDate: a year or a month alone"
-    ]
     for nothing in ({}, {"resourceType": "Patient"}, {"resourceType": "Bundle", "entry": []}):
         assert (await office.post("ehr-1", path, nothing)).status_code == 422
     assert (await office.get("dir-1", "/cases")).json()["items"] == []

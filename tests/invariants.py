@@ -22,6 +22,14 @@ def the_timeline_makes_the_case(story: Story) -> None:
     assert folded == story.case
 
 
+def come_back(entry: Entry) -> set[str]:
+    """The promises that a correction or a reopening says are there: what was settled of them is owed again."""
+    data: Any = entry.data
+    found = data["left"] if entry.kind == "entered-in-error" else data.get("again", {})
+    again = entry.kind in ("entered-in-error", "case-reopened")
+    return {clock["id"] for clock in found.get("clocks", ())} if again else set()
+
+
 def no_clock_is_lost(story: Story) -> None:
     """Every promise that was made is kept, cancelled, or still there; and none is there that was not made."""
     made, settled = set(), set()
@@ -31,6 +39,7 @@ def no_clock_is_lost(story: Story) -> None:
             made.add(data["clock"]["id"])
         elif entry.kind in SETTLED:
             settled.add(data["clock_id"])
+        settled -= come_back(entry)
     assert {c.id for c in story.known.running} == made - settled
 
 
@@ -39,6 +48,9 @@ def none_is_settled_missed_or_climbed_twice_and_none_early(story: Story) -> None
     seen: Counter[tuple[Any, ...]] = Counter()
     for entry in story.timeline:
         data: Any = entry.data
+        for clock_id in come_back(entry):
+            if seen["settled", clock_id]:
+                seen["settled", clock_id] = seen["missed", clock_id] = 0
         if entry.kind in SETTLED:
             seen["settled", data["clock_id"]] += 1
         elif entry.kind == "clock-missed":

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from domain.commands import BY_KIND, FROM_PEOPLE
+from domain.corrections import BY_ENTRY
 from domain.values import Actor, Role
 from tests.invariants import ALWAYS
 from tests.story import ANNA, BETTER, SAM, Story
@@ -156,6 +157,11 @@ class AnyCommand(RuleBasedStateMachine):
             body |= {"occurred_at": (now - timedelta(hours=pick)).isoformat(), "event_id": f"e{pick % 3}"}
         return {**body, **self.special(kind, pick)}
 
+    def can_be_wrong(self, pick: int) -> int:
+        """The number of an entry that somebody may correct, where there is one."""
+        found = [entry.seq for entry in self.story.timeline if entry.kind in BY_ENTRY]
+        return found[pick % len(found)] if found else 1
+
     def special(self, kind: str, pick: int) -> dict[str, Any]:
         """What the example of some commands leaves out."""
         before = [task.id for task in self.story.known.open_tasks[: pick % 3]]
@@ -167,6 +173,7 @@ class AnyCommand(RuleBasedStateMachine):
             "revise-plan": self.story.plan(reason="r"),
             "log-contact": {"reached": pick % 2 == 0, "mode": mode},
             "close": {"reason": reason, "note": "n"},
+            "correct-entry": {"entry": self.can_be_wrong(pick)},
         }
         return bodies.get(kind, {})
 

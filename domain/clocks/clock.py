@@ -153,8 +153,19 @@ class Ladder(Value):
         return next(n for n, rung in enumerate(self.rungs) if rung.after is not None)
 
 
+class CountsFrom(StrEnum):
+    """What a time limit counts from."""
+
+    START = "start"
+    ELIGIBILITY = "eligibility"  # the referral, on which the person was found to be eligible
+    DISCHARGE = "discharge"
+
+
 class ClockPolicy(Value):
     """A promise as a programme makes it. `source` names where the number comes from.
+
+    It counts from when it begins, unless `counts_from` says otherwise. So many timely `attempts` to reach somebody
+    count as kept at its deadline.
 
     `kept_by`, `parties` and `modes` say which contact keeps it: unless the programme says otherwise one in which
     both could speak, for a letter or a message is not known to be read. A `statutory` one is set by law, or a
@@ -164,9 +175,11 @@ class ClockPolicy(Value):
     within: Budget
     ladder: Slug
     calendar: Slug | None = None
+    counts_from: CountsFrom = CountsFrom.START
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
     modes: tuple[Mode, ...] = TALKS
+    attempts: int | None = Field(default=None, ge=1, le=10)
     statutory: bool = False
     source: Text
     verified: bool = True
@@ -232,6 +245,7 @@ class Clock(Value):
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...] = (Party.PATIENT,)
     modes: tuple[Mode, ...] = (*TALKS, Mode.MESSAGE)
+    attempts: int | None = None
     statutory: bool = False
     budget: Budget
     ladder: Slug
@@ -337,6 +351,7 @@ class Terms(Value):
     kept_by: KeptBy | None = None
     parties: tuple[Party, ...]
     modes: tuple[Mode, ...] = (*TALKS, Mode.MESSAGE)
+    attempts: int | None = None
     statutory: bool = False
 
     @classmethod

@@ -142,12 +142,16 @@ class ClockRescheduled(OfClock):
 
 
 class ClockKept(OfClock):
-    """The promise was kept at `kept_at`, `late_by` seconds after its deadline (0 in time)."""
+    """The promise was kept at `kept_at`, `late_by` seconds after its deadline (0 in time).
+
+    With `attempts` so many timely ones count as kept, though nobody was reached.
+    """
 
     kind: ClassVar[str] = "clock-kept"
 
     kept_at: Instant
     late_by: int
+    attempts: int | None = None
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
         return clock.changed(settled=True)
@@ -197,6 +201,7 @@ def start_clock(
         statutory=policy.statutory,
         parties=policy.parties,
         modes=policy.modes,
+        attempts=policy.attempts,
         budget=budget,
         ladder=policy.ladder,
         calendar=calendar,

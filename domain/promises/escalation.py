@@ -10,7 +10,7 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft
 from domain.case.event import Notice
 from domain.clocks.budget import later
-from domain.clocks.clock import Acknowledgement, Climb, Clock, NextStep, Rank, Step
+from domain.clocks.clock import Acknowledgement, Climb, Clock, KeptBy, NextStep, Rank, Step
 from domain.promises.deadlines import ClockKept, ClockRescheduled, OfClock, next_at_of, resume_clock
 from domain.values import Instant, Opaque, Rejected, Slug, Text
 
@@ -28,7 +28,8 @@ class AlreadyAcknowledged(Rejected):
 class ClockMissed(OfClock):
     """A promise was not kept in time. It stays open until somebody keeps it late.
 
-    One whose time was over before it was known at `known_at` climbs from then on.
+    One whose time was over before it was known at `known_at` climbs from then on. `attempts` is how often somebody
+    tried to reach the person in time.
     """
 
     kind: ClassVar[str] = "clock-missed"
@@ -36,6 +37,7 @@ class ClockMissed(OfClock):
     escalation_id: Slug
     due_at: Instant
     known_at: Instant | None = None
+    attempts: int | None = None
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
         return clock.changed(missed_at=at, known_at=self.known_at)
@@ -128,13 +130,31 @@ def miss_if_late(draft: Draft, clock: Clock) -> None:
         _miss(draft, clock, known_at=draft.now)
 
 
+def timely_attempts(case: Case, clock: Clock) -> tuple[datetime, ...]:
+    """The attempts to reach somebody between the beginning of a promise and its deadline."""
+    return tuple(at for at in case.attempted_at if clock.anchor <= at <= clock.due_at)
+
+
+def keep_by_attempts(draft: Draft, clock: Clock) -> bool:
+    """Count a promise as kept by timely attempts, where its rule does, once its time is over; whether it was."""
+    made = timely_attempts(draft.case, clock)
+    if clock.attempts is None or len(made) < clock.attempts or draft.now <= clock.due_at:
+        return False
+    at = made[clock.attempts - 1]
+    draft.happen(ClockKept(clock_id=clock.id, kept_at=at, late_by=0, attempts=len(made)))
+    return True
+
+
 def _miss(draft: Draft, clock: Clock, known_at: datetime | None = None) -> None:
+    if keep_by_attempts(draft, clock):
+        return
     missed = clock.changed(missed_at=draft.now, known_at=known_at)
     event = ClockMissed(
         clock_id=clock.id,
         escalation_id=clock.escalation_id,
         due_at=clock.due_at,
         known_at=known_at,
+        attempts=len(timely_attempts(draft.case, clock)) if clock.kept_by is KeptBy.CONTACT else None,
         next_at=next_at_of(draft, missed),
     )
     draft.happen(event)

@@ -14,6 +14,7 @@ from domain.clocks.clock import VISITS, Clock, ClockKind, ClockPolicy, Mode, Par
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.promises.deeds import Contact, Deed, keeps
+from domain.promises.escalation import keep_by_attempts
 from domain.steps.minutes import count_minutes
 from domain.steps.unable_to_contact import count_attempt, letter_sent, reached
 from domain.values import Instant, Sensitivity, Text
@@ -155,6 +156,9 @@ class LogContact(Command):
             count_minutes(draft, self.minutes, occurred_at)
         if self.reached:
             keep_promised(draft, Deed.of(contact))
+        else:
+            for clock in draft.case.running:
+                keep_by_attempts(draft, clock)
         self._follow_protocol(draft, occurred_at)
 
     def _follow_protocol(self, draft: Draft, occurred_at: datetime) -> None:

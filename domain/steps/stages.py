@@ -6,9 +6,10 @@ from typing import ClassVar
 from domain.case.case import Case
 from domain.case.command import Draft
 from domain.case.event import Event
-from domain.clocks.clock import ClockKind
+from domain.clocks.clock import ClockKind, ClockPolicy, CountsFrom
 from domain.programs.program import SectionPolicy, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.promises.escalation import miss_if_late
 from domain.values import Line, span_of
 
 ACTIVE = (Stage.ASSESSMENT, Stage.PLANNING, Stage.IMPLEMENTATION, Stage.FOLLOW_UP)
@@ -44,7 +45,18 @@ def start_stage_clock(draft: Draft) -> None:
     stage = draft.case.stage
     if policy := draft.program.stages.of(stage):
         promise = Promise(kind=ClockKind.STAGE, title=f"Complete {stage}", about=stage)
-        start_clock(draft, promise, policy, draft.now)
+        started = start_clock(draft, promise, policy, counts_from(draft, policy))
+        miss_if_late(draft, draft.open_clock(started))
+
+
+def counts_from(draft: Draft, policy: ClockPolicy) -> datetime:
+    """What a time limit counts from: now, the referral, or the last time the person left hospital."""
+    if policy.counts_from is CountsFrom.ELIGIBILITY:
+        return draft.case.opened_at
+    left = [t.occurred_at for t in draft.case.transitions if t.event == "discharge"]
+    if policy.counts_from is CountsFrom.DISCHARGE and left:
+        return max(left)
+    return draft.now
 
 
 def enter(draft: Draft, stage: Stage, cause: str) -> None:

@@ -18,6 +18,8 @@ from domain.promises.deadlines import (
     start_clock,
     stop_clock,
 )
+from domain.promises.escalation import miss_if_late
+from domain.steps.stages import counts_from
 from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text
 
 
@@ -249,7 +251,9 @@ def add_task(
     )
     draft.happen(TaskAdded(task=task))
     promise = Promise(kind=ClockKind.TASK, title=title, about=task_id)
-    start_clock(draft, promise, policy.clock, series.anchor if series else draft.now, within)
+    anchor = series.anchor if series else counts_from(draft, policy.clock)
+    started = start_clock(draft, promise, policy.clock, anchor, within)
+    miss_if_late(draft, draft.open_clock(started))
     if after:
         stop_clock(draft, draft.open_clock(clock_id), "waits for another task", WaitsFor.TASK)
     draft.created.append(task_id)

@@ -140,6 +140,7 @@ class VersionMove:
             kept_by=policy.kept_by,
             parties=policy.parties,
             modes=policy.modes,
+            attempts=policy.attempts,
             statutory=policy.statutory,
         )
 

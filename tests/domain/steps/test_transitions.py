@@ -379,3 +379,66 @@ def test_a_new_discharge_after_one_that_was_taken_back_is_new() -> None:
     story.wait(hours=4)
     story.do("record-transition", **home(story, "d2"))
     assert set(clocks(story)) == {"outreach-48h", "contact-2bd", "visit", "reconciliation", "engagement"}
+
+
+def attempt(story: Story, **more: Any) -> None:
+    story.do("log-contact", mode="telephone", party="patient", reached=False, outcome="voicemail", **more)
+
+
+def ended(story: Story, name: str) -> list[tuple[str, Any]]:
+    """How the promise of this name ended or was missed, and how many attempts there were."""
+    ids = {
+        e.data["clock"]["id"]  # type: ignore[index,call-overload]
+        for e in story.timeline
+        if e.kind == "clock-started" and str(e.data["clock"].get("about", "")).endswith(name)  # type: ignore[union-attr]
+    }
+    found = [e for e in story.timeline if e.kind in ("clock-kept", "clock-missed")]
+    return [(e.kind, e.data.get("attempts")) for e in found if e.data["clock_id"] in ids]
+
+
+def test_two_timely_attempts_count_where_the_rule_counts_them_and_a_miss_says_how_many_there_were() -> None:
+    """Two within two business days keep that promise; the 48 hours know no attempts, and are missed with two."""
+    story = discharged()
+    for _ in range(2):
+        story.wait(hours=3)
+        attempt(story)
+    story.wait(days=6)
+    assert ended(story, "contact-2bd") == [("clock-kept", 2)]
+    assert ended(story, "outreach-48h") == [("clock-missed", 2)]
+    once = discharged()
+    once.wait(hours=3)
+    attempt(once)
+    once.wait(days=6)
+    assert ended(once, "contact-2bd") == [("clock-missed", 1)]
+
+
+def test_an_attempt_that_is_typed_in_late_counts_by_when_it_was_made() -> None:
+    story = discharged()
+    made = [(story.now + timedelta(hours=hours)).isoformat() for hours in (3, 20)]
+    story.wait(days=6)
+    for at in made:
+        attempt(story, occurred_at=at)
+    assert ended(story, "contact-2bd") == [("clock-missed", 0), ("clock-kept", 2)]
+
+
+def test_the_thirty_days_and_the_summary_count_from_the_discharge() -> None:
+    """Discharged on Friday the 20th: the summary by Sunday, the service until 19 December, whenever it began."""
+    story = discharged()
+    [task] = [t for t in story.known.open_tasks if t.type == "send-summary"]
+    clock = story.known.clock(task.clock_id)
+    assert clock is not None
+    assert clock.due_at.astimezone(clock.tz).date().isoformat() == "2026-11-22"
+    story.wait(days=5)
+    story.do("agree-plan", **story.plan("equipment"))
+    [stage] = [c for c in story.known.running if c.kind == "stage"]
+    assert stage.due_at.astimezone(stage.tz).date().isoformat() == "2026-12-19"
+
+
+def test_sixty_days_count_from_eligibility_and_not_from_acceptance() -> None:
+    """Referred on 2 March, accepted on 17 March: the assessment is due on 1 May."""
+    story = Story("complex-care").open()
+    story.do("record-consent", form="verbal")
+    story.wait(days=15)
+    story.do("complete-screening", accepted=True)
+    [stage] = [c for c in story.known.running if c.kind == "stage"]
+    assert stage.due_at.astimezone(stage.tz).date().isoformat() == "2026-05-01"

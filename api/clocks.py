@@ -17,7 +17,7 @@ from domain.values import Instant, Line, Slug
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
 FIRST_YEAR, LAST_YEAR = 2000, 2050  # the catalogue's holidays end with 2060, the longest budget is ten years
-OF_A_POLICY, OF_A_BUDGET = {"program", "version", "policy"}, {"calendar", "time_zone", "ladder"}
+OF_A_POLICY, OF_A_BUDGET = {"program", "version", "policy", "team"}, {"calendar", "time_zone", "ladder"}
 TOLD_AT_ONCE = Ladder(
     rungs=(Rung(tell=Rank.OWNER, after=Budget.model_validate("0 seconds")),),
     acknowledged_for=Budget.model_validate("1 business day"),
@@ -49,6 +49,7 @@ class PreviewRequest(BaseModel):
     anchor: Instant
     program: Slug | None = None
     version: int | None = Field(default=None, ge=1)
+    team: Slug | None = Field(default=None, description="Whose zone, calendar and own times hold")
     policy: Line | None = None
     budget: Budget | None = Field(
         default=None, description="`2 business days`, `7 calendar days, day zero excluded`"
@@ -87,14 +88,14 @@ async def preview_clock(
     if policy is None:
         raise Refusal(404, "UnknownPolicy", "the programme has no such policy", missing=list(program.policies))
     calendar = program.calendar_of(policy)
-    clock = would_be(asked.anchor, program.time_zone, calendar, budget=policy.within)
+    whose = program.narrowed.get(asked.policy or "") or program.place
+    clock = would_be(asked.anchor, program.time_zone, calendar, budget=policy.within, narrowed_by=whose)
     return preview(clock, program.ladders[policy.ladder], parts.rulebook.calendar(calendar))
 
 
 def _program(parts: System, asked: PreviewRequest) -> Program:
     try:
-        if asked.version is None:
-            return parts.rulebook.latest(asked.program or "")
-        return parts.rulebook.program(asked.program or "", asked.version)
+        version = asked.version or parts.rulebook.latest(asked.program or "").version
+        return parts.rulebook.at(asked.program or "", version, asked.team or "", asked.anchor.date())
     except (UnknownProgram, ProgramMissing):
         raise Refusal(404, "UnknownProgram", "the catalogue has no such programme or version") from None

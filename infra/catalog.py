@@ -19,6 +19,7 @@ from pydantic import (
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.programs.instrument import Instrument
+from domain.programs.places import Place
 from domain.programs.program import Program
 from domain.programs.rulebook import CodeList, Rulebook
 from domain.values import Slug, Value
@@ -79,6 +80,8 @@ class CalendarFile(Value):
     holidays: DaysOff
     opens: Annotated[time, Field(strict=False)]
     closes: Annotated[time, Field(strict=False)]
+    hours: dict[Weekday, tuple[Annotated[time, Field(strict=False)], Annotated[time, Field(strict=False)]]] = {}
+    closed: tuple[date, ...] = ()
 
     @model_validator(mode="after")
     def _leaves_time_to_work(self) -> Self:
@@ -92,7 +95,12 @@ class CalendarFile(Value):
         """The calendar with its days off spelt out."""
         weekend = frozenset(WEEKDAYS.index(day) + 1 for day in self.weekend)
         return WorkingCalendar(
-            name=self.name, weekend=weekend, holidays=self.holidays.days, opens=self.opens, closes=self.closes
+            name=self.name,
+            weekend=weekend,
+            holidays=self.holidays.days | {*self.closed},
+            opens=self.opens,
+            closes=self.closes,
+            hours={WEEKDAYS.index(day) + 1: hours for day, hours in self.hours.items()},
         )
 
 
@@ -105,14 +113,30 @@ def load(folder: Path = CATALOG) -> Rulebook:
         calendars=tuple(file.calendar() for file in _read(folder / "calendars", CalendarFile, faults)),
         instruments=tuple(_read(folder / "instruments", Instrument, faults)),
         code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
+        places=tuple(_read(folder / "places", Place, faults)),
     )
     if not faults:  # a calendar that cannot be read would be missed by every clock of every programme
         for program in programs:
             name = f"{program.program}-{program.version}.yaml"
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
+        faults += _misplaced(rulebook)
     if faults:
         raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
     return rulebook
+
+
+def _misplaced(rulebook: Rulebook) -> Iterator[str]:
+    """What a place names and the catalogue does not have, and teams that two places claim."""
+    calendars = {calendar.name for calendar in rulebook.calendars}
+    paths = {path for program in rulebook.programs for path in program.policies}
+    taken: set[str] = set()
+    for place in rulebook.places:
+        name = f"{place.name}.yaml"
+        if place.calendar is not None and place.calendar not in calendars:
+            yield f"{name}: there is no calendar {place.calendar}"
+        yield from (f"{name}: no programme promises {n.policy}" for n in place.policies if n.policy not in paths)
+        yield from (f"{name}: team {team} is of another place" for team in place.teams if team in taken)
+        taken |= {*place.teams}
 
 
 def sources(folder: Path = CATALOG) -> dict[str, Path]:

@@ -22,10 +22,12 @@ from domain.case.open_parts import (
     Merge,
     Minutes,
     Moved,
+    PersonalLimits,
     Plan,
     Proposed,
     SafetyPlan,
     Score,
+    Series,
     Signature,
     SpecialistReferral,
     Transfer,
@@ -35,6 +37,7 @@ from domain.case.open_parts import (
 from domain.clocks.budget import Budget
 from domain.clocks.clock import Clock
 from domain.programs.instrument import ICD_10
+from domain.programs.places import Narrowed
 from domain.programs.policies import Tier
 from domain.programs.program import NeedsConsent, Stage
 from domain.values import Day, Instant, Line, Opaque, PartialDay, Sensitivity, Slug, Text, Value
@@ -213,18 +216,6 @@ class TaskStatus(StrEnum):
 CLOSED_TASK = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
 
 
-class Series(Value):
-    """The schedule of a repeated task: so much of its repetition's time after `anchor` this one is due.
-
-    It ends after `times` more, or with the last one due by `until`.
-    """
-
-    anchor: Instant
-    amount: int
-    times: int | None = Field(default=None, ge=1)
-    until: Day | None = None
-
-
 class Task(Value):
     id: Slug
     type: Slug
@@ -296,6 +287,8 @@ class Case(Value):
     outcome: OutcomeRatings | None = None
     risk: Risk | None = None
     floor: Tier | None = None
+    narrowed: tuple[Narrowed, ...] = ()
+    limits: tuple[PersonalLimits, ...] = ()
     plan: Plan | None = None
     proposed: Proposed | None = None
     tasks: tuple[Task, ...] = ()

@@ -181,12 +181,14 @@ class Draft:
 
     @property
     def today(self) -> date:
-        """The day that it is now where the programme is at work."""
+        """The day that it is now where the case's people are at work."""
         return self.program.day_of(self.now)
 
     @property
     def program(self) -> Program:
-        return self.moment.rulebook.program(self.case.program, self.case.program_version)
+        """The programme as it holds for the case's team and person today."""
+        case, day = self.case, self.now.date()
+        return self.moment.rulebook.at(case.program, case.program_version, case.team, day, case.narrowed)
 
     @property
     def working(self) -> WorkingCalendar:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from domain.clocks.clock import Terms
-from domain.programs.policies import Disposition, Signer, Subject, Tier
+from domain.programs.policies import Disposition, Limit, Signer, Subject, Tier
 from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
 
 
@@ -126,6 +126,28 @@ class SafetyPlan(Value):
 
     version: int
     reviewed_at: Instant
+
+
+class Series(Value):
+    """The schedule of a repeated task: so much of its repetition's time after `anchor` this one is due.
+
+    It ends after `times` more, or with the last one due by `until`.
+    """
+
+    anchor: Instant
+    amount: int
+    times: int | None = Field(default=None, ge=1)
+    until: Day | None = None
+
+
+class PersonalLimits(Value):
+    """The limits of one person's values of an indicator, in place of the programme's, until a day."""
+
+    indicator: Slug
+    limits: tuple[Limit, ...] = Field(min_length=1, max_length=6)
+    reason: Text
+    source: Text
+    last: Day | None = None
 
 
 class Assistance(Value):

@@ -144,4 +144,4 @@ def earlier(instant: datetime, budget: Budget, working: WorkingCalendar, zone: Z
         day = add_months(day, -budget.amount)
     else:
         day -= timedelta(days=budget.amount)
-    return datetime.combine(day, working.opens, zone).astimezone(UTC)
+    return datetime.combine(day, working.hours_of(day)[0], zone).astimezone(UTC)

@@ -14,7 +14,7 @@ LONGEST_GAP_DAYS = 60
 class WorkingCalendar(Value):
     """Weekends, holidays and opening hours. The hours are local to whatever zone is asked about.
 
-    `weekend` holds ISO weekdays (Monday is 1).
+    `weekend` holds ISO weekdays (Monday is 1); `hours` are those of weekdays that have others than the rest.
     """
 
     name: Slug
@@ -22,10 +22,11 @@ class WorkingCalendar(Value):
     holidays: frozenset[date]
     opens: time
     closes: time
+    hours: dict[int, tuple[time, time]] = {}
 
     @model_validator(mode="after")
     def _leaves_time_to_work(self) -> "WorkingCalendar":
-        if self.opens >= self.closes:
+        if any(opens >= closes for opens, closes in ((self.opens, self.closes), *self.hours.values())):
             raise ValueError("opens must be before closes")
         if self.weekend >= frozenset(range(1, 8)):
             raise ValueError("weekend must leave at least one working day")
@@ -77,5 +78,10 @@ class WorkingCalendar(Value):
         return total
 
     def _hours(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        opens = datetime.combine(day, self.opens, zone).astimezone(UTC)
-        return opens, datetime.combine(day, self.closes, zone).astimezone(UTC)
+        opens, closes = self.hours_of(day)
+        start = datetime.combine(day, opens, zone).astimezone(UTC)
+        return start, datetime.combine(day, closes, zone).astimezone(UTC)
+
+    def hours_of(self, day: date) -> tuple[time, time]:
+        """When work opens and closes on a day of this weekday."""
+        return self.hours.get(day.isoweekday(), (self.opens, self.closes))

@@ -234,6 +234,7 @@ class NextStep(Value):
 class Clock(Value):
     """A promise that is being kept, or not. `known_at` is when one became known whose time was over by then.
 
+    `narrowed_by` is whose number or zone holds where it is not the programme's: a place, or this person.
     `lapses` is how often the cadence lapsed again while this contact was missed, `lapsed_at` when it last did.
     """
 
@@ -258,6 +259,7 @@ class Clock(Value):
     pause: Pause | None = None
     missed_at: Instant | None = None
     known_at: Instant | None = None
+    narrowed_by: Line | None = None
     lapses: int = 0
     lapsed_at: Instant | None = None
     round: int = 0

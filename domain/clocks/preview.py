@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from domain.clocks.budget import counts_from
 from domain.clocks.calendar import WorkingCalendar
 from domain.clocks.clock import Climb, Clock, ClockKind, Ladder, Rank, Step
-from domain.values import Instant, Value
+from domain.values import Instant, Line, Value
 
 MOST_STEPS = 40
 
@@ -19,11 +19,15 @@ class PreviewedStep(Value):
 
 
 class Preview(Value):
-    """When a promise counts from, when it falls due, and what follows if nobody does anything."""
+    """When a promise counts from, when it falls due, and what follows if nobody does anything.
+
+    `narrowed_by` is whose number or zone holds where it is not the programme's.
+    """
 
     counts_from: Instant
     due_at: Instant
     steps: tuple[PreviewedStep, ...]
+    narrowed_by: Line | None = None
 
 
 def preview(clock: Clock, ladder: Ladder, working: WorkingCalendar) -> Preview:
@@ -37,7 +41,12 @@ def preview(clock: Clock, ladder: Ladder, working: WorkingCalendar) -> Preview:
         if step.step is Step.EXPIRE:
             break
         clock = _after(clock, step.at, step.rung, rung.tell if rung else Rank.OWNER)
-    return Preview(counts_from=counts_from(clock.anchor, clock.budget, clock.tz), due_at=due, steps=tuple(steps))
+    return Preview(
+        counts_from=counts_from(clock.anchor, clock.budget, clock.tz),
+        due_at=due,
+        steps=tuple(steps),
+        narrowed_by=clock.narrowed_by,
+    )
 
 
 def _after(clock: Clock, at: datetime, rung: int | None, tell: Rank) -> Clock:

@@ -224,6 +224,8 @@ class Program(Value):
     reoffer_after: Budget | None = None
     ownership: OwnershipPolicy | None = None
     supervision: SupervisionPolicy | None = None
+    place: Slug | None = Field(default=None, exclude=True)
+    narrowed: dict[Line, Line] = Field(default={}, exclude=True)
 
     @field_validator("time_zone")
     @classmethod

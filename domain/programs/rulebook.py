@@ -1,12 +1,18 @@
 """The rules in force: programmes in all their versions, and calendars. Read from `catalog/` by infra."""
 
-from pydantic import Field
+from datetime import date
+from typing import Any
+
+from pydantic import Field, PrivateAttr
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.clocks.clock import Clock, Ladder, Terms
 from domain.programs.instrument import Instrument
+from domain.programs.places import Narrowed, Place, narrowed
 from domain.programs.program import Program
 from domain.values import Invalid, Line, Slug, Text, Value
+
+MOST_NARROWED = 500
 
 
 class UnknownProgram(Invalid):
@@ -54,6 +60,28 @@ class Rulebook(Value):
     calendars: tuple[WorkingCalendar, ...]
     instruments: tuple[Instrument, ...] = ()
     code_lists: tuple[CodeList, ...] = ()
+    places: tuple[Place, ...] = ()
+    _narrowed: dict[Any, Program] = PrivateAttr(default_factory=dict)
+
+    def at(self, name: str, version: int, team: str, day: date, personal: tuple[Narrowed, ...] = ()) -> Program:
+        """The version of a programme as it holds for a team's people, and for one of them, on a day.
+
+        Raises `ProgramMissing`.
+        """
+        program, place = self.program(name, version), self.place_of(team)
+        if place is None and not personal:
+            return program
+        numbers = (*(place.policies if place else ()), *personal)
+        holds = tuple(number.holds_on(day) for number in numbers)
+        key = (name, version, team, holds, tuple((n.policy, str(n.within)) for n in personal))
+        if key not in self._narrowed:
+            if len(self._narrowed) >= MOST_NARROWED:
+                self._narrowed.clear()
+            self._narrowed[key] = narrowed(program, place, day, personal)
+        return self._narrowed[key]
+
+    def place_of(self, team: str) -> Place | None:
+        return next((place for place in self.places if team in place.teams), None)
 
     def program(self, name: str, version: int) -> Program:
         """The version that a case runs under. Raises `ProgramMissing`."""

@@ -192,11 +192,13 @@ def start_clock(
     if promise.kind in LIMITED and len(draft.case.running) >= MOST_CLOCKS:
         draft.refuse(TooManyClocks, f"a case holds at most {MOST_CLOCKS} running clocks; settle some first")
     budget, calendar = within or policy.within, draft.program.calendar_of(policy)
-    zone = draft.case.zone
+    program = draft.program
+    path = program.path_of(policy)
     clock = Clock(
         id=draft.new_id("c"),
         **dict(promise),
-        policy=draft.program.path_of(policy),
+        policy=path,
+        narrowed_by=program.narrowed.get(path or "") or program.place,
         kept_by=policy.kept_by,
         statutory=policy.statutory,
         parties=policy.parties,
@@ -205,7 +207,7 @@ def start_clock(
         budget=budget,
         ladder=policy.ladder,
         calendar=calendar,
-        zone=zone,
+        zone=program.time_zone,
         anchor=anchor,
         due_at=anchor,
     )

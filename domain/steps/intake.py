@@ -83,7 +83,8 @@ class Open(Command):
     target_group: Slug | None = None
 
     def decide(self, draft: Draft) -> None:
-        program = draft.moment.rulebook.latest(self.program)
+        newest = draft.moment.rulebook.latest(self.program)
+        program = draft.moment.rulebook.at(newest.program, newest.version, self.team, draft.now.date())
         age = self._check_person(draft, program)
         if self.owner is not None:
             require_staff(draft, self.owner)

@@ -11,7 +11,7 @@ from domain.case.command import CASE_WORK, Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Measured
-from domain.programs.policies import Indicator
+from domain.programs.policies import Indicator, Limit
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
@@ -31,7 +31,10 @@ class Implausible(Invalid):
 
 
 class ObservationRecorded(Event):
-    """A measurement, in the programme's unit; `crossed` names the alert of the limit that it crossed."""
+    """A measurement, in the programme's unit; `crossed` names the alert of the limit that it crossed.
+
+    `by_own_limits`: it was held against limits of this person, not against the programme's.
+    """
 
     kind: ClassVar[str] = "observation-recorded"
 
@@ -40,6 +43,7 @@ class ObservationRecorded(Event):
     unit: Line
     taken_at: Instant
     crossed: Slug | None = None
+    by_own_limits: bool = False
 
     def apply(self, case: Case, at: datetime) -> Case:
         newest = next((m for m in case.measured if m.indicator == self.indicator), None)
@@ -75,16 +79,28 @@ class RecordObservation(Command):
         value = _in_unit(draft, policy, self.value, self.unit)
         at = happened_at(draft, self.taken_at)
         newest = next((m.at for m in draft.case.measured if m.indicator == self.indicator), None)
-        limit = next((limit for limit in policy.limits if limit.crossed(value)), None)
+        own = _own_limits(draft, self.indicator)
+        limit = next((limit for limit in own or policy.limits if limit.crossed(value)), None)
         crossed = limit.alert if limit else None
         draft.happen(
             ObservationRecorded(
-                indicator=self.indicator, value=value, unit=policy.unit, taken_at=at, crossed=crossed
+                indicator=self.indicator,
+                value=value,
+                unit=policy.unit,
+                taken_at=at,
+                crossed=crossed,
+                by_own_limits=bool(own),
             )
         )
         if crossed is not None and not is_history(draft, at, newest):
             raise_alert(draft, crossed, self.indicator)
         repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
+
+
+def _own_limits(draft: Draft, indicator: str) -> tuple[Limit, ...]:
+    """The person's own limits of an indicator, while they hold."""
+    own = [o for o in draft.case.limits if o.indicator == indicator and (o.last is None or draft.today <= o.last)]
+    return own[0].limits if own else ()
 
 
 def _in_unit(draft: Draft, policy: Indicator, value: float, unit: str) -> float:

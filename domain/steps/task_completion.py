@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from domain.case.case import Series, Task
+from domain.case.case import Task
 from domain.case.command import Draft
+from domain.case.open_parts import Series
 from domain.clocks.budget import MOST, Budget, deadline
 from domain.clocks.clock import Clock, WaitsFor
 from domain.promises.deadlines import keep_clock, resume_clock

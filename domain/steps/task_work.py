@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from domain.case.case import Series, TaskStatus
+from domain.case.case import TaskStatus
 from domain.case.command import Command, Draft, require_staff
 from domain.case.dates import happened_at
+from domain.case.open_parts import Series
 from domain.clocks.budget import Budget, Unit
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import cancel_clock

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
-from domain.case.case import MOST_OPEN_TASKS, Case, Series, Task, TaskStatus
+from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
+from domain.case.open_parts import Series
 from domain.case.staff import StaffMember
 from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockKind, Rank, WaitsFor

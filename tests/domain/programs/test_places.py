@@ -113,3 +113,22 @@ def test_a_place_that_names_what_is_not_there_is_refused(tmp_path: Path, text: s
     (tmp_path / "catalog/places/x.yaml").write_text(text)
     with pytest.raises(CatalogError, match=says):
         catalog.load(tmp_path / "catalog")
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("national-de", "2026-10-03"),
+        ("national-fr", "2026-07-14"),
+        ("national-ca", "2026-07-01"),
+        ("national-nl", "2026-04-27"),
+        ("national-za", "2026-04-27"),
+        ("national-mx", "2026-09-16"),
+        ("national-no", "2026-05-17"),
+    ],
+)
+def test_national_holidays_are_calendars_of_the_catalogue(name: str, day: str) -> None:
+    """By the national day of each; twenty-two countries besides the federal one."""
+    calendars = {c.name: c for c in in_force().calendars}
+    assert day in {d.isoformat() for d in calendars[name].holidays}
+    assert len([n for n in calendars if n.startswith("national-")]) >= 20

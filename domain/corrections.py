@@ -1,8 +1,8 @@
 """Corrections: an entry that was wrong stays on the timeline, marked, and what followed from it is decided anew.
 
-The case becomes what it would be had the entry never been written: a promise that it kept is owed again with its
-old deadline, a baseline moves, counters fall, tasks that it opened are taken back. What others did since stays,
-and keeps what is owed again where it can (docs/decisions/0019).
+What is otherwise without the entry becomes so: a promise that it kept is owed again with its old deadline, a
+baseline moves, counters fall, tasks that it opened are taken back. What others did since stays as it was decided
+(docs/decisions/0019).
 """
 
 from datetime import datetime
@@ -10,28 +10,30 @@ from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from domain.case.case import Case
+from domain.case.case import NOTHING_OPEN, Case, Task
 from domain.case.command import CASE_WORK, LEADS, Command, Draft, UnknownReference, read
-from domain.case.event import ENTERED_IN_ERROR, Entry, Event, Notice
-from domain.promises.deadlines import cancel_clock
-from domain.promises.deeds import keep_if_done
-from domain.promises.escalation import miss_if_late
-from domain.steps.alerts import AlertRaised
+from domain.case.event import ENTERED_IN_ERROR, Entry, Event, Notice, Timeline
+from domain.clocks.clock import Clock, ClockKind
+from domain.promises.deadlines import ClockKept, ClockStarted, cancel_clock
+from domain.promises.deeds import deed_of
+from domain.steps.alerts import AlertRaised, see_to_alert
 from domain.steps.assessment import RecordAssessment
 from domain.steps.before_closure import RecordSatisfaction
 from domain.steps.care_team import HoldConference
 from domain.steps.contacts import AddNote, LogContact
 from domain.steps.discharge import PlanDischarge, RecordAvoidableDays
-from domain.steps.goals import RecordGoalProgress
+from domain.steps.goals import RecordGoalProgress, SignPlan
 from domain.steps.medications import ReconcileMedications, RecordAdherence, ReportSideEffect
 from domain.steps.minutes import RecordMinutes
 from domain.steps.observations import RecordObservation
+from domain.steps.owed_again import owe_again
 from domain.steps.queues import CosignTask, NotYours
+from domain.steps.risk_tier import keep_above_floor
 from domain.steps.scores import RecordScore
 from domain.steps.supervision import RecordQualityReview
 from domain.steps.task_work import CompleteTask
-from domain.steps.tasks import TaskCancelled
-from domain.steps.unable_to_contact import ReceiveMessage, recount
+from domain.steps.tasks import TaskAdded, TaskCancelled
+from domain.steps.unable_to_contact import MessageReceived, ReceiveMessage, promise_reply, recount
 from domain.values import Opaque, Rejected, Role, Slug, Text
 
 BY_ENTRY: dict[str, type[Command]] = {
@@ -46,6 +48,7 @@ BY_ENTRY: dict[str, type[Command]] = {
     "message-received": ReceiveMessage,
     "minutes-recorded": RecordMinutes,
     "note-added": AddNote,
+    "plan-signed": SignPlan,
     "observation-recorded": RecordObservation,
     "quality-reviewed": RecordQualityReview,
     "satisfaction-recorded": RecordSatisfaction,
@@ -77,7 +80,16 @@ WHEN = {  # under which name an entry says when it happened, and under which its
     "done_at": "occurred_at",
 }
 RIGHT = "-right"
-KEEPS_ITS_OWN = {"seq", "numbered", "set_aside", "quarantined"}
+IN_ERROR = "entered in error"
+SAID_TOGETHER = ("section-assessed", "baseline-rated")  # one command says them together, each stands for itself
+FINDINGS = ("instrument-scored", "observation-recorded", "medications-reconciled")
+WORK = ("contact-logged", "task-completed")
+COPIES: dict[str, tuple[str, ...]] = {  # what keeps a copy of what an entry made
+    "goal-progressed": ("plan-amended",),
+    **dict.fromkeys(FINDINGS, ("case-taken-in", "case-given-back")),
+    **dict.fromkeys(WORK, ("case-taken-up-again", "case-given-back")),
+}
+KEEPS_ITS_OWN = {"id", "tenant", "seq", "numbered", "set_aside", "quarantined", "tasks", "clocks"}
 
 
 class NotCorrectable(Rejected):
@@ -132,6 +144,7 @@ class CorrectEntry(Command):
     kind: ClassVar[str] = "correct-entry"
     says: ClassVar[str] = "Mark an entry as entered in error, or correct it"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    when_closed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"entry": 17, "reason": "This was another person's call"}
 
     entry: int = Field(ge=1)
@@ -141,14 +154,13 @@ class CorrectEntry(Command):
     def decide(self, draft: Draft) -> None:
         wrong = self._wrong(draft)
         together = [e for e in draft.timeline.entries if e.command_id == wrong.command_id]
-        self._mark(draft, wrong)
+        self._mark(draft, wrong, together)
+        draft.command_id += RIGHT  # what is right stands when something else is corrected, and can be corrected
         for entry in together:
-            if entry.kind == AlertRaised.kind:
-                draft.happen(AlertWithdrawn(alert=entry.data["alert"], told=entry.data.get("told", ())))
+            if entry.seq != wrong.seq and entry.kind in SAID_TOGETHER:
+                draft.happen(entry.event)
         if self.right is not None:
-            draft.command_id += (
-                RIGHT  # what is right stands when something else is corrected, and can be corrected
-            )
+            draft.correcting = True  # it is written down as it was then, whatever the case allows today
             read(BY_ENTRY[wrong.kind], {**_when(wrong), **self.right}).decide(draft)
 
     def _wrong(self, draft: Draft) -> Entry:
@@ -159,37 +171,60 @@ class CorrectEntry(Command):
             draft.refuse(UnknownReference, f"the timeline has no entry {self.entry}")
         if entry.command_id in timeline.in_error:
             draft.refuse(AlreadyInError, f"entry {self.entry} is marked as entered in error already")
-        first = next(e for e in timeline.entries if e.command_id == entry.command_id)
         if entry.kind not in BY_ENTRY:
-            draft.refuse(NotCorrectable, INSTEAD.get(entry.kind) or _instead(first))
+            together = [e for e in timeline.entries if e.command_id == entry.command_id]
+            draft.refuse(NotCorrectable, INSTEAD.get(entry.kind) or _instead(together))
+        if (later := _carried_on(timeline, entry)) is not None:
+            draft.refuse(NotCorrectable, f"entry {later.seq}, {later.kind}, took it over since: undo that first")
         if entry.actor.subject != draft.actor.subject and draft.actor.role not in LEADS:
             draft.refuse(NotYours, "ask whoever wrote it, or a lead, to correct it")
         return entry
 
-    def _mark(self, draft: Draft, wrong: Entry) -> None:
+    def _mark(self, draft: Draft, wrong: Entry, together: list[Entry]) -> None:
         """The case without the entry, and what is owed again because of that."""
-        before = draft.case
-        without = draft.timeline.without(wrong.command_id) or before
-        gone = _gone(before, without)
-        draft.happen(
-            EnteredInError(
-                entry=wrong.seq,
-                of_kind=wrong.kind,
-                of_command=wrong.command_id,
-                reason=self.reason,
-                replaced=self.right is not None,
-                left=_left(before, without.changed(**gone)),
-            )
+        event = EnteredInError(
+            entry=wrong.seq,
+            of_kind=wrong.kind,
+            of_command=wrong.command_id,
+            reason=self.reason,
+            replaced=self.right is not None,
+            left={},
         )
-        _take_back(draft, {i.id for items in gone.values() for i in items} - _ids(without))
-        recount(draft)
-        _keep_or_owe(draft, {c.id for c in before.running})
+        before = draft.case
+        standing, without = draft.timeline.without(), draft.timeline.without(wrong.command_id)
+        if standing is None or without is None:
+            draft.happen(event)
+            return
+        tasks, clocks = _owed_again(before, standing, without)
+        known = {c.id for c in (*clocks, *before.running)}
+        if not before.closed:
+            clocks += [c for c in _kept_elsewhere(draft, wrong) if c.id not in known]
+        owed = before.changed(
+            **{name: getattr(without, name) for name in _otherwise(before, standing, without)},
+            tasks=(*before.open_tasks, *tasks),
+            clocks=(*before.running, *clocks),
+        )
+        draft.happen(event.changed(left=_left(before, owed)))
+        if not before.closed:
+            _take_back(draft, together)
+            for clock in clocks:
+                if any(c.id == clock.id for c in draft.case.running):
+                    owe_again(draft, clock.id)
+            _follow(draft, together)
 
 
-def _instead(first: Entry) -> str:
-    if first.kind in BY_ENTRY:
+def _instead(together: list[Entry]) -> str:
+    """What to send instead, for an entry that only followed from another one, or that stays."""
+    first = next((e for e in together if e.kind in BY_ENTRY), None)
+    if first is not None:
         return f"it followed from entry {first.seq}, {first.kind}: correct that one"
     return "it stays; send what is right now"
+
+
+def _carried_on(timeline: Timeline, wrong: Entry) -> Entry | None:
+    """A later entry that keeps a copy of what this one made: it would bring the error back."""
+    kinds = COPIES.get(wrong.kind, ())
+    return next((e for e in timeline.entries if e.seq > wrong.seq and e.kind in kinds), None)
 
 
 def _when(wrong: Entry) -> dict[str, JsonValue]:
@@ -198,37 +233,78 @@ def _when(wrong: Entry) -> dict[str, JsonValue]:
     return {asked: said[name] for name, asked in WHEN.items() if said.get(name)}
 
 
-def _gone(before: Case, without: Case) -> dict[str, tuple[Any, ...]]:
-    """Tasks and clocks as they are without the entry, and behind them those that only it brought about."""
-    tasks, clocks = _ids(without), {c.id for c in without.running}
-    return {
-        "tasks": (*without.open_tasks, *(t for t in before.open_tasks if t.id not in tasks)),
-        "clocks": (*without.running, *(c for c in before.running if c.id not in clocks)),
-    }
+def _otherwise(before: Case, standing: Case, without: Case) -> list[str]:
+    """The fields that are otherwise without the entry, as far as nobody has changed them since."""
+    names = [name for name in Case.model_fields if name not in KEEPS_ITS_OWN]
+    changed = [name for name in names if getattr(standing, name) != getattr(without, name)]
+    free = [name for name in changed if not before.closed or name not in NOTHING_OPEN]
+    return [name for name in free if _untouched(before, standing, name)]
+
+
+def _untouched(before: Case, standing: Case, name: str) -> bool:
+    return bool(getattr(before, name) == getattr(standing, name))
+
+
+def _owed_again(before: Case, standing: Case, without: Case) -> tuple[list[Task], list[Clock]]:
+    """Tasks and promises that are there without the entry only. In a closed case nothing is owed."""
+    if before.closed:
+        return [], []
+    tasks = [t for t in without.open_tasks if t.id not in _ids(standing) | _ids(before)]
+    clocks = [c for c in without.running if c.id not in _ids(standing) | _ids(before)]
+    series = {(t.type, t.repeat) for t in before.open_tasks if t.repeat is not None}
+    once = [t.changed(repeat=None, series=None) if (t.type, t.repeat) in series else t for t in tasks]
+    return once, clocks
+
+
+def _kept_elsewhere(draft: Draft, wrong: Entry) -> list[Clock]:
+    """Promises that this deed kept though they became known, or were owed again, only afterwards."""
+    deed = deed_of(wrong)
+    found: dict[str, Clock] = {}
+    for entry in draft.timeline.standing(ClockKept.kind) if deed is not None else ():
+        at, clock_id = datetime.fromisoformat(str(entry.data["kept_at"])), str(entry.data["clock_id"])
+        if deed is not None and at == deed.at and entry.command_id != wrong.command_id:
+            before = draft.timeline.before(entry.seq)
+            clock = before.clock(clock_id) if before else None
+            if clock is not None and (clock.kept_by is not None or clock.kind is ClockKind.CONTACT):
+                found[clock_id] = clock
+    return list(found.values())
 
 
 def _ids(case: Case) -> set[str]:
     return {t.id for t in case.open_tasks} | {c.id for c in case.running}
 
 
-def _left(before: Case, without: Case) -> dict[str, JsonValue]:
-    names = {name for name in Case.model_fields if getattr(before, name) != getattr(without, name)}
-    left: dict[str, JsonValue] = without.model_dump(mode="json", include=names - KEEPS_ITS_OWN)
+def _left(before: Case, owed: Case) -> dict[str, JsonValue]:
+    names = {name for name in Case.model_fields if getattr(before, name) != getattr(owed, name)}
+    left: dict[str, JsonValue] = owed.model_dump(mode="json", include=names)
     return left
 
 
-def _take_back(draft: Draft, gone: set[str]) -> None:
-    """What only the entry brought about is not owed, nor to be done."""
+def _take_back(draft: Draft, together: list[Entry]) -> None:
+    """What the command itself brought about is not owed, nor to be done; who was told of an alert is told that."""
+    data: list[Any] = [e.data for e in together]
+    started = {d["clock"]["id"] for e, d in zip(together, data, strict=True) if e.kind == ClockStarted.kind}
+    added = {d["task"]["id"] for e, d in zip(together, data, strict=True) if e.kind == TaskAdded.kind}
     for clock in draft.case.running:
-        if clock.id in gone:
-            cancel_clock(draft, clock, "entered in error")
+        if clock.id in started or clock.about in added:
+            cancel_clock(draft, clock, IN_ERROR)
     for task in draft.case.open_tasks:
-        if task.id in gone:
-            draft.happen(TaskCancelled(task_id=task.id, reason="entered in error"))
+        if task.id in added:
+            draft.happen(TaskCancelled(task_id=task.id, reason=IN_ERROR))
+    for entry, said in zip(together, data, strict=True):
+        if entry.kind == AlertRaised.kind:
+            draft.happen(AlertWithdrawn(alert=said["alert"], told=said.get("told", ())))
 
 
-def _keep_or_owe(draft: Draft, known: set[str]) -> None:
-    """What is owed again is kept by what else was done, or missed already, or owed with its old deadline."""
-    for clock in draft.case.running:
-        if clock.id not in known and not keep_if_done(draft, clock):
-            miss_if_late(draft, clock)
+def _follow(draft: Draft, together: list[Entry]) -> None:
+    """What still stands asks for what it asked for then: attempts, other alerts, other messages."""
+    recount(draft)
+    since = together[0].seq
+    if any(e.kind == AlertRaised.kind for e in together):
+        for entry in draft.timeline.standing(AlertRaised.kind):
+            if entry.seq > since:
+                see_to_alert(draft, str(entry.data["alert"]))
+        keep_above_floor(draft, "alerts that stand")
+    if any(e.kind == MessageReceived.kind for e in together):
+        later = [e for e in draft.timeline.standing(MessageReceived.kind) if e.seq > since]
+        promise_reply(draft, later[0].at if later else None)

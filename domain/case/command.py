@@ -168,6 +168,7 @@ class Draft:
     entries: list[Entry] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     others: dict[str, "Draft"] = field(default_factory=dict)
+    correcting: bool = False
 
     @property
     def case(self) -> Case:
@@ -256,8 +257,8 @@ class Draft:
         raise error(detail, tuple(missing))
 
     def require_stage(self, *stages: Stage) -> None:
-        """Raises `WrongStage` unless the case is in one of these stages."""
-        if self.case.stage not in stages:
+        """Raises `WrongStage` unless the case is in one of these stages; a correction is of another day."""
+        if self.case.stage not in stages and not self.correcting:
             names = " or ".join(stages)
             self.refuse(WrongStage, f"the case is in {self.case.stage}; this belongs to {names}")
 
@@ -266,6 +267,8 @@ class Draft:
 
         A legal ground, where the law asks for the act whatever the person says, stands in its place.
         """
+        if self.correcting:
+            return
         if legal_ground is None and not self.case.consents_to(what, self.program.consent.covers):
             self.refuse(ConsentMissing, f"record the person's consent before {what} goes on")
 

@@ -25,7 +25,7 @@ def happened_at(draft: Draft, instant: datetime | None) -> datetime:
         return draft.now
     _check_not_ahead(draft, instant)
     days = draft.program.look_back_days
-    if instant < draft.now - timedelta(days=days):
+    if instant < draft.now - timedelta(days=days) and not draft.correcting:
         draft.refuse(TooLongAgo, f"give a time within the last {days} days")
     return min(instant, draft.now)
 

@@ -141,4 +141,4 @@ def follow(case: Case | None, event: Event, seq: int, at: datetime) -> Case:
         return event.begin(at).changed(seq=seq)
     if case is None:
         raise ValueError("a timeline begins with an opening")
-    return event.apply(case.without_settled(), at).changed(seq=seq)
+    return event.apply(case.without_settled().changed(seq=seq - 1), at).changed(seq=seq)

@@ -54,13 +54,16 @@ def keeps(draft: Draft, clock: Clock, deed: Deed) -> bool:
 
 def deeds_of(timeline: Timeline) -> list[Deed]:
     """What was done and is on record, in the order in which it was done."""
-    found = [_deed(entry) for entry in timeline.standing(CONTACT_LOGGED, RECONCILED)]
+    found = [deed_of(entry) for entry in timeline.standing(CONTACT_LOGGED, RECONCILED)]
     return sorted((deed for deed in found if deed is not None), key=lambda deed: deed.at)
 
 
-def _deed(entry: Entry) -> Deed | None:
+def deed_of(entry: Entry) -> Deed | None:
+    """What an entry says was done; None for one that says nothing of the kind, or that nobody was reached."""
     if entry.kind == RECONCILED:
-        return Deed(at=entry.data["occurred_at"])
+        return Deed.model_validate({"at": entry.data["occurred_at"]})
+    if entry.kind != CONTACT_LOGGED:
+        return None
     contact = Contact.model_validate(entry.data["contact"])
     return Deed.of(contact) if contact.reached else None
 

@@ -7,8 +7,9 @@ from domain.case.case import Case, Task
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
 from domain.clocks.clock import ClockKind, ClockPolicy, Rank
-from domain.programs.policies import AlertPolicy, Tier
+from domain.programs.policies import AlertPolicy, Subject, Tier
 from domain.promises.deadlines import Promise, keep_clock, start_clock
+from domain.steps.approvals import withdraw
 from domain.steps.risk_tier import ask_for_safety_plan, higher, keep_above_floor
 from domain.steps.tasks import OfTask, add_where_possible
 from domain.values import Line, Opaque, Slug
@@ -66,11 +67,19 @@ def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
     draft.happen(AlertRaised(alert=alert, found_by=found_by, told=tuple(dict.fromkeys(told)), floor=policy.floor))
     for task in asked:
         draft.happen(TaskAlerted(task_id=task.id, alert=alert, found_by=found_by))
-    if policy.task and not asked:
+    if policy.floor is not None:
+        withdraw(draft, Subject.TIER_OVERRIDE)  # it was given before this was known
+    see_to_alert(draft, alert)
+    keep_above_floor(draft, f"alert: {alert}")
+
+
+def see_to_alert(draft: Draft, alert: str) -> None:
+    """See that what an alert asks for is there: its task, and the safety plan."""
+    policy = draft.program.alerts.get(alert, UNFORESEEN)
+    if policy.task and not any(task.type == policy.task for task in draft.case.open_tasks):
         add_where_possible(draft, policy.task)
     if policy.safety_plan:
         ask_for_safety_plan(draft, draft.now)
-    keep_above_floor(draft, f"alert: {alert}")
 
 
 def repeat_measure(draft: Draft, about: str, title: str, policy: ClockPolicy | None, at: datetime) -> None:

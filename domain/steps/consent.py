@@ -81,6 +81,12 @@ def stop_what_needs_consent(draft: Draft) -> None:
     start_clock(draft, promise, draft.program.consent.decision, draft.now)
 
 
+def needs_consent(draft: Draft, clock: Clock) -> bool:
+    """Whether a running promise has to wait for consent that the person has not given, or has withdrawn."""
+    lacking = draft.case.consent is not None and not draft.case.consent.in_force
+    return lacking and clock.pause is None and _covered(clock, draft) and not is_duty(draft.case, clock)
+
+
 def _covered(clock: Clock, draft: Draft) -> bool:
     """Whether what keeps this promise needs consent."""
     if clock.kept_by is KeptBy.RECONCILIATION:

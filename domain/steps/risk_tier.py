@@ -8,10 +8,11 @@ from domain.case.command import Command, Draft
 from domain.case.event import Event
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import Subject, Tier
-from domain.promises.deadlines import Promise, start_clock
+from domain.promises.deadlines import Promise, cancel_clock, start_clock
+from domain.promises.escalation import miss_if_late
 from domain.steps.approvals import require_approval
 from domain.steps.contacts import restart_cadence
-from domain.steps.transitions import follow_tier
+from domain.steps.transitions import clocks_of, due_of, policy_of
 from domain.values import Rejected, Text
 
 RANK = {Tier.LOW: 0, Tier.MODERATE: 1, Tier.HIGH: 2}
@@ -82,9 +83,26 @@ def put_in_force(draft: Draft, risk: Risk, evaluated: bool) -> None:
     draft.happen(RiskTierSet(risk=weighed, evaluated=evaluated))
     if changed:
         restart_cadence(draft)
-        follow_tier(draft)
+        _follow_tier(draft)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)
+
+
+def _follow_tier(draft: Draft) -> None:
+    """Running promises with numbers by tier follow the tier, counted from when they began; none gets more time."""
+    for transition in draft.case.transitions:
+        policy = policy_of(draft, transition)
+        for name, wanted in (clocks_of(draft, policy) if policy else {}).items():
+            about = f"{transition.id}/{name}"
+            clock = next((c for c in draft.case.running if c.about == about and c.missed_at is None), None)
+            if clock is None or clock.policy == draft.program.path_of(wanted):
+                continue
+            if due_of(draft, transition, wanted) >= clock.due_at:
+                continue
+            cancel_clock(draft, clock, "the tier has changed")
+            promise = Promise(kind=ClockKind.TRANSITION, title=clock.title, about=about)
+            started = start_clock(draft, promise, wanted, clock.anchor, instead_of=clock)
+            miss_if_late(draft, draft.open_clock(started))
 
 
 def above_floor(draft: Draft, risk: Risk) -> Risk:

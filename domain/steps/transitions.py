@@ -302,6 +302,12 @@ def _is_owed(draft: Draft, transition: Transition) -> bool:
     return not any(_admits(stay, transition) and stay.since.not_before(point) for stay in stays_in(draft))
 
 
+def transition_is_owed(draft: Draft, event_id: str) -> bool:
+    """Whether what a transition promised is owed now: it is there, and the person is where it said."""
+    found = next((t for t in draft.case.transitions if t.id == event_id), None)
+    return found is not None and _is_owed(draft, found)
+
+
 def _admits(stay: Stay, transition: Transition) -> bool:
     """Whether a stay is an admission besides what this message tells of; a visit may have become one."""
     own = transition.id in stay.messages
@@ -332,7 +338,7 @@ def open_promises(draft: Draft, transition: Transition, only: set[str] | None) -
         return
     clocks = {n: c for n, c in clocks_of(draft, policy).items() if only is None or n in only}
     tasks = [task for task in policy.tasks if only is None or task in only]
-    over = bool(clocks) and all(_due(draft, transition, clock) < draft.now for clock in clocks.values())
+    over = bool(clocks) and all(due_of(draft, transition, clock) < draft.now for clock in clocks.values())
     for name, clock in clocks.items():
         promise = Promise(kind=ClockKind.TRANSITION, title=_title(name), about=f"{transition.id}/{name}")
         clock_id = start_clock(draft, promise, clock, transition.occurred_at)
@@ -346,7 +352,7 @@ def open_promises(draft: Draft, transition: Transition, only: set[str] | None) -
         add_waiting(draft, task, transition.id)
 
 
-def _due(draft: Draft, transition: Transition, policy: ClockPolicy) -> datetime:
+def due_of(draft: Draft, transition: Transition, policy: ClockPolicy) -> datetime:
     working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
     return deadline(transition.occurred_at, policy.within, 0, working, draft.program.zone)
 
@@ -378,20 +384,3 @@ def _cancel(draft: Draft, event_id: str, reason: str) -> set[str]:
     for task in tasks:
         draft.happen(TaskCancelled(task_id=task.id, reason=reason))
     return {(clock.about or "").partition("/")[2] for clock in clocks} | {task.type for task in tasks}
-
-
-def follow_tier(draft: Draft) -> None:
-    """Running promises with numbers by tier follow the tier, counted from when they began; none gets more time."""
-    for transition in draft.case.transitions:
-        policy = policy_of(draft, transition)
-        for name, wanted in (clocks_of(draft, policy) if policy else {}).items():
-            about = f"{transition.id}/{name}"
-            clock = next((c for c in draft.case.running if c.about == about and c.missed_at is None), None)
-            if clock is None or clock.policy == draft.program.path_of(wanted):
-                continue
-            if _due(draft, transition, wanted) >= clock.due_at:
-                continue
-            cancel_clock(draft, clock, "the tier has changed")
-            promise = Promise(kind=ClockKind.TRANSITION, title=clock.title, about=about)
-            started = start_clock(draft, promise, wanted, clock.anchor, instead_of=clock)
-            miss_if_late(draft, draft.open_clock(started))

@@ -12,7 +12,8 @@ from domain.clocks.budget import later
 from domain.clocks.clock import Clock, ClockKind, Mode, Party
 from domain.programs.policies import UnableToContact
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
-from domain.promises.deeds import CONTACT_LOGGED, Contact
+from domain.promises.deeds import CONTACT_LOGGED, Contact, keep_if_done
+from domain.promises.escalation import miss_if_late
 from domain.steps.tasks import TaskCancelled, add_where_possible
 from domain.values import Instant, Line, Rejected, Role, Slug, Text
 
@@ -215,6 +216,17 @@ def _take_back(draft: Draft, policy: UnableToContact, reason: str) -> None:
             draft.happen(TaskCancelled(task_id=task.id, reason=reason))
 
 
+def promise_reply(draft: Draft, since: datetime | None) -> None:
+    """Promise an answer to a message of then. The oldest unanswered message is the one that counts."""
+    policy = draft.program.reply
+    answering = any(c.kind is ClockKind.REPLY for c in draft.case.running)
+    if policy is None or since is None or answering:
+        return
+    started = start_clock(draft, Promise(kind=ClockKind.REPLY, title="Answer the person's message"), policy, since)
+    if since < draft.now and not keep_if_done(draft, draft.open_clock(started)):
+        miss_if_late(draft, draft.open_clock(started))
+
+
 class KeepTrying(Command):
     """Decide to go on trying. To give up, close the case with the programme's reason for it."""
 
@@ -249,7 +261,4 @@ class ReceiveMessage(Command):
             draft.refuse(NotInProgram, "this programme promises no answer to messages")
         draft.happen(MessageReceived(channel=self.channel, text=self.text))
         reached(draft, draft.now)  # who writes is not unreachable
-        answering = any(c.kind is ClockKind.REPLY for c in draft.case.running)
-        if not answering:  # the oldest unanswered message is the one that counts
-            promise = Promise(kind=ClockKind.REPLY, title="Answer the person's message")
-            start_clock(draft, promise, policy, draft.now)
+        promise_reply(draft, draft.now)

@@ -231,3 +231,190 @@ def test_what_is_right_is_read_as_strictly_as_any_command() -> None:
 def test_every_entry_that_can_be_corrected_is_one_that_exists(kind: str) -> None:
     assert kind in Event.kinds
     assert kind not in BY_ENTRY or BY_ENTRY[kind].kind in BY_KIND
+
+
+def score(story: Story, **answers: int) -> int:
+    story.do("record-score", instrument="phq-9", version="2001", answers={**PHQ, **answers})
+    return last(story, "instrument-scored")
+
+
+def mark(story: Story, entry: int, **more: Any) -> None:
+    story.do("correct-entry", actor=SAM, entry=entry, reason="x", **more)
+
+
+def test_an_alert_that_stands_keeps_its_task_its_safety_plan_and_the_tier() -> None:
+    """The first positive answer was another person's, the second is hers."""
+    story = Story().planned(tier="low")
+    wrong = score(story, q9=3)
+    story.wait(hours=1)
+    score(story, q9=2)
+    mark(story, wrong)
+    assert "suicide-risk-assessment" in {t.type for t in story.known.open_tasks}
+    assert "safety-plan" in {c.kind for c in story.known.running}
+    assert story.known.risk is not None
+    assert story.known.risk.tier == story.known.floor == "moderate"
+
+
+def test_a_message_that_stands_keeps_its_answer() -> None:
+    story = Story().followed_up()
+    story.do("receive-message", channel="portal", text="x")
+    wrong = last(story, "message-received")
+    story.wait(hours=3)
+    story.do("receive-message", channel="portal", text="y")
+    since = story.now
+    story.wait(hours=3)
+    mark(story, wrong)
+    [reply] = [c for c in story.known.running if c.kind == "reply"]
+    assert reply.anchor == since
+
+
+def test_marking_a_note_changes_nothing_but_the_note() -> None:
+    """Whatever was corrected before: misses, acknowledgements, letters, decisions stay as they are."""
+    story = Story().followed_up()
+    story.do("add-note", text="n")
+    note = last(story, "note-added")
+    for mode in ("telephone", "telephone", "video"):
+        story.wait(days=1)
+        story.do("log-contact", mode=mode, party="patient", reached=False, outcome="x")
+    mark(story, min(e.seq for e in story.timeline if e.kind == "attempt-counted") - 1)
+    call(story)
+    mark(story, last(story, "contact-logged"))
+    story.wait(days=9)
+    missed = contact_clock_missed(story)
+    story.do("acknowledge-escalation", escalation_id=missed.escalation_id)
+    before = story.known
+    mark(story, note)
+    seq = story.known.seq
+    assert story.known.changed(seq=0) == before.changed(seq=0)
+    assert seq == before.seq + 1
+
+
+@pytest.mark.parametrize("since", ["retracted", "admitted", "withdrawn", "crisis", "closing", "tier"])
+def test_what_is_owed_again_is_held_against_what_has_happened_since(since: str) -> None:
+    """Nobody calls for a discharge that never was, in hospital, without consent; a crisis rests what it rests."""
+    story = Story("complex-care").followed_up()
+    story.wait(hours=2)
+    home = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": story.now.isoformat()}
+    story.do("record-transition", **home)
+    story.wait(hours=2)
+    call(story)
+    wrong = last(story, "contact-logged")
+    story.wait(hours=2)
+    again = {"event_id": "a1", "event": "admission", "setting": "inpatient", "occurred_at": story.now.isoformat()}
+    later: dict[str, tuple[str, dict[str, Any]]] = {
+        "retracted": ("record-transition", {**home, "retracted": True}),
+        "admitted": ("record-transition", again),
+        "withdrawn": ("withdraw-consent", {}),
+        "crisis": ("raise-crisis", {"description": "x"}),
+        "closing": ("evaluate-outcome", {"ratings": {"well_being": 5, "finances": 5, "appropriate_care": 5}}),
+        "tier": ("raise-risk-tier", {"tier": "high", "reason": "x"}),
+    }
+    kind, body = later[since]
+    if since == "closing":
+        body["summary"] = "x"
+    if since != "tier":
+        story.do(kind, **body)
+    mark(story, wrong)
+    running = story.known.running
+    contacts = [c for c in running if c.kind == "contact"]
+    promised = {c.about for c in running if c.kind == "transition" and (c.about or "").startswith("d1/")}
+    assert len(contacts) == (0 if since in ("withdrawn", "closing") else 1)
+    if since in ("retracted", "admitted"):
+        assert not promised
+    if since == "crisis":
+        assert contacts[0].pause is not None
+
+
+def test_a_contact_that_kept_what_became_known_later_is_no_keeper_any_more() -> None:
+    """The discharge was known after the call: its promises are owed when the call was another person's."""
+    story = Story("transitions").followed_up()
+    left = story.now
+    story.wait(days=1)
+    call(story)
+    wrong = last(story, "contact-logged")
+    home = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": left.isoformat()}
+    story.do("record-transition", **home)
+    assert "d1/contact-2bd" not in {c.about for c in story.known.running}
+    mark(story, wrong)
+    assert {"d1/contact-2bd", "d1/outreach-48h"} <= {c.about for c in story.known.running}
+
+
+def test_a_copy_that_was_taken_since_is_undone_first() -> None:
+    """An amended plan holds the progress that is marked: the refusal names the entry."""
+    story = Story().planned()
+    story.do("record-goal-progress", goal=1, achievement="improving", note="x")
+    wrong = last(story, "goal-progressed")
+    story.do("amend-plan", strengths=["patient"])
+    outcome = story.send("correct-entry", entry=wrong, reason="x").outcome
+    assert outcome.error == "NotCorrectable"
+    assert "plan-amended" in str(outcome.detail)
+
+
+def test_a_correction_before_it_moves_no_number_of_a_contact() -> None:
+    """The minutes of a contact are asked for by its number."""
+    story = Story("chronic-care").assessed("low")
+    story.do("add-note", text="n")
+    note = last(story, "note-added")
+    call(story)
+    asked = story.known.unrecorded
+    mark(story, note)
+    assert story.known.unrecorded == asked
+
+
+def test_one_completion_taken_back_does_not_make_two_series() -> None:
+    story = Story("medicaid-tcm").followed_up()
+    story.do("add-task", task="monitor-services", repeat={"amount": 1, "unit": "months"})
+
+    def series() -> list[Any]:
+        return [t for t in story.known.open_tasks if t.type == "monitor-services"]
+
+    story.do("complete-task", task_id=series()[0].id)
+    wrong = last(story, "task-completed")
+    story.do("complete-task", task_id=series()[0].id)
+    mark(story, wrong)
+    assert len(series()) == 2
+    for task in series():
+        story.do("complete-task", task_id=task.id)
+    assert len(series()) == 1
+
+
+def test_what_is_right_is_written_down_as_it_was_then() -> None:
+    """In closing, and after consent was withdrawn."""
+    for kind, body in (
+        ("withdraw-consent", {}),
+        ("evaluate-outcome", {"ratings": {"well_being": 5, "finances": 5, "appropriate_care": 5}, "summary": "x"}),
+    ):
+        story = Story("chronic-care").followed_up()
+        measured = {"indicator": "systolic", "value": 118, "unit": "mmHg"}
+        story.do("record-observation", **{**measured, "value": 128})
+        story.do(kind, **body)
+        mark(story, last(story, "observation-recorded"), right=measured)
+        assert [m.value for m in story.known.measured if m.indicator == "systolic"] == [118]
+
+
+def test_a_closed_case_is_corrected_in_what_it_knows_and_owes_nothing() -> None:
+    story = Story().followed_up()
+    call(story)
+    score(story, q1=3)
+    story.do("close", reason="died")
+    mark(story, last(story, "contact-logged"))
+    mark(story, last(story, "instrument-scored"))
+    assert story.known.closed
+    assert not story.known.running
+    assert not [s for s in story.known.scores if s.instrument == "phq-9" and s.total == 3]
+
+
+def test_one_section_of_a_sitting_is_marked_and_the_others_stand() -> None:
+    story = Story().accepted()
+    found = [{"name": n, "assessed_on": str(story.today), "findings": "x"} for n in ("benefits", "caregiver")]
+    story.do("record-assessment", sections=found, baseline={"well_being": 3, "finances": 4, "appropriate_care": 5})
+    mark(story, min(e.seq for e in story.timeline if e.kind == "section-assessed"))
+    assert [s.name for s in story.known.sections] == ["caregiver"]
+    assert story.known.baseline is not None
+
+
+def test_what_only_followed_points_to_what_it_followed_from() -> None:
+    story = Story().planned()
+    story.do("complete-task", task_id=story.known.open_tasks[0].id)
+    outcome = story.send("correct-entry", entry=last(story, "clock-kept"), reason="x").outcome
+    assert "task-completed" in str(outcome.detail)

@@ -97,7 +97,8 @@ class Score(Value):
 
 
 class Transition(Value):
-    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended.
+    """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended,
+    `over` those whose time had passed before it was known.
 
     Of a `whole_day` only the day is known; `occurred_at` is its beginning then, local time.
     """
@@ -111,6 +112,7 @@ class Transition(Value):
     disposition: Disposition | None = None
     planned: bool = False
     dropped: tuple[Slug, ...] = ()
+    over: tuple[Slug, ...] = ()
 
 
 class Crisis(Value):

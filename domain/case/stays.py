@@ -6,7 +6,7 @@ stays and at local days, never at messages.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -134,13 +134,21 @@ def _order(stay: Stay) -> tuple[date, bool, datetime, bool]:
 def _paired(stays: list[Stay]) -> list[Stay]:
     """Beginnings and ends of one setting put together, in the order of time."""
     found: list[Stay] = []
-    for stay in sorted(stays, key=_order):
-        last = found[-1] if found else None
-        if last is not None and _is_one(last, stay):
-            found[-1] = last.joined(stay)
-        else:
-            found.append(stay)
+    for _, on_one_day in groupby(sorted(stays, key=_order), key=lambda stay: stay.since.day):
+        for stay in _in_turn(list(on_one_day), lasts=bool(found) and found[-1].ended is None):
+            if found and _is_one(found[-1], stay):
+                found[-1] = found[-1].joined(stay)
+            else:
+                found.append(stay)
     return found
+
+
+def _in_turn(stays: list[Stay], lasts: bool) -> list[Stay]:
+    """What is told of one day. An end without a time is that of the stay that lasts, else it closes the day."""
+    ends = [stay for stay in stays if stay.started is None and stay.until.at is None]
+    others = [stay for stay in stays if stay not in ends]
+    first = ends[:1] if lasts else []
+    return [*first, *others, *ends[len(first) :]]
 
 
 def _is_one(last: Stay, stay: Stay) -> bool:

@@ -71,10 +71,11 @@ def deed_of(entry: Entry) -> Deed | None:
 def keep_if_done(draft: Draft, clock: Clock) -> bool:
     """Keep a promise that became known after it was kept; whether it was.
 
-    What it counts from (a contact that began a cadence, the moment of a discharge) does not keep it.
+    What it counts from (a contact that began a cadence, the moment of a discharge) does not keep it; a list that
+    was reconciled on its day does.
     """
     for deed in deeds_of(draft.timeline):
-        if deed.at > clock.anchor and keeps(draft, clock, deed):
+        if (deed.at > clock.anchor or deed.mode is None) and keeps(draft, clock, deed):
             keep_clock(draft, clock, deed.at)
             return True
     return False

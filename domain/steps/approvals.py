@@ -160,11 +160,14 @@ class RequestApproval(Command):
         policy = draft.program.approvals.get(self.subject)
         if policy is None:
             draft.refuse(NotInProgram, f"this programme asks for no approval of {self.subject}")
-        if any(a.subject is self.subject for a in draft.case.approvals):
-            draft.refuse(AlreadyRequested, f"the approval of {self.subject} waits already")
         if self.subject is Subject.PLAN:
             draft.refuse(AskedByItself, "a plan asks for its approval by itself when it is proposed")
         named = {Subject.TIER_OVERRIDE: self.tier, Subject.CLOSURE: self.reason, Subject.TRANSFER: self.to}
         if (of := named[self.subject]) is None:
             draft.refuse(NotNamed, "name the `tier`, the `reason` of closing, or `to` whom the case goes")
+        if self.subject is Subject.CLOSURE and of not in draft.program.closure:
+            draft.refuse(NotNamed, f"the programme closes for: {', '.join(draft.program.closure)}")
+        if any((a.subject, a.of) == (self.subject, of) for a in draft.case.approvals):
+            draft.refuse(AlreadyRequested, f"the approval of {self.subject} waits already")
+        withdraw(draft, self.subject)  # one that was asked for something else
         request(draft, self.subject, policy, self.note, of)

@@ -8,7 +8,7 @@ from domain.promises.deeds import keep_if_done
 from domain.promises.escalation import miss_if_late
 from domain.steps.consent import needs_consent
 from domain.steps.contacts import promise_contact
-from domain.steps.transitions import transition_is_owed
+from domain.steps.transition_promises import transition_is_owed
 
 ONE_OF_EACH = (
     ClockKind.STAGE,

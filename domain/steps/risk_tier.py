@@ -10,9 +10,9 @@ from domain.clocks.clock import ClockKind
 from domain.programs.policies import Subject, Tier
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.promises.escalation import miss_if_late
-from domain.steps.approvals import require_approval
+from domain.steps.approvals import require_approval, withdraw
 from domain.steps.contacts import restart_cadence
-from domain.steps.transitions import clocks_of, due_of, policy_of
+from domain.steps.transition_promises import clocks_of, due_of, policy_of
 from domain.values import Rejected, Text
 
 RANK = {Tier.LOW: 0, Tier.MODERATE: 1, Tier.HIGH: 2}
@@ -36,14 +36,15 @@ class RiskTierSet(Event):
 
 
 class FloorLifted(Event):
-    """Somebody approved a tier below the one that an alert, or whoever raised it, asks for."""
+    """Somebody approved a tier below the one that an alert, or a person, asks for: that is the least now."""
 
     kind: ClassVar[str] = "floor-lifted"
 
     floor: Tier
+    to: Tier
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(floor=None)
+        return case.changed(floor=None if self.to is Tier.LOW else self.to)
 
 
 class TierRaised(Event):
@@ -118,7 +119,7 @@ def lift_floor(draft: Draft, tier: Tier) -> None:
     floor = draft.case.floor
     if floor is not None and is_below(tier, floor):
         require_approval(draft, Subject.TIER_OVERRIDE, tier)
-        draft.happen(FloorLifted(floor=floor))
+        draft.happen(FloorLifted(floor=floor, to=tier))
 
 
 def keep_above_floor(draft: Draft, reason: str) -> None:
@@ -144,5 +145,6 @@ class RaiseRiskTier(Command):
         now = higher(case.risk.tier, case.floor) if case.risk else case.floor
         if now is not None and not is_below(now, self.tier):
             draft.refuse(NotHigher, f"the tier is {now} already")
+        withdraw(draft, Subject.TIER_OVERRIDE)  # it was given before this was known
         draft.happen(TierRaised(tier=self.tier, reason=self.reason))
         keep_above_floor(draft, self.reason[:200])

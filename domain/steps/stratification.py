@@ -20,7 +20,7 @@ from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import require_approval
 from domain.steps.assessment import AssessmentIncomplete, set_tier
 from domain.steps.readmissions import stays_in
-from domain.steps.risk_tier import is_below, lift_floor, put_in_force
+from domain.steps.risk_tier import above_floor, is_below, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, age_on, missing_for_planning
 from domain.values import Instant, Invalid, Rejected, Slug, Text
 
@@ -243,4 +243,5 @@ def end_override(draft: Draft) -> None:
     risk: Risk | None = draft.case.risk
     if risk is not None and risk.overridden and risk.computed is not None:
         draft.happen(OverrideEnded(tier=risk.computed))
-        put_in_force(draft, risk.changed(tier=risk.computed, overridden=False), evaluated=False)
+        found = above_floor(draft, risk.changed(tier=risk.computed, overridden=False))
+        put_in_force(draft, found, evaluated=False)

@@ -27,7 +27,7 @@ from domain.lines import CaseLine
 from domain.programs.policies import Tier
 from domain.programs.program import Stage
 from domain.steps.intake import Open
-from domain.values import Opaque, Role, Slug
+from domain.values import Opaque, Role, Slug, YesNo
 from infra.tables import CaseRow, TimelineRow
 from workflows.messages import Live
 
@@ -95,10 +95,10 @@ class CaseFilter(BaseModel):
     team: Slug | None = None
     program: Slug | None = None
     tier: Tier | None = None
-    overdue: bool | None = Field(default=None, description="Only cases with a missed promise, or without")
-    in_crisis: bool | None = None
-    quarantined: bool | None = Field(default=None, description="Only cases where something could not be read")
-    escalated: bool | None = Field(default=None, description="Only with one that nobody has acknowledged")
+    overdue: YesNo | None = Field(default=None, description="Only cases with a missed promise, or without")
+    in_crisis: YesNo | None = None
+    quarantined: YesNo | None = Field(default=None, description="Only cases where something could not be read")
+    escalated: YesNo | None = Field(default=None, description="Only with one that nobody has acknowledged")
     sort: Literal["opened_at", "-opened_at", "next_due_at"] = Field(
         default="-opened_at", description="`next_due_at` lists only cases that have something due"
     )
@@ -221,7 +221,7 @@ async def read_case(
     case_id: CaseId,
     parts: SystemDep,
     who: PrincipalDep,
-    live: Annotated[bool, Query(description="Ask the case's workflow too; 503 when it does not answer")] = False,
+    live: Annotated[YesNo, Query(description="Ask the case's workflow too; 503 when it does not answer")] = False,
 ) -> Response:
     """One case, from the record, which is never behind its workflow. `ETag` is the number of its last event."""
     found = await reading.read_case(parts, who, case_id)

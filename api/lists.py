@@ -15,7 +15,7 @@ from api.problems import BODY_LIMIT, responses
 from api.scope import visible
 from api.system import PrincipalDep, System, SystemDep
 from domain.programs.caseload import load
-from domain.values import Opaque, Slug
+from domain.values import Opaque, Slug, YesNo
 from infra.tables import CaseRow, ClockRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
@@ -99,7 +99,7 @@ async def escalations(
     parts: SystemDep,
     who: PrincipalDep,
     page: PagingDep,
-    acknowledged: bool | None = None,
+    acknowledged: YesNo | None = None,
     owner: Opaque | None = None,
     team: Slug | None = None,
 ) -> Page[Escalation]:

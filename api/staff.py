@@ -15,7 +15,7 @@ from api.commands import CaseId
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.values import Instant, Line, Opaque, Role, Slug
+from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
 from infra.tables import OutboxRow, StaffRow
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
@@ -120,7 +120,7 @@ async def list_notices(
     parts: SystemDep,
     who: PrincipalDep,
     page: PagingDep,
-    unread: Annotated[bool, Query(description="Only those not marked as read")] = False,
+    unread: Annotated[YesNo, Query(description="Only those not marked as read")] = False,
 ) -> Page[NoticeView]:
     """One's own inbox, newest first."""
     query = select(OutboxRow).where(OutboxRow.tenant == who.tenant, OutboxRow.recipient == who.sub)

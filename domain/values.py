@@ -101,6 +101,18 @@ Day = Annotated[date, BeforeValidator(_day), AfterValidator(reasonable_day)]
 PartialDay = Annotated[str, BeforeValidator(_partial)]
 
 
+def _yes_or_no(written: Any) -> Any:
+    """A word of a query: `true` or `1`, `false` or `0`, and nothing that only could be read as one of them."""
+    if isinstance(written, bool) or written is None:
+        return written
+    if written in ("true", "1", "false", "0"):
+        return written in ("true", "1")
+    raise ValueError("write true or false")
+
+
+YesNo = Annotated[bool, BeforeValidator(_yes_or_no)]
+
+
 class Value(BaseModel):
     """A frozen value. Unknown fields are errors, so that a misspelt one is never lost in silence."""
 

@@ -311,6 +311,7 @@ class Case(Value):
     taken_back: tuple[Transition, ...] = ()
     readmissions: tuple[Line, ...] = ()
     medications: int | None = None
+    medications_at: Instant | None = None
     assistance: tuple[Assistance, ...] = ()
     referrals: tuple[SpecialistReferral, ...] = ()
     approvals: tuple[Approval, ...] = ()

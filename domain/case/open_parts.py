@@ -69,9 +69,13 @@ class Plan(Value):
 
 
 class Proposed(Value):
-    """A plan that waits for its approval: agreed, revised for a reason, or amended. It is not in force."""
+    """A plan that waits for its approval: agreed, revised for a reason, or amended. It is not in force.
+
+    `instead_of` is the plan, as it stood then, that it takes the place of.
+    """
 
     plan: Plan
+    instead_of: Plan | None = None
     change: Literal["agree", "revise", "amend"]
     reason: Text | None = None
 

@@ -333,7 +333,7 @@ class Clock(Value):
             rung = min(climbed[-1].rung + 1, top) if climbed else ladder.first_after
         else:
             missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at, self.lapsed_at or self.due_at)
-            base = climbed[-1].planned_at if climbed else missed
+            base = max(climbed[-1].planned_at, self.known_at or climbed[-1].planned_at) if climbed else missed
             first = min(ladder.first_after + self.lapses * ladder.higher_each_time, top)
             rung = climbed[-1].rung + 1 if climbed else first
             if rung > top:

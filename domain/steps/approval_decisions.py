@@ -15,7 +15,7 @@ from domain.steps.approvals import (
     NotAnApprover,
     NotYourOwn,
 )
-from domain.steps.planning import put_plan_in_force
+from domain.steps.planning import approve_proposal
 from domain.values import Slug, Text
 
 
@@ -40,7 +40,7 @@ class DecideApproval(Command):
             if approval.subject is Subject.PLAN:
                 draft.happen(ApprovalUsed(approval_id=approval.id))
                 if draft.case.proposed is not None:
-                    put_plan_in_force(draft, draft.case.proposed)
+                    approve_proposal(draft, draft.case.proposed)
             return
         draft.happen(ApprovalRejected(**said, comment=self.comment))
 

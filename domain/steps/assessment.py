@@ -60,6 +60,8 @@ class SectionAssessed(Event):
 
     def apply(self, case: Case, at: datetime) -> Case:
         section = Section(**{name: getattr(self, name) for name in Section.model_fields})
+        if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
+            return case  # an older one came later: the latest stands
         others = tuple(s for s in case.sections if s.name != self.name)
         return case.changed(sections=(*others, section))
 

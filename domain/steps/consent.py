@@ -44,6 +44,10 @@ class NoConsentToWithdraw(Rejected):
     """There is no consent in force."""
 
 
+class ConsentOutdated(Rejected):
+    """What is told was overtaken by what the person said later."""
+
+
 class ConsentRecorded(Event):
     kind: ClassVar[str] = "consent-recorded"
 
@@ -111,6 +115,9 @@ class RecordConsent(Command):
         case, given_at = draft.case, happened_at(draft, self.occurred_at) if self.occurred_at else None
         if case.consent is not None and case.consent.in_force:
             draft.refuse(AlreadyConsented, f"consent is in force since {case.consent.given_at:%Y-%m-%d}")
+        withdrawn_at = case.consent.withdrawn_at if case.consent else None
+        if given_at is not None and withdrawn_at is not None and given_at <= withdrawn_at:
+            draft.refuse(ConsentOutdated, "the person has withdrawn since then; record a consent given after that")
         draft.happen(ConsentRecorded(form=self.form, given_at=given_at))
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
@@ -135,5 +142,7 @@ class WithdrawConsent(Command):
         withdrawn_at = happened_at(draft, self.occurred_at) if self.occurred_at else None
         if draft.case.consent is None or not draft.case.consent.in_force:
             draft.refuse(NoConsentToWithdraw, "there is no consent in force in this case")
+        if withdrawn_at is not None and withdrawn_at < draft.case.consent.given_at:
+            draft.refuse(ConsentOutdated, "the consent in force was given after that")
         draft.happen(ConsentWithdrawn(reason=self.reason, withdrawn_at=withdrawn_at))
         stop_what_needs_consent(draft)

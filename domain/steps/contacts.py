@@ -14,12 +14,13 @@ from domain.clocks.clock import VISITS, Clock, ClockKind, ClockPolicy, Mode, Par
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.promises.deeds import Contact, Deed, keeps
-from domain.promises.escalation import keep_by_attempts
+from domain.promises.escalation import keep_by_attempts, lapse_again, miss_if_late
 from domain.steps.minutes import count_minutes
 from domain.steps.unable_to_contact import count_attempt, letter_sent, reached
 from domain.values import Instant, Sensitivity, Text
 
 MOST_ATTEMPTS = 50
+MOST_CAUGHT_UP = 100  # a year of weekly contacts, twice; a cadence of seconds is not made up for
 
 
 class ContactLogged(Event):
@@ -106,16 +107,38 @@ def restart_cadence(draft: Draft) -> None:
 
 
 def keep_promised(draft: Draft, deed: Deed) -> None:
-    """Keep every promise that a deed keeps. When no contact is promised any longer, the next one is."""
+    """Keep every promise that a deed keeps. A contact that was promised makes the next one count from it."""
     kept = [clock for clock in draft.case.running if keeps(draft, clock, deed)]
     for clock in kept:
         keep_clock(draft, clock, deed.at)
-    if any(c.kind is ClockKind.CONTACT for c in kept) and not _promised(draft.case):
+    if any(c.kind is ClockKind.CONTACT for c in kept):
+        for clock in _contacts(draft.case):
+            cancel_clock(draft, clock, "counts from the contact that was made")
         promise_contact(draft, deed.at)
+        _catch_up(draft)
+
+
+def _catch_up(draft: Draft) -> None:
+    """A contact that was typed in late may leave the next ones missed by now: one escalation, with its count."""
+    for _ in range(MOST_CAUGHT_UP):
+        late = next((c for c in _contacts(draft.case) if c.missed_at is None and c.due_at < draft.now), None)
+        if late is None:
+            return
+        missed = next((c for c in _contacts(draft.case) if c.missed_at is not None), None)
+        if missed is None:
+            miss_if_late(draft, late)
+        else:
+            cancel_clock(draft, late, f"lapsed again: see {missed.escalation_id}")
+            lapse_again(draft, missed, draft.now)
+        promise_contact(draft, late.due_at)
+
+
+def _contacts(case: Case) -> tuple[Clock, ...]:
+    return tuple(c for c in case.running if c.kind is ClockKind.CONTACT)
 
 
 def _promised(case: Case) -> bool:
-    return any(c.kind is ClockKind.CONTACT for c in case.running)
+    return bool(_contacts(case))
 
 
 class LogContact(Command):

@@ -10,6 +10,7 @@ from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Achievement, Barrier, Goal, Plan, Proposed, Signature
+from domain.clocks.budget import deadline
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import PlanPolicy, Signer
 from domain.programs.program import Model, NeedsConsent
@@ -17,6 +18,7 @@ from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_c
 from domain.steps.planning import (
     NoPlanYet,
     StrengthsMissing,
+    check_barriers,
     check_goals,
     missing_signatures,
     put_in_force_or_propose,
@@ -156,6 +158,7 @@ class AmendPlan(Command):
             draft.refuse(PlanLocked, f"version {plan.version} is signed; send revise-plan")
         if self.goals is not None:
             check_goals(draft, self.goals)
+        check_barriers(draft, self.barriers or ())
         if self.strengths == () and draft.program.model is Model.STRENGTHS_BASED:
             draft.refuse(StrengthsMissing, "list at least one strength of the person")
         given = {name: value for name, value in self if value is not None}
@@ -181,7 +184,7 @@ class SignPlan(Command):
         renewable = draft.now + RENEWABLE
         if any(s.signer is self.signer and s.expires_at > renewable for s in draft.case.signatures):
             draft.refuse(AlreadySigned, f"version {plan.version} is signed by the {self.signer}")
-        expires = draft.deadline_of(policy.valid_for)
+        expires = deadline(signed_at, policy.valid_for, 0, draft.working, draft.program.zone)
         signature = Signature(signer=self.signer, signed_at=signed_at, expires_at=expires)
         draft.happen(PlanSigned(version=plan.version, signature=signature))
         if not missing_signatures(draft.case, policy, draft.now):

@@ -73,7 +73,9 @@ class MedicationsReconciled(Event):
     burden: bool
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(medications=len(self.medications))
+        if case.medications_at is not None and case.medications_at > self.occurred_at:
+            return case  # an older list came later: the latest stands
+        return case.changed(medications=len(self.medications), medications_at=self.occurred_at)
 
 
 class AdherenceMeasured(Event):

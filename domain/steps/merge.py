@@ -14,11 +14,13 @@ from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Clo
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Merge
-from domain.clocks.clock import Clock, ClockKind
+from domain.clocks.clock import Clock, ClockKind, WaitsFor
 from domain.programs.program import Stage
-from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
+from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock, resume_clock
 from domain.steps.closure import GOES_ON_IN
+from domain.steps.holds import resume_after_consent
 from domain.steps.merged_knowledge import FIELDS, taken_over
+from domain.steps.risk_tier import keep_above_floor
 from domain.steps.task_completion import let_followers_run
 from domain.steps.tasks import TaskCancelled, TooManyTasks
 from domain.values import Instant, Opaque, Rejected, Role, Text
@@ -185,8 +187,16 @@ class MergeCase(Command):
 
 
 def _take_in(draft: Draft, source: Case) -> None:
-    case, tasks = draft.case, source.open_tasks
-    clocks = [clock for clock in source.running if moves(clock)]
+    case = draft.case
+    promised = {c.about for c in case.running if c.kind is ClockKind.TRANSITION}
+    done_here = {(t.type, t.about) for t in case.open_tasks if t.about is not None}
+    tasks = [t for t in source.open_tasks if (t.type, t.about) not in done_here]
+    left = {t.clock_id for t in source.open_tasks if t not in tasks}
+    clocks = [
+        c
+        for c in source.running
+        if moves(c) and c.id not in left and not (c.kind is ClockKind.TRANSITION and c.about in promised)
+    ]
     if len(case.open_tasks) + len(tasks) > MOST_OPEN_TASKS:
         draft.refuse(TooManyTasks, f"together they have more than {MOST_OPEN_TASKS} open tasks")
     if len(case.running) + len(clocks) > MOST_CLOCKS:
@@ -208,6 +218,18 @@ def _take_in(draft: Draft, source: Case) -> None:
         )
     )
     draft.created += [*task_ids.values()]
+    _let_run(draft)
+    keep_above_floor(draft, "the other case")
+
+
+def _let_run(draft: Draft) -> None:
+    """What waited for consent in the other case runs where this one has it."""
+    if draft.case.consent is None or not draft.case.consent.in_force:
+        return
+    for clock in draft.case.running:
+        if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
+            resume_clock(draft, clock)
+    resume_after_consent(draft)
 
 
 def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:

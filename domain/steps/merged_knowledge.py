@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from domain.case.case import Case
 from domain.case.open_parts import CareTeamMember, Measured, SafetyPlan, Score
+from domain.steps.risk_tier import higher
 
 Known = TypeVar("Known")
 FIELDS = (
@@ -15,6 +16,7 @@ FIELDS = (
     "measured",
     "care_team",
     "medications",
+    "medications_at",
     "excluded",
     "transitions",
     "taken_back",
@@ -25,17 +27,19 @@ FIELDS = (
 
 def taken_over(here: Case, there: Case, number: int) -> dict[str, JsonValue]:
     """The fields of this case that are otherwise with what the other one knows; ids count on from `number`."""
+    newer = max(here, there, key=lambda c: (c.medications is not None, c.medications_at or c.opened_at))
     found: dict[str, Any] = {
         "safety_plan": _newer_plan(here.safety_plan, there.safety_plan),
         "scores": tuple(_scores(here.scores, there.scores)),
         "measured": tuple(_latest(here.measured, there.measured)),
         "care_team": (*here.care_team, *_newcomers(here, there, number)),
-        "medications": there.medications if here.medications is None else here.medications,
+        "medications": newer.medications,
+        "medications_at": newer.medications_at,
         "excluded": tuple(dict.fromkeys((*here.excluded, *there.excluded))),
         "transitions": _united(here.transitions, there.transitions, lambda t: t.id),
         "taken_back": _united(here.taken_back, there.taken_back, lambda t: t.id),
         "readmissions": tuple(dict.fromkeys((*here.readmissions, *there.readmissions))),
-        "floor": here.floor or there.floor,
+        "floor": higher(here.floor, there.floor) if here.floor else there.floor,
     }
     changed = {name for name in FIELDS if found[name] != getattr(here, name)}
     known: dict[str, JsonValue] = here.changed(**found).model_dump(mode="json", include=changed)

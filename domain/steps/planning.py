@@ -1,6 +1,6 @@
 """Planning: the care plan with its SMART goals, interventions, barriers and strengths."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -53,6 +53,10 @@ class UnknownGoalTemplate(Invalid):
 
 class DayInThePast(Invalid):
     """A review, a renewal or another date to come lies after today."""
+
+
+class ProposalOutdated(Rejected):
+    """The plan was proposed for another state of the case; reject it, and have it proposed anew."""
 
 
 class PlanProposed(Event):
@@ -143,8 +147,21 @@ def put_in_force_or_propose(draft: Draft, proposed: Proposed) -> None:
     if policy is None:
         put_plan_in_force(draft, proposed)
         return
-    draft.happen(PlanProposed(proposed=proposed))
+    draft.happen(PlanProposed(proposed=proposed.changed(instead_of=draft.case.plan)))
     request(draft, Subject.PLAN, policy, None)
+
+
+def approve_proposal(draft: Draft, proposed: Proposed) -> None:
+    """Put a plan in force that was approved now. Raises `ProposalOutdated` where the case has moved on since."""
+    case = draft.case
+    draft.require_consent(NeedsConsent.PLANNING)
+    stages = {"agree": (Stage.PLANNING,), "revise": (Stage.PLANNING, *UNDER_PLAN), "amend": UNDER_PLAN}
+    signed = proposed.change == "amend" and bool(case.signatures)
+    if case.stage not in stages[proposed.change] or case.plan != proposed.instead_of or signed:
+        draft.refuse(
+            ProposalOutdated, "plan or stage have changed since it was proposed; reject it, and propose anew"
+        )
+    put_plan_in_force(draft, proposed)
 
 
 def put_plan_in_force(draft: Draft, proposed: Proposed) -> None:
@@ -186,7 +203,15 @@ def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
         if barrier.review_on is not None and policy is not None:
             about = f"plan/{plan.version}/barrier-{n}"
             promise = Promise(kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=about)
-            start_clock(draft, promise, policy.review, draft.now, until_day(draft, barrier.review_on))
+            day = max(barrier.review_on, draft.today + timedelta(days=1))
+            start_clock(draft, promise, policy.review, draft.now, until_day(draft, day))
+
+
+def check_barriers(draft: Draft, barriers: tuple[Barrier, ...]) -> None:
+    """Raises `DayInThePast` for one that is looked at again on a day that is over."""
+    for barrier in barriers:
+        if barrier.review_on is not None:
+            until_day(draft, barrier.review_on)
 
 
 def until_day(draft: Draft, day: date) -> Budget:
@@ -239,6 +264,7 @@ class AgreePlan(Command):
         """The plan this command describes. Raises what the programme's model and its goals ask for."""
         draft.require_consent(NeedsConsent.PLANNING)
         check_goals(draft, self.goals)
+        check_barriers(draft, self.barriers)
         self._check_model(draft)
         for person in {i.responsible for i in self.interventions if i.responsible}:
             require_staff(draft, person)

@@ -30,18 +30,18 @@ PROMISED_ANEW = (  # from now on: nobody owed them while the case was closed
 
 def ended_by_closure(draft: Draft, closed_at: datetime) -> dict[str, JsonValue]:
     """Tasks, promises, referrals and the like that the closure ended, as fields of the case."""
-    ended = max(e.seq for e in draft.timeline.entries if e.kind == ENDED)
-    command = next(e.command_id for e in draft.timeline.entries if e.seq == ended)
-    first = min(e.seq for e in draft.timeline.entries if e.command_id == command)
+    ended = [e for e in draft.timeline.entries if e.kind == ENDED]
+    if not ended:
+        return {}
+    first = min(e.seq for e in draft.timeline.entries if e.command_id == ended[-1].command_id)
     before = draft.timeline.before(first)
     if before is None:
         return {}
-    clocks = tuple(
-        _as_it_stood(draft, before, c, closed_at) for c in before.running if c.kind not in PROMISED_ANEW
-    )
+    used = {a.clock_id for a in before.approvals if a.subject is Subject.CLOSURE}
+    kept = [c for c in before.running if c.kind not in PROMISED_ANEW and c.id not in used]
     fields: dict[str, Any] = {name: getattr(before, name) for name in NOTHING_OPEN}
     fields["approvals"] = tuple(a for a in before.approvals if a.subject is not Subject.CLOSURE)
-    again = before.changed(clocks=clocks, **fields)
+    again = before.changed(clocks=tuple(_as_it_stood(draft, before, c, closed_at) for c in kept), **fields)
     found: dict[str, JsonValue] = again.model_dump(mode="json", include={"tasks", "clocks", *NOTHING_OPEN})
     return {name: value for name, value in found.items() if value}
 
@@ -53,10 +53,21 @@ def tasks_of(again: Mapping[str, JsonValue]) -> list[Task]:
 
 
 def _as_it_stood(draft: Draft, before: Case, clock: Clock, closed_at: datetime) -> Clock:
-    """A promise with the time that the case was closed taken out; that of a duty ran on."""
-    working = draft.calendar(clock)
-    if is_duty(before, clock) or clock.missed_at is not None or clock.pause is not None:
+    """A promise with the time that the case was closed taken out; that of a duty ran on.
+
+    One that was missed climbs on from now. A hold that had an end goes on for what was left of it.
+    """
+    if clock.missed_at is not None:
+        late = clock.changed(known_at=draft.now)
+        return late.changed(next_at=next_at_of(draft, late))
+    if clock.pause is not None:
+        if clock.pause.until is None:
+            return clock
+        until = clock.pause.until + (draft.now - closed_at)
+        return clock.changed(pause=clock.pause.changed(until=until), next_at=until)
+    if is_duty(before, clock):
         return clock
+    working = draft.calendar(clock)
     held = clock.held + held_between(clock.budget.unit, closed_at, draft.now, working, clock.tz)
     moved = clock.changed(held=held)
     moved = moved.changed(due_at=moved.derived_due(working))

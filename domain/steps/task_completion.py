@@ -5,7 +5,7 @@ from datetime import datetime
 from domain.case.case import Task
 from domain.case.command import Draft
 from domain.case.open_parts import Series
-from domain.clocks.budget import MOST, Budget, deadline
+from domain.clocks.budget import ELAPSED, MOST, Budget, deadline
 from domain.clocks.clock import Clock, WaitsFor
 from domain.promises.deadlines import keep_clock, resume_clock
 from domain.steps.stages import leave_implementation_when_done
@@ -55,7 +55,9 @@ def series_of(clock: Clock, repeat: Budget) -> Series:
 
 
 def _step(draft: Draft, series: Series, repeat: Budget, clock: Clock) -> Series:
-    amount = series.amount + repeat.amount
+    step = ELAPSED.get(repeat.unit, 0) * repeat.amount  # seconds: what is over is passed in one go
+    passed = (draft.now - _due(draft, series, repeat, clock)).total_seconds() // step if step else 0
+    amount = series.amount + repeat.amount * max(1, int(passed))
     if amount <= MOST[repeat.unit]:
         return series.changed(amount=amount)
     return series.changed(anchor=_due(draft, series, repeat, clock), amount=repeat.amount)  # after ten years

@@ -27,6 +27,7 @@ from domain.steps.tasks import (
     check_may_do,
     must_be_cosigned,
     require_consent_to,
+    require_licence_of,
 )
 from domain.values import Day, Instant, Line, Opaque, Slug, Text
 
@@ -56,10 +57,13 @@ class AddTask(Command):
             draft.open_task(before)
         if self.repeat is not None and self.repeat.amount == 0:
             draft.refuse(DueInThePast, "repeat a task after at least one unit of time")
+        if self.until is not None and self.until < draft.today:
+            draft.refuse(DueInThePast, "give a last day that is not over")
         if self.repeat is None and (self.times or self.until) and (policy is None or policy.repeat is None):
             draft.refuse(NotRepeated, "give `repeat`, or a task that the programme repeats")
         if self.assignee is not None:
             require_staff(draft, self.assignee)
+            require_licence_of(draft, self.task, self.assignee)
         within = None
         if self.due_at is not None:
             if self.due_at <= draft.now:
@@ -96,6 +100,7 @@ class AssignTask(Command):
     def decide(self, draft: Draft) -> None:
         task = draft.open_task(self.task_id)
         require_staff(draft, self.assignee)
+        require_licence_of(draft, task.type, self.assignee)
         draft.happen(TaskAssigned(task_id=task.id, assignee=self.assignee))
 
 

@@ -325,6 +325,17 @@ def check_may_do(draft: Draft, task: Task) -> None:
         draft.refuse(LicenceMissing, f"a licence is needed: {' or '.join(policy.licences)}")
 
 
+def require_licence_of(draft: Draft, type_name: str, person: str) -> None:
+    """Raises `LicenceMissing` where a type of task needs a licence that the person does not have."""
+    policy, member = draft.program.tasks.get(type_name), draft.staff.member(person)
+    if policy is None or not policy.licences or not draft.staff.known or member is None:
+        return
+    if not {*member.licences} & {*policy.licences}:
+        draft.refuse(
+            LicenceMissing, f"a licence is needed: {' or '.join(policy.licences)}; choose somebody who has it"
+        )
+
+
 def licences_of_sender(draft: Draft) -> set[str]:
     """The licences of whoever sends the command. Raises `StaffUnknown`: nobody is licensed by an outage."""
     if not draft.staff.known:

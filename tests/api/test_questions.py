@@ -76,3 +76,10 @@ async def test_a_preview_beyond_the_calendars_is_refused(office: Office, anchor:
         assert answer.status_code == 422
     both = {"anchor": "2026-01-05T12:00:00Z", "budget": "2 hours", "program": "transitions"}
     assert (await office.post("cm-anna", "/clocks/preview", both)).status_code == 422
+
+
+async def test_a_word_of_a_query_is_true_or_false(office: Office) -> None:
+    """Or 1 and 0; not yes, on or anything else."""
+    for word, status in (("true", 200), ("0", 200), ("yes", 422), ("2", 422), ("on", 422)):
+        assert (await office.get("sup-1", "/cases", overdue=word)).status_code == status
+        assert (await office.get("sup-1", "/escalations", acknowledged=word)).status_code == status

@@ -1,5 +1,6 @@
 """Danger: steps up are always possible, steps down need their grounds, and who may act is found at once."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -105,3 +106,41 @@ def test_raising_the_tier_of_a_running_case_shortens_its_promises() -> None:
     story.do("raise-risk-tier", tier="high", reason="fell twice")
     assert story.known.stage == "follow-up"
     assert min(c.due_at for c in story.known.running if c.kind == "contact") < due
+
+
+def approved(story: Story, tier: str) -> None:
+    story.do("request-approval", subject="tier-override", tier=tier)
+    story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="y")
+
+
+def test_an_override_that_ends_does_not_end_below_what_danger_asks_for() -> None:
+    """And an approval that was given before the danger was known does not lift it."""
+    story = opened("complex-care").assess("low")
+    approved(story, "moderate")
+    until = (story.now + timedelta(days=5)).isoformat()
+    story.do("override-risk-tier", tier="moderate", reason="r", until=until)
+    approved(story, "low")
+    story.do("raise-risk-tier", tier="high", reason="fell twice")
+    assert story.known.approvals == ()
+    story.wait(days=6)
+    assert story.known.risk is not None
+    assert story.known.risk.tier == "high"
+
+
+def test_a_floor_is_lifted_to_what_was_approved_and_another_wish_replaces_the_first() -> None:
+    story = Story("behavioral-health").assessed("high")
+    positive(story)
+    assert story.known.floor == "moderate"
+    approved(story, "moderate")
+    assert story.refused("request-approval", subject="tier-override", tier="moderate") == "AlreadyRequested"
+    approved(story, "low")
+    story.do("set-risk-tier", tier="low", reasons=["seen together"])
+    assert story.known.floor is None
+
+
+def test_a_task_that_needs_a_licence_is_not_given_to_somebody_who_has_none() -> None:
+    story = Story("behavioral-health", staff=licensed(member("cm-lena"))).assessed("high")
+    positive(story)
+    [task] = [t for t in story.known.open_tasks if t.type == ASSESSMENT]
+    assert story.refused("assign-task", task_id=task.id, assignee="cm-ben") == "LicenceMissing"
+    story.do("assign-task", task_id=task.id, assignee="cm-lena")

@@ -132,3 +132,49 @@ def test_tasks_consent_and_signatures_carry_the_time_at_which_they_were_done() -
     assert kept[task.clock_id] == 0
     future = (story.now + timedelta(hours=1)).isoformat()
     assert story.refused("withdraw-consent", occurred_at=future) == "NotYetHappened"
+
+
+def test_an_older_section_and_an_older_list_leave_the_newer_ones() -> None:
+    story = at_work()
+    found = {"name": "benefits", "findings": "x"}
+    new, old = str(story.today), str(story.today - timedelta(days=60))
+    for day in (new, old):
+        story.do("record-assessment", sections=[{**found, "assessed_on": day}])
+    assert [str(s.assessed_on) for s in story.known.sections if s.name == "benefits"] == [new]
+    for days, drugs in ((0, 2), (3, 1)):
+        body = {"medications": [{"name": f"d{n}"} for n in range(drugs)], "sources": ["x"]}
+        at = (story.now - timedelta(days=days, hours=1)).isoformat()
+        story.do("reconcile-medications", **body, occurred_at=at)
+    assert story.known.medications == 2
+
+
+def test_a_consent_form_from_before_the_withdrawal_brings_nothing_back() -> None:
+    story = at_work()
+    given = story.now.isoformat()
+    story.wait(days=1)
+    story.do("withdraw-consent")
+    assert story.refused("record-consent", form="written", occurred_at=given) == "ConsentOutdated"
+    story.do("record-consent", form="written")
+
+
+def test_a_contact_that_is_typed_in_late_makes_the_next_one_count_from_it() -> None:
+    """Weekly, made on day 5, typed in on day 8: the next is due on day 12, as if typed in at once."""
+    due = []
+    for typed in (5, 8):
+        story = Story("complex-care").followed_up()
+        made = story.now + timedelta(days=5)
+        story.wait(days=typed)
+        call(story, min(made, story.now), reached=True)
+        due.append(next(c.due_at for c in story.known.running if c.kind == "contact"))
+    assert due[0] == due[1]
+
+
+def test_what_has_lapsed_since_a_contact_that_is_typed_in_late_is_one_escalation() -> None:
+    """Made on day 12, typed in on day 27: two are over since then, one is missed and has lapsed once."""
+    story = Story("complex-care").followed_up()
+    made = story.now + timedelta(days=12)
+    story.wait(days=27)
+    call(story, made, reached=True)
+    missed, following = sorted((c for c in story.known.running if c.kind == "contact"), key=lambda c: c.due_at)
+    assert (missed.missed_at, missed.lapses) == (story.now, 1)
+    assert following.due_at > story.now

@@ -149,3 +149,24 @@ def test_what_is_known_of_the_person_goes_along_and_comes_back() -> None:
     for field in ("safety_plan", "scores", "care_team", "medications", "excluded", "transitions"):
         assert getattr(target.known, field) == getattr(before, field), field
     assert source.known.safety_plan is not None
+
+
+def test_what_waited_for_consent_in_one_case_runs_in_the_other_that_has_it() -> None:
+    """And one discharge that the feed sent to both is one."""
+    target = opened("transitions", case_id="case-1").assess("high")
+    source = Story("transitions").open(case_id="case-2")
+    target.others = (source,)
+    home = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": source.now.isoformat()}
+    for story in (target, source):
+        story.do("record-transition", **home)
+    more = {**home, "event_id": "d2", "occurred_at": (source.now - timedelta(days=3)).isoformat()}
+    source.do("record-transition", **more)
+    assert any(c.pause for c in source.known.running)
+    source.do("raise-risk-tier", tier="high", reason="x")
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    assert not [c for c in target.known.running if c.pause is not None]
+    abouts = [c.about for c in target.known.running if c.kind == "transition"]
+    assert len(abouts) == len(set(abouts))
+    assert "d2/reconciliation" in abouts
+    assert [t.about for t in target.known.open_tasks].count("d1") == 1
+    assert target.known.floor == "high"

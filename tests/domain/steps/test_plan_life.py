@@ -175,3 +175,21 @@ def test_dates_that_no_plan_and_no_assessment_has_are_refused() -> None:
     plan = story.plan("education")
     far = {**plan["goals"][0], "due_on": "2190-01-01"}
     assert story.refused("agree-plan", **{**plan, "goals": [far]}) == "GoalNotSmart"
+
+
+def test_a_plan_is_not_put_in_force_over_what_has_changed_since_it_was_proposed() -> None:
+    """Consent withdrawn, the case in closing, progress recorded: it is proposed anew."""
+    for kind, body in (
+        ("withdraw-consent", {}),
+        ("evaluate-outcome", {"ratings": {"well_being": 5, "finances": 5, "appropriate_care": 5}, "summary": "x"}),
+        ("record-goal-progress", {"goal": 1, "achievement": "improving"}),
+    ):
+        story = agreed("behavioral-health")
+        story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")
+        story.do("revise-plan", **story.plan("therapy-referral"), reason="r")
+        story.do(kind, **body)
+        [approval] = [a for a in story.known.approvals if a.subject == "plan"]
+        decided = {"approval_id": approval.id, "comment": "x"}
+        refused = story.refused("decide-approval", actor=SAM, **decided, approve=True)
+        assert refused in ("ProposalOutdated", "ConsentMissing")
+        story.do("decide-approval", actor=SAM, **decided, approve=False)

@@ -1,5 +1,6 @@
 """A case that was closed by mistake goes on as it stood."""
 
+from datetime import timedelta
 from typing import Any
 
 from tests.domain.test_programs import opened
@@ -64,3 +65,45 @@ def test_a_signed_plan_is_not_to_be_signed_again() -> None:
     story.do("close", reason="moved")
     story.do("reopen-case", reason="moved back")
     assert "signature" not in {c.kind for c in story.known.running}
+
+
+def test_a_barrier_whose_day_has_passed_and_an_approval_that_was_asked_do_not_stand_in_the_way() -> None:
+    """The barrier is looked at tomorrow; nobody waits for the approval of a closure that is undone."""
+    story = opened("complex-care").assess("high")
+    day = str(story.today + timedelta(days=5))
+    barrier = {"description": "stairs", "response": "bed downstairs", "review_on": day}
+    story.do("agree-plan", **{**story.plan("education"), "barriers": [barrier]})
+    story.do("request-approval", subject="closure", reason="goals-met")
+    story.do("close", reason="died")
+    story.wait(days=10)
+    story.do("reopen-case", reason="another person")
+    assert not [c for c in story.known.running if c.kind == "approval"]
+    [review] = [c for c in story.known.running if c.kind == "review"]
+    assert review.due_at > story.now
+
+
+def test_what_was_missed_before_climbs_on_from_now_and_a_hold_goes_on_for_what_was_left() -> None:
+    """Not all ranks in one minute; not eaten up by the time that the case was closed."""
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education", "arrange-appointment"))
+    task, held = story.known.open_tasks[:2]
+    story.do("hold-task", task_id=held.id, reason="r", until=(story.now + timedelta(days=40)).isoformat())
+    clock = story.known.clock(task.clock_id)
+    assert clock is not None
+    story.wait(seconds=(clock.due_at - story.now).total_seconds() + 60)
+    story.do("close", reason="died")
+    closed_at = story.now
+    story.wait(days=20)
+    story.do("reopen-case", reason="another person")
+
+    def climbs() -> int:
+        return len([e for e in story.timeline if e.kind == "rung-climbed" and e.data["clock_id"] == task.clock_id])
+
+    before = climbs()
+    story.wait(minutes=5)
+    assert climbs() - before <= 1
+    waits = story.known.clock(held.clock_id)
+    assert waits is not None
+    assert waits.pause is not None
+    assert waits.pause.until is not None
+    assert waits.pause.until > closed_at + timedelta(days=40)

@@ -442,3 +442,55 @@ def test_sixty_days_count_from_eligibility_and_not_from_acceptance() -> None:
     story.do("complete-screening", accepted=True)
     [stage] = [c for c in story.known.running if c.kind == "stage"]
     assert stage.due_at.astimezone(stage.tz).date().isoformat() == "2026-05-01"
+
+
+def test_a_discharge_typed_with_the_wrong_month_is_owed_when_that_is_corrected() -> None:
+    """Told as of sixty days ago all was over; it was five hours ago."""
+    story = opened("transitions").assess("high")
+    story.do("record-transition", **home(story, occurred_at=(story.now - timedelta(days=60)).isoformat()))
+    assert clocks(story) == {}
+    story.do("record-transition", **home(story, occurred_at=(story.now - timedelta(hours=5)).isoformat()))
+    assert set(clocks(story)) == {"outreach-48h", "contact-2bd", "visit", "reconciliation", "engagement"}
+
+
+def test_an_update_that_says_nothing_of_time_or_place_leaves_what_climbs_as_it_is() -> None:
+    """Also when all is missed; and an admission that was none gives the missed promises back, not silence."""
+    story = discharged("complex-care")
+    story.wait(days=33)
+    before = clocks(story)
+    assert before
+    story.do("record-transition", **home(story, occurred_at=THANKSGIVING_FRIDAY.isoformat(), encounter="enc-1"))
+    assert clocks(story) == before
+    story.do("record-transition", **home(story, "a1", event="admission"))
+    story.do("record-transition", **home(story, "a1", event="admission", retracted=True))
+    assert set(clocks(story)) == set(before)
+
+
+def test_silence_about_planned_leaves_it_planned() -> None:
+    story = discharged()
+    story.wait(days=5)
+    story.do("record-transition", **home(story, "a1", event="admission", planned=True))
+    story.do("record-transition", **home(story, "a1", event="admission", encounter="enc-9"))
+    assert noticed(story) == []
+    story.do("record-transition", **home(story, "a1", event="admission", planned=False))
+    assert len(noticed(story)) == 1
+
+
+def test_history_stops_no_closing() -> None:
+    story = Story("complex-care", now=THANKSGIVING_FRIDAY).followed_up()
+    story.do("evaluate-outcome", ratings={"well_being": 5, "finances": 5, "appropriate_care": 5}, summary="x")
+    long_ago = (story.now - timedelta(days=200)).isoformat()
+    story.do("record-transition", **home(story, "a1", event="admission", occurred_at=long_ago))
+    assert story.known.stage == "closure"
+
+
+def test_a_day_alone_ends_the_stay_that_began_on_it() -> None:
+    """In at seven in the morning, out on the same day, told in either order: she is at home and is called."""
+    for order in ((0, 1), (1, 0)):
+        story = Story("transitions", now=THANKSGIVING_FRIDAY).accepted().assess("high")
+        day = story.today
+        admission = home(story, "a1", event="admission", occurred_at=f"{day}T07:00:00-05:00")
+        told = [admission, home(story, "d1", occurred_at=str(day))]
+        for n in order:
+            story.do("record-transition", **told[n])
+        assert "outreach-48h" in clocks(story)

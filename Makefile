@@ -54,8 +54,8 @@ simulate: $(VENV)/installed  ## What a programme file would do, before it is pub
 catalog: $(VENV)/installed  ## Validate programmes and calendars
 	@$(PY) -m infra.catalog
 
-token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north)
-	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(TENANT)"
+token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north SCOPE=feed)
+	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(or $(TENANT),local)" "$(SCOPE)"
 
 migrate: $(VENV)/installed  ## Bring the database, and cases that an older release left, to this release
 	@$(PY) -m deploy.upgrade

@@ -13,6 +13,7 @@ from api import (
     cases,
     clocks,
     commands,
+    feeds,
     health,
     instruments,
     lists,
@@ -69,6 +70,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
 ROOMS = (
     cases,
     commands,
+    feeds,
     referrals,
     lists,
     staff,

@@ -49,7 +49,7 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
     ) -> CommandResult:
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
         envelope = enveloped(who, case_id, command.kind, said, wish)
-        seen = await require_case(parts, who, case_id, envelope.command_id)
+        seen = await require_case(parts, who, case_id, envelope.command_id, feed=command.feed)
         require_role(who, *command.roles)
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, response)
         return result.model_copy(update={"advice": command.advice})

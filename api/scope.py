@@ -76,8 +76,12 @@ def may_see(who: Principal, row: Any) -> bool:
             return False
 
 
-async def require_case(parts: System, who: Principal, case_id: str, command_id: str = "") -> Seen:
+async def require_case(
+    parts: System, who: Principal, case_id: str, command_id: str = "", feed: bool = False
+) -> Seen:
     """Raises 404 unless there is such a case and this person may see it, `RecordSilent` where nobody can tell.
+
+    With `feed` a feed of the tenant may tell it something that it may not see.
 
     Raises 503 while its opening is queued. One's own command is answered even when it has given the case away.
     """
@@ -88,7 +92,7 @@ async def require_case(parts: System, who: Principal, case_id: str, command_id: 
         detail = "its opening waits to be decided; repeat the request in a moment"
         raise Refusal(503, "OpeningQueued", detail, {"Retry-After": "2"}) if waits else not_found()
     own = row.outcome is not None and row.actor == who.sub
-    if not own and not may_see(who, row):
+    if not own and not may_see(who, row) and not (feed and who.feeds):
         raise not_found()
     outcome = Outcome.model_validate(row.outcome) if row.outcome else None
     return Seen(Position(seq=row.seq, head=row.head), row.sealed, outcome)

@@ -26,6 +26,7 @@ from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 RECORD_SECONDS = 1.5
+FEED = "feed"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Principal(BaseModel):
     role: Role
     teams: tuple[Slug, ...] = ()
     tenant: Slug
+    scope: str = ""
+
+    @property
+    def feeds(self) -> bool:
+        """Whether this is a feed of the tenant: it may tell any of its cases what happened, and read none."""
+        return self.role is Role.INTEGRATOR and FEED in self.scope.split()
 
     @property
     def actor(self) -> Actor:

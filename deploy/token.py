@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("subject", help="who it is, as in the staff directory: an id, never a name")
     parser.add_argument("team", nargs="?", default="", help="the team, or several with commas between")
     parser.add_argument("tenant", nargs="?", default="local")
+    parser.add_argument("scope", nargs="?", default="", choices=["", "feed"], help="an integrator's: feed")
     given = parser.parse_args()
     teams = [team for team in given.team.split(",") if team]
     try:
@@ -26,7 +27,10 @@ def main() -> int:
         parser.error("subject takes letters, digits and _.@-; team and tenant take small letters, digits and -")
     settings = Settings()
     running.require_key(settings)
-    sys.stdout.write(f"{tokens.issue(settings, given.subject, Role(given.role), teams, given.tenant)}\n")
+    token = tokens.issue(
+        settings, given.subject, Role(given.role), teams, given.tenant or "local", scope=given.scope
+    )
+    sys.stdout.write(f"{token}\n")
     return 0
 
 

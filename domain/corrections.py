@@ -33,7 +33,7 @@ from domain.steps.scores import RecordScore
 from domain.steps.supervision import RecordQualityReview
 from domain.steps.task_work import CompleteTask
 from domain.steps.tasks import TaskAdded, TaskCancelled
-from domain.steps.unable_to_contact import MessageReceived, ReceiveMessage, promise_reply, recount
+from domain.steps.unable_to_contact import MessageReceived, ReceiveMessage, promise_reply, recount, written_at
 from domain.values import Opaque, Rejected, Role, Slug, Text
 
 BY_ENTRY: dict[str, type[Command]] = {
@@ -307,4 +307,4 @@ def _follow(draft: Draft, together: list[Entry]) -> None:
         keep_above_floor(draft, "alerts that stand")
     if any(e.kind == MessageReceived.kind for e in together):
         later = [e for e in draft.timeline.standing(MessageReceived.kind) if e.seq > since]
-        promise_reply(draft, later[0].at if later else None)
+        promise_reply(draft, min(map(written_at, later), default=None))

@@ -52,6 +52,7 @@ def issue(
     teams: Sequence[str] = (),
     tenant: str = "local",
     lifetime: timedelta = timedelta(hours=12),
+    scope: str = "",
 ) -> str:
     """A token under the local key."""
     now = datetime.now(UTC)
@@ -60,6 +61,7 @@ def issue(
         "role": role.value,
         "teams": list(teams),
         "tenant": tenant,
+        "scope": scope,
         "iss": settings.issuer,
         "aud": settings.audience,
         "iat": now,

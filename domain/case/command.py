@@ -304,8 +304,8 @@ class Draft:
 class Command(Value):
     """Base of all commands. The fields are the request's body; `decide` writes the draft or raises `Rejected`.
 
-    `roles` may send it. `when_closed` admits it to a closed case. `advice` stands in every answer to it. `example`
-    is a body of it, shown in the OpenAPI page.
+    `roles` may send it. A `feed` of the tenant may send it to any case. `when_closed` admits it to a closed case.
+    `advice` stands in every answer to it. `example` is a body of it, shown in the OpenAPI page.
     """
 
     kind: ClassVar[str]
@@ -313,6 +313,7 @@ class Command(Value):
     example: ClassVar[dict[str, Any]]
     roles: ClassVar[frozenset[Role]] = CASE_WORK
     when_closed: ClassVar[bool] = False
+    feed: ClassVar[bool] = False
     advice: ClassVar[str | None] = None
 
     def decide(self, draft: Draft) -> None:

@@ -222,6 +222,7 @@ class Program(Value):
     notice: Budget | None = None
     graduation: dict[Slug, Line] = {}
     reoffer_after: Budget | None = None
+    case_finding: bool = Field(default=False, description="A feed may open a case for somebody who has none")
     ownership: OwnershipPolicy | None = None
     supervision: SupervisionPolicy | None = None
     place: Slug | None = Field(default=None, exclude=True)

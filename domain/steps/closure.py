@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from domain.case.case import NOTHING_OPEN, Case, Closure, OutcomeRatings
 from domain.case.command import Command, Draft
+from domain.case.dates import happened_at
 from domain.case.event import Event, Notice
 from domain.programs.policies import Subject
 from domain.programs.program import ClosureNeeds, Stage
@@ -81,7 +82,7 @@ class OutcomeEvaluated(Event):
 
 
 class CaseEnded(Event):
-    """The case is closed. Until `reopen_until` it may be reopened."""
+    """The case is closed. Until `reopen_until` it may be reopened. `occurred_at` is when its reason came about."""
 
     kind: ClassVar[str] = "case-ended"
 
@@ -90,6 +91,7 @@ class CaseEnded(Event):
     reopen_until: Instant
     reoffer_at: Instant | None = None
     summary: Text | None = None
+    occurred_at: Instant | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         closure = Closure(
@@ -145,7 +147,13 @@ class CaseSealed(Event):
         return case.changed(sealed=True)
 
 
-def end_case(draft: Draft, reason: str, summary: str | None = None, offer_again: bool = False) -> None:
+def end_case(
+    draft: Draft,
+    reason: str,
+    summary: str | None = None,
+    offer_again: bool = False,
+    occurred_at: datetime | None = None,
+) -> None:
     """Close the case; what is still open ends with it, and the window for reopening begins."""
     case, program = draft.case, draft.program
     for clock in draft.case.running:
@@ -160,7 +168,14 @@ def end_case(draft: Draft, reason: str, summary: str | None = None, offer_again:
         reoffer = draft.deadline_of(program.reoffer_after)
         until = max(until, reoffer)  # who declined may change her mind until she is asked again
     draft.happen(
-        CaseEnded(reason=reason, from_stage=case.stage, reopen_until=until, reoffer_at=reoffer, summary=summary)
+        CaseEnded(
+            reason=reason,
+            from_stage=case.stage,
+            reopen_until=until,
+            reoffer_at=reoffer,
+            summary=summary,
+            occurred_at=occurred_at,
+        )
     )
 
 
@@ -230,6 +245,7 @@ class CloseCase(Command):
 
     reason: Slug
     note: Text | None = None
+    occurred_at: Instant | None = Field(default=None, description="When the person died, moved, declined …")
 
     def decide(self, draft: Draft) -> None:
         policy = draft.program.closure.get(self.reason)
@@ -241,7 +257,8 @@ class CloseCase(Command):
             draft.refuse(SummaryMissing, "say what was reached, what was not, and what goes on without the case")
         if ClosureNeeds.SIGN_OFF in policy.needs:
             require_approval(draft, Subject.CLOSURE, self.reason)
-        end_case(draft, self.reason, self.note, policy.offer_again)
+        at = happened_at(draft, self.occurred_at) if self.occurred_at else None
+        end_case(draft, self.reason, self.note, policy.offer_again, at)
 
 
 class ReopenCase(Command):

@@ -149,6 +149,7 @@ class RaiseCrisis(Command):
     kind: ClassVar[str] = "raise-crisis"
     says: ClassVar[str] = "Raise a crisis"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     advice: ClassVar[str | None] = EMERGENCY_FIRST
     example: ClassVar[dict[str, Any]] = {"description": "Says she cannot go on", "immediate_danger": False}
 

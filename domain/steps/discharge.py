@@ -118,6 +118,7 @@ class RecordAvoidableDays(Command):
     kind: ClassVar[str] = "record-avoidable-days"
     says: ClassVar[str] = "Record avoidable days"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "first": "2026-03-04",
         "last": "2026-03-05",

@@ -195,6 +195,7 @@ class RecordAdherence(Command):
     kind: ClassVar[str] = "record-adherence"
     says: ClassVar[str] = "Measure adherence from fills"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "drug_class": "statin",
         "fills": [{"drug": "Atorvastatin", "on": "2026-01-05", "days": 30}],

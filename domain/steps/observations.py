@@ -55,7 +55,7 @@ class ObservationRecorded(Event):
 
 
 class RecordObservation(Command):
-    """Record a measurement. A value out of range raises its alert, which opens its task and its clock.
+    """Record a measurement, in any stage. A value out of range raises its alert, with its task and its clock.
 
     One that is only history (a newer one is known, or it is long ago) is kept, and alarms nobody.
     """
@@ -63,6 +63,7 @@ class RecordObservation(Command):
     kind: ClassVar[str] = "record-observation"
     says: ClassVar[str] = "Record a measurement"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"indicator": "systolic", "value": 152, "unit": "mmHg"}
 
     indicator: Slug
@@ -71,8 +72,6 @@ class RecordObservation(Command):
     taken_at: Instant | None = None
 
     def decide(self, draft: Draft) -> None:
-        draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.ASSESSMENT)
         policy = draft.program.indicators.get(self.indicator)
         if policy is None:
             draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
@@ -94,7 +93,9 @@ class RecordObservation(Command):
         )
         if crossed is not None and not is_history(draft, at, newest):
             raise_alert(draft, crossed, self.indicator)
-        repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
+        consents = draft.case.consents_to(NeedsConsent.ASSESSMENT, draft.program.consent.covers)
+        if consents and draft.case.stage in ACTIVE:
+            repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
 
 
 def _own_limits(draft: Draft, indicator: str) -> tuple[Limit, ...]:

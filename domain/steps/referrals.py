@@ -3,16 +3,20 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.dates import happened_at
 from domain.case.event import Event, Notice
 from domain.case.open_parts import ReferralStatus, SpecialistReferral
 from domain.clocks.clock import ClockKind, ClockPolicy
 from domain.programs.policies import ReferralPolicy
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.promises.escalation import miss_if_late
 from domain.steps.stages import ACTIVE
-from domain.values import Invalid, Line, Opaque, Rejected, Role, Slug, Text
+from domain.values import Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text
 
 FROM_OUTSIDE = CASE_WORK | {Role.INTEGRATOR}
 S = ReferralStatus
@@ -112,30 +116,40 @@ def policy_of(draft: Draft, type_name: str) -> ReferralPolicy:
     return policy
 
 
-def promise(draft: Draft, referral: SpecialistReferral, policy: ClockPolicy, title: str) -> str:
-    return start_clock(
-        draft, Promise(kind=ClockKind.REFERRAL, title=title, about=f"referral/{referral.id}"), policy, draft.now
-    )
+def promise(
+    draft: Draft, referral: SpecialistReferral, policy: ClockPolicy, title: str, at: datetime | None = None
+) -> str:
+    about = Promise(kind=ClockKind.REFERRAL, title=title, about=f"referral/{referral.id}")
+    started = start_clock(draft, about, policy, at or draft.now)
+    miss_if_late(draft, draft.open_clock(started))
+    return started
 
 
-def settle(draft: Draft, referral: SpecialistReferral, cancelled: str | None = None) -> None:
+def settle(
+    draft: Draft, referral: SpecialistReferral, cancelled: str | None = None, at: datetime | None = None
+) -> None:
     """Keep the promise that a referral waits for, or cancel it with a reason."""
     clock = draft.case.clock(referral.clock_id) if referral.clock_id else None
     if clock is None or clock.settled:
         return
     if cancelled is None:
-        keep_clock(draft, clock, draft.now)
+        keep_clock(draft, clock, at or draft.now)
     else:
         cancel_clock(draft, clock, cancelled)
 
 
 def advance(
-    draft: Draft, referral: SpecialistReferral, status: ReferralStatus, policy: ClockPolicy, what: str
+    draft: Draft,
+    referral: SpecialistReferral,
+    status: ReferralStatus,
+    policy: ClockPolicy,
+    what: str,
+    at: datetime,
 ) -> SpecialistReferral:
     """Keep the promise that the referral waited for, make the next one, and return it in its new state."""
-    settle(draft, referral)
+    settle(draft, referral, at=at)
     title = f"{what}: {policy_of(draft, referral.type).title}"[:200]
-    return referral.changed(status=status, clock_id=promise(draft, referral, policy, title))
+    return referral.changed(status=status, clock_id=promise(draft, referral, policy, title, at))
 
 
 def unanswered(draft: Draft, clock_id: str) -> None:
@@ -149,6 +163,7 @@ class OfOpenReferral(Command):
     """Base of the commands about a referral that is there."""
 
     referral_id: Slug
+    occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
     needs: ClassVar[tuple[ReferralStatus, ...]] = ()
 
     def decide(self, draft: Draft) -> None:
@@ -156,7 +171,12 @@ class OfOpenReferral(Command):
         if referral.status not in self.needs:
             states = " or ".join(self.needs)
             draft.refuse(WrongReferralState, f"{referral.id} is {referral.status}; this needs it {states}")
+        happened_at(draft, self.occurred_at)
         self.go_on(draft, referral)
+
+    def at(self, draft: Draft) -> datetime:
+        """When it happened: the promise that it keeps is judged by it, and the next one counts from it."""
+        return happened_at(draft, self.occurred_at)
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
         """What happens when the state allows it."""
@@ -231,7 +251,7 @@ class AcceptReferral(OfOpenReferral):
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
         service = policy_of(draft, referral.type).service
-        accepted = advance(draft, referral, S.ACCEPTED, service, "Service by referral")
+        accepted = advance(draft, referral, S.ACCEPTED, service, "Service by referral", self.at(draft))
         draft.happen(ReferralAccepted(referral=accepted, note=self.note))
 
 
@@ -248,7 +268,7 @@ class DeclineReferral(OfOpenReferral):
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
         answer = policy_of(draft, referral.type).answer
-        declined = advance(draft, referral, S.DECLINED, answer, "Reroute the referral")
+        declined = advance(draft, referral, S.DECLINED, answer, "Reroute the referral", self.at(draft))
         draft.happen(ReferralDeclined(referral=declined, reason=self.reason))
 
 
@@ -264,7 +284,8 @@ class CompleteReferral(OfOpenReferral):
     note: Text
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        done = advance(draft, referral, S.DONE, policy_of(draft, referral.type).loop, "Close the loop")
+        loop = policy_of(draft, referral.type).loop
+        done = advance(draft, referral, S.DONE, loop, "Close the loop", self.at(draft))
         draft.happen(ReferralDone(referral=done, note=self.note))
 
 
@@ -279,7 +300,7 @@ class CloseReferralLoop(OfOpenReferral):
     report: Text
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        settle(draft, referral)
+        settle(draft, referral, at=self.at(draft))
         draft.happen(ReferralLoopClosed(referral=referral, report=self.report))
 
 

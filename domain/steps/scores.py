@@ -118,6 +118,7 @@ class RecordScore(Command):
     kind: ClassVar[str] = "record-score"
     says: ClassVar[str] = "Record the answers to an instrument"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "instrument": "phq-9",
         "version": "2001",

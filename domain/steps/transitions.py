@@ -95,6 +95,7 @@ class RecordTransition(Command):
     kind: ClassVar[str] = "record-transition"
     says: ClassVar[str] = "Record an admission, discharge or visit"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "event_id": "adt-20300301-17",
         "event": "discharge",

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from domain.case.case import Case
 from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
-from domain.case.event import Event, Timeline
+from domain.case.dates import happened_at
+from domain.case.event import Entry, Event, Timeline
 from domain.case.open_parts import Tried, Unreached
 from domain.clocks.budget import later
 from domain.clocks.clock import Clock, ClockKind, Mode, Party
@@ -85,8 +88,10 @@ class MessageReceived(Event):
 
     channel: Line
     text: Text
+    occurred_at: Instant | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
+        at = self.occurred_at or at
         return case.changed(reached_at=max(case.reached_at or at, at))
 
 
@@ -136,7 +141,7 @@ def _tried_on_record(timeline: Timeline) -> tuple[Tried, ...]:
         if entry.kind == TryingGoesOn.kind:
             found.clear()
         elif entry.kind == MessageReceived.kind:
-            reached_at.append(entry.at)
+            reached_at.append(written_at(entry))
         elif (contact := Contact.model_validate(entry.data["contact"])).party is Party.PATIENT:
             if contact.reached:
                 reached_at.append(contact.occurred_at)
@@ -216,6 +221,12 @@ def _take_back(draft: Draft, policy: UnableToContact, reason: str) -> None:
             draft.happen(TaskCancelled(task_id=task.id, reason=reason))
 
 
+def written_at(entry: Entry) -> datetime:
+    """When a message was written; older entries say only when it was recorded."""
+    said = entry.data.get("occurred_at")
+    return datetime.fromisoformat(str(said)) if said else entry.at
+
+
 def promise_reply(draft: Draft, since: datetime | None) -> None:
     """Promise an answer to a message of then. The oldest unanswered message is the one that counts."""
     policy = draft.program.reply
@@ -250,15 +261,18 @@ class ReceiveMessage(Command):
     kind: ClassVar[str] = "receive-message"
     says: ClassVar[str] = "Record a message of the person"
     roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
+    feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"channel": "portal", "text": "May I take both pills?"}
 
     channel: Slug
     text: Text
+    occurred_at: Instant | None = Field(default=None, description="When it was written; left out: now")
 
     def decide(self, draft: Draft) -> None:
         policy = draft.program.reply
         if policy is None:
             draft.refuse(NotInProgram, "this programme promises no answer to messages")
-        draft.happen(MessageReceived(channel=self.channel, text=self.text))
-        reached(draft, draft.now)  # who writes is not unreachable
-        promise_reply(draft, draft.now)
+        at = happened_at(draft, self.occurred_at)
+        draft.happen(MessageReceived(channel=self.channel, text=self.text, occurred_at=at))
+        reached(draft, at)  # who writes is not unreachable
+        promise_reply(draft, at)

@@ -178,3 +178,29 @@ def test_what_has_lapsed_since_a_contact_that_is_typed_in_late_is_one_escalation
     missed, following = sorted((c for c in story.known.running if c.kind == "contact"), key=lambda c: c.due_at)
     assert (missed.missed_at, missed.lapses) == (story.now, 1)
     assert following.due_at > story.now
+
+
+def test_the_answer_to_a_referral_is_judged_by_when_it_was_given() -> None:
+    """Accepted on day 3, typed in on day 12: in time, and the service counts from then."""
+    story = at_work()
+    asked = story.do("draft-referral", type="specialist", recipient="Dr. Lim", reason="x").outcome.created[0]
+    story.do("send-referral", referral_id=asked)
+    answered = story.now + timedelta(days=3)
+    story.wait(days=12)
+    story.do("accept-referral", referral_id=asked, occurred_at=answered.isoformat())
+    kept = [e for e in story.timeline if e.kind == "clock-kept"][-1]
+    assert kept.data["late_by"] == 0
+    [service] = [c for c in story.known.running if c.kind == "referral"]
+    assert service.anchor == answered
+
+
+def test_a_message_and_a_death_have_the_time_at_which_they_were() -> None:
+    story = at_work()
+    written = story.now - timedelta(hours=30)
+    story.do("receive-message", channel="portal", text="x", occurred_at=written.isoformat())
+    [reply] = [c for c in story.known.running if c.kind == "reply"]
+    assert reply.anchor == story.known.reached_at == written
+    died = story.now - timedelta(days=2)
+    story.do("close", reason="died", occurred_at=died.isoformat())
+    [ended] = [e for e in story.timeline if e.kind == "case-ended"]
+    assert datetime.fromisoformat(str(ended.data["occurred_at"])) == died

@@ -1,0 +1,129 @@
+"""What a feed of the tenant tells about a person: it reaches every open case of hers, whoever opened it.
+
+The person is named in the body, never in an address or a log. A feed reads no case.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import col, select
+
+from api.cases import NewCase, refer
+from api.headers import WishDep
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.scope import require_case
+from api.submission import Wish, enveloped, send
+from api.system import Principal, PrincipalDep, System, SystemDep
+from domain.case.case import Patient, Referral, Source
+from domain.case.command import UnreadableCommand, read
+from domain.commands import FROM_PEOPLE
+from domain.values import Line, Slug
+from infra.tables import CaseRow
+
+router = APIRouter(tags=["feeds"], max_body_size=BODY_LIMIT)
+BY_KIND = {command.kind: command for command in FROM_PEOPLE if command.feed}
+MOST_CASES = 20
+EXAMPLE = {
+    "patient": "Patient/4711",
+    "command": {
+        "event_id": "adt-20300301-17",
+        "event": "discharge",
+        "setting": "inpatient",
+        "occurred_at": "2026-03-06T15:00:00-05:00",
+    },
+    "open_in": "transitions",
+    "team": "north",
+}
+
+
+class FeedMessage(BaseModel):
+    """What happened to a person: a command without a case. `open_in` is the programme for who has no case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    patient: Line = Field(description="The person's reference, as the referral has it")
+    command: dict[str, Any]
+    open_in: Slug | None = None
+    team: Slug | None = Field(default=None, description="Who takes a case that is opened")
+
+
+class Told(BaseModel):
+    """What became of it in one case: applied, queued, or refused for a reason."""
+
+    case_id: str
+    status: str
+    code: str | None = None
+    opened: bool = False
+
+
+class FeedAnswer(BaseModel):
+    cases: list[Told]
+
+
+@router.post("/feed/{kind}", responses=responses(401, 403, 404, 409, 422, 503))
+async def tell(
+    kind: str,
+    message: Annotated[FeedMessage, Body(openapi_examples={"a discharge": {"value": EXAMPLE}})],
+    parts: SystemDep,
+    who: PrincipalDep,
+    wish: WishDep,
+    response: Response,
+) -> FeedAnswer:
+    """Tell every open case of a person what happened; where she has none, a programme that finds cases opens one.
+
+    Each case decides by itself: what one refuses the others may take. Repeat it under its `Idempotency-Key`.
+    """
+    if not who.feeds:
+        raise Refusal(403, "NotPermitted", "this is for an integrator whose token has the scope `feed`")
+    _check(kind, message)
+    cases = await _open_cases(parts, who, message.patient)
+    opened = None
+    if not cases:
+        opened = await _find(parts, who, message, wish)
+        cases = [opened]
+    told = [await _tell_one(parts, who, case_id, kind, message, wish) for case_id in cases]
+    return FeedAnswer(cases=[one.model_copy(update={"opened": one.case_id == opened}) for one in told])
+
+
+def _check(kind: str, message: FeedMessage) -> None:
+    if kind not in BY_KIND:
+        raise Refusal(404, "UnknownCommand", "a feed tells one of `missing`", missing=sorted(BY_KIND))
+    try:
+        read(BY_KIND[kind], message.command)
+    except UnreadableCommand as fault:
+        raise Refusal(422, fault.code, fault.detail, missing=list(fault.missing)) from None
+
+
+async def _open_cases(parts: System, who: Principal, patient: str) -> list[str]:
+    query = select(col(CaseRow.id)).where(
+        CaseRow.tenant == who.tenant, CaseRow.patient_reference == patient, CaseRow.status == "open"
+    )
+    async with parts.session() as session:
+        return list((await session.exec(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).all())
+
+
+async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish) -> str:
+    """Open a case for somebody who has none. Raises 404 where no programme may."""
+    if message.open_in is None or not parts.rulebook.latest(message.open_in).case_finding:
+        raise Refusal(404, "NoOpenCase", "the person has no open case; name a programme that finds cases")
+    person = Patient(reference=message.patient)
+    referral = Referral(source=Source.HOSPITAL, reason="Found by a feed", patient=person)
+    new = NewCase(program=message.open_in, referral=referral, team=message.team)
+    opening = replace(wish, key=f"{wish.key}/open") if wish.key else wish  # one key, two commands of one case
+    return (await refer(parts, who, new, opening, Response())).case_id
+
+
+async def _tell_one(
+    parts: System, who: Principal, case_id: str, kind: str, message: FeedMessage, wish: Wish
+) -> Told:
+    envelope = enveloped(who, case_id, kind, message.command, wish)
+    try:
+        seen = await require_case(parts, who, case_id, envelope.command_id, feed=True)
+        result = await send(parts, who.tenant, case_id, envelope, seen, wish, Response())
+    except Refusal as refusal:
+        if refusal.status >= 500:
+            raise
+        return Told(case_id=case_id, status="refused", code=refusal.problem.code)
+    return Told(case_id=case_id, status=result.status)

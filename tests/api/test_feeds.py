@@ -1,0 +1,68 @@
+"""A feed tells every open case of a person what happened, whoever opened it, and reads none."""
+
+from typing import Any
+
+import pytest
+
+from domain.values import Role
+from infra import tokens
+from tests.office import Office
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+HOME = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": "2026-03-06T15:00:00-05:00"}
+
+
+async def feed(office: Office, path: str, body: Any, **more: str) -> Any:
+    token = tokens.issue(office.parts.settings, "adt-feed", Role.INTEGRATOR, scope="feed")
+    return await office.http.post(path, json=body, headers={"Authorization": f"Bearer {token}", **more})
+
+
+def now_home(office: Office) -> dict[str, Any]:
+    from datetime import UTC, datetime, timedelta
+
+    return {**HOME, "occurred_at": (datetime.now(UTC) - timedelta(hours=2)).isoformat()}
+
+
+async def test_a_discharge_reaches_all_open_cases_of_the_person_and_its_owner_is_told(office: Office) -> None:
+    """Opened by staff, before consent; repeated under its key it is told once."""
+    first, second = await office.open(), await office.open(program="transitions")
+    body = {"patient": "Patient/1", "command": now_home(office)}
+    for _ in range(2):
+        answer = await feed(office, "/feed/record-transition", body, **{"Idempotency-Key": "adt-1"})
+        assert answer.status_code == 200, answer.text
+        assert {c["case_id"]: c["status"] for c in answer.json()["cases"]} == {first: "applied", second: "applied"}
+    assert (await office.kinds(second)).count("transition-recorded") == 1
+    told = (await office.get("cm-anna", "/notices")).json()["items"]
+    assert [n["subject"] for n in told].count("transition") == 2
+
+
+async def test_a_feed_writes_what_happened_and_reads_and_does_nothing_else(office: Office) -> None:
+    """One case is told by its id as well; an integrator without the scope is answered that there is none."""
+    case_id = await office.open()
+    path = f"/cases/{case_id}/commands"
+    assert (await feed(office, f"{path}/record-transition", now_home(office))).status_code == 200
+    assert (await feed(office, f"{path}/add-note", {"text": "x"})).status_code == 404
+    token = tokens.issue(office.parts.settings, "adt-feed", Role.INTEGRATOR, scope="feed")
+    read = await office.http.get(f"/cases/{case_id}", headers={"Authorization": f"Bearer {token}"})
+    assert read.status_code == 404
+    assert (await office.post("ehr-2", f"{path}/record-transition", now_home(office))).status_code == 404
+    body = {"patient": "Patient/1", "command": now_home(office)}
+    assert (await office.post("ehr-2", "/feed/record-transition", body)).status_code == 403
+    assert (await feed(office, "/feed/add-note", body)).json()["code"] == "UnknownCommand"
+    assert (await feed(office, "/feed/record-transition", {**body, "command": {}})).status_code == 422
+
+
+async def test_who_has_no_case_is_found_by_a_programme_that_says_so(office: Office) -> None:
+    """Once under one key; by no other programme."""
+    body = {"patient": "Patient/new", "command": now_home(office), "team": "north"}
+    nobody = await feed(office, "/feed/record-transition", body)
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "NoOpenCase")
+    assert (await feed(office, "/feed/record-transition", {**body, "open_in": "complex-care"})).status_code == 404
+    found = set()
+    for _ in range(2):
+        wanted = {**body, "open_in": "transitions"}
+        answer = await feed(office, "/feed/record-transition", wanted, **{"Idempotency-Key": "adt-9"})
+        found |= {c["case_id"] for c in answer.json()["cases"]}
+    [case_id] = found
+    kinds = await office.kinds(case_id)
+    assert kinds.count("transition-recorded") == 1

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from api.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
 from domain.case.case import Coded, Coding, PastEncounter, Patient
+from domain.values import span_of
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
 NOT_HERS = ("entered-in-error", "refuted", "differential")  # ruled out, or one of several that it may be
@@ -20,6 +21,7 @@ SETTINGS = {
     "EMER": "emergency",
     "AMB": "ambulatory",
 }
+UNNAMED = "unnamed"
 NO_REASON = "Referred electronically"
 HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
 MOST_CODINGS = 10
@@ -68,14 +70,21 @@ def _keep_hers(bundle: Bundle, patient: Any) -> None:
 def _is_about(bundle: Bundle, patient: Any, resource: Any) -> bool | None:
     """Whether a resource is about the patient; None where nobody can tell."""
     subject = resource.subject
-    text = unversioned(str(subject.reference or "")) if subject is not None else ""
-    if text:
-        return bundle.named.get(text) is patient or text == f"Patient/{patient.id}"
-    named = getattr(subject, "identifier", None)
-    if named is None:
+    text = str(subject.reference or "") if subject is not None else ""
+    if text.startswith("#"):
         return None
-    same = [i for i in patient.identifier or [] if (i.system, i.value) == (named.system, named.value)]
-    return bool(same)
+    if text:
+        address = bundle.absolute(text, resource)
+        lone = not bundle.bases.get(id(patient)) and address == f"Patient/{patient.id}"
+        return bundle.named.get(address) is patient or lone or _by_another_name(bundle, patient, resource, text)
+    named: Any = getattr(subject, "identifier", None)
+    same = [i.value for i in patient.identifier or [] if named is not None and i.system == named.system]
+    return named.value in same if same else None
+
+
+def _by_another_name(bundle: Bundle, patient: Any, resource: Any, reference: str) -> bool:
+    """Whether an entry without an address of its own names the patient by kind and id."""
+    return not bundle.bases.get(id(resource)) and unversioned(reference) == f"Patient/{patient.id}"
 
 
 def _patient(bundle: Bundle, patient: Any, as_of: date) -> Patient:
@@ -96,17 +105,21 @@ def _reason(bundle: Bundle) -> str:
     for request in requests:
         if request.status != "active" or not _ordered(request) or id(request) in replaced:
             continue
-        for concept in request.reasonCode or []:
-            return _coded(concept).display
+        said = [_said(concept) for concept in request.reasonCode or []]
         for reference in request.reasonReference or []:
             meant = bundle.meant(reference, request)
-            if meant is not None and getattr(meant, "code", None) is not None:
-                return _coded(meant.code).display
-            if reference.display:
-                return _cut(reference.display) or NO_REASON
-        if request.code is not None:
-            return _coded(request.code).display
+            wrong = meant is not None and set(_codes(getattr(meant, "verificationStatus", None))) & set(NOT_HERS)
+            if not wrong:
+                said += [_said(getattr(meant, "code", None)), _cut(reference.display)]
+        if (reason := next((text for text in (*said, _said(request.code)) if text), None)) is not None:
+            return reason
     return NO_REASON
+
+
+def _said(concept: Any) -> str | None:
+    """What a concept says in words or by its code; None for an empty one."""
+    coded = _coded(concept)
+    return None if coded.display == UNNAMED else coded.display
 
 
 def _ordered(request: Any) -> bool:
@@ -135,9 +148,9 @@ def _abated(condition: Any, as_of: date) -> bool:
     ends = [condition.abatementDateTime]
     if condition.abatementPeriod is not None:
         ends.append(condition.abatementPeriod.end or condition.abatementPeriod.start)
-    days = [_day(end) for end in ends if end is not None]
+    days = [_span(end)[0] for end in ends if end is not None]
     said = condition.abatementAge, condition.abatementRange, condition.abatementString
-    return any(value is not None for value in said) or any(day is None or day <= as_of for day in days)
+    return any(value is not None for value in said) or any(day <= as_of for day in days)
 
 
 def _medications(bundle: Bundle, as_of: date) -> Iterator[Coded]:
@@ -158,8 +171,7 @@ def _medications(bundle: Bundle, as_of: date) -> Iterator[Coded]:
 def _ended(resource: Any, as_of: date) -> bool:
     """Whether a statement says itself that the medication was taken until an earlier day."""
     period = getattr(resource, "effectivePeriod", None)
-    last = _day(period.end) if period is not None and period.end is not None else None
-    return last is not None and last < as_of
+    return period is not None and period.end is not None and _span(period.end)[1] < as_of
 
 
 def _medication(bundle: Bundle, resource: Any) -> Coded:
@@ -169,20 +181,21 @@ def _medication(bundle: Bundle, resource: Any) -> Coded:
     meant = bundle.meant(reference, resource)
     if meant is not None and getattr(meant, "code", None) is not None:
         return _coded(meant.code)
-    return Coded(display=_cut(reference.display if reference is not None else None) or "unnamed")
+    return Coded(display=_cut(reference.display if reference is not None else None) or UNNAMED)
 
 
 def _stays(bundle: Bundle, as_of: date) -> Iterator[PastEncounter]:
     for place, resource in bundle.of_kind("Encounter"):
         if resource.status not in HAPPENED or resource.period is None or resource.period.start is None:
             continue
-        started = _day(resource.period.start)
-        if started is None:
-            bundle.leave_out(f"{place}.period.start", "incomplete", "a year or a month alone is no day")
-            continue
-        if 0 <= (as_of - started).days <= YEAR:
+        started, ended = _day(resource.period.start), _day(resource.period.end)
+        if started is None or (ended is None and resource.period.end is not None):
+            bundle.leave_out(f"{place}.period", "incomplete", "a year or a month alone is no day")
+        elif ended is not None and ended < started:
+            bundle.leave_out(f"{place}.period", "value", "it ends before it begins")
+        elif 0 <= (as_of - started).days <= YEAR and bundle.meant(resource.partOf, resource) is None:
             setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
-            yield PastEncounter(setting=setting, started_on=started, ended_on=_day(resource.period.end))
+            yield PastEncounter(setting=setting, started_on=started, ended_on=ended)
 
 
 def _codes(concept: Any) -> list[str]:
@@ -200,7 +213,7 @@ def _coded(concept: Any) -> Coded:
     return Coded(
         code=code,
         system=_cut(coding.system if coding else None),
-        display=_cut(text or code) or "unnamed",
+        display=_cut(text or code) or UNNAMED,
         also=tuple(also[:MOST_CODINGS]),
     )
 
@@ -220,10 +233,20 @@ def _day(value: Any) -> date | None:
         return None
 
 
+def _span(value: Any) -> tuple[date, date]:
+    """The first and the last day that a FHIR date may mean."""
+    return span_of(_partial(value) or "")
+
+
 def _partial(value: Any) -> str | None:
     """A FHIR date as precisely as it is known."""
     return None if value is None else str(value.isoformat() if hasattr(value, "isoformat") else value)[:10]
 
 
 def _unique(found: Iterator[Coded]) -> tuple[Coded, ...]:
-    return tuple({(c.code or c.display): c for c in found}.values())[:MOST]
+    """Each once: by code and system, with all codings; by its name where it has no code. Nameless ones stay."""
+    keyed = {}
+    for number, coded in enumerate(found):
+        nameless = coded.code is None and coded.display == UNNAMED
+        keyed[number if nameless else (coded.system, coded.code or coded.display, coded.also)] = coded
+    return tuple(keyed.values())[:MOST]

@@ -46,6 +46,7 @@ class Bundle:
 
     resources: list[tuple[str, Any]] = field(default_factory=list)
     named: dict[str, Any] = field(default_factory=dict)
+    bases: dict[int, str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
 
     def leave_out(self, place: str, code: str, why: str) -> None:
@@ -60,7 +61,17 @@ class Bundle:
         text = str(getattr(reference, "reference", None) or "")
         if text.startswith("#"):
             return next((r for r in inside.contained or [] if f"#{r.id}" == text), None)
-        return self.named.get(unversioned(text))
+        return self.named.get(self.absolute(text, inside))
+
+    def absolute(self, reference: str, inside: Any) -> str:
+        """A reference without its version; a relative one goes by the base of the entry that has it."""
+        text, base = unversioned(reference), self.bases.get(id(inside), "")
+        return f"{base}{text}" if base and ":" not in text else text
+
+
+def base_of(url: str, kind: str) -> str:
+    """The base of a server by the address of a resource; none for a `urn:` or where there is no address."""
+    return url.rpartition(f"{kind}/")[0] if url.startswith(("http:", "https:")) else ""
 
 
 def unversioned(reference: str) -> str:
@@ -85,6 +96,10 @@ def bundle_of(received: Any) -> Bundle:
 def _read(bundle: Bundle, place: str, entry: dict[str, Any]) -> None:
     resource = entry.get("resource")
     kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    request = entry.get("request")
+    if isinstance(request, dict) and request.get("method") == "DELETE":
+        bundle.leave_out(place, "deleted", "the entry deletes what it names")
+        return
     if not isinstance(resource, dict) or not isinstance(kind, str):
         bundle.leave_out(place, "not-supported", "the entry has no resource")
         return
@@ -95,8 +110,10 @@ def _read(bundle: Bundle, place: str, entry: dict[str, Any]) -> None:
         return
     if (found := _valid(bundle, f"{place}.resource", kind, resource)) is None:
         return
-    names = (str(entry.get("fullUrl") or ""), f"{kind}/{found.id}" if found.id else "")
-    bundle.named |= {unversioned(name): found for name in names if name}
+    url = unversioned(str(entry.get("fullUrl") or ""))
+    bundle.bases[id(found)] = base_of(url, kind)
+    names = (url, f"{bundle.bases[id(found)]}{kind}/{found.id}" if found.id else "")
+    bundle.named |= {name: found for name in names if name}
     if kind in NEEDED:
         bundle.resources.append((f"{place}.resource", found))
 

@@ -23,6 +23,7 @@ from domain.steps.care_team import HoldConference
 from domain.steps.contacts import AddNote, LogContact
 from domain.steps.discharge import PlanDischarge, RecordAvoidableDays
 from domain.steps.goals import RecordGoalProgress, SignPlan
+from domain.steps.holds import hold_for_consent
 from domain.steps.medications import ReconcileMedications, RecordAdherence, ReportSideEffect
 from domain.steps.minutes import RecordMinutes
 from domain.steps.observations import RecordObservation
@@ -210,6 +211,8 @@ class CorrectEntry(Command):
             for clock in clocks:
                 if any(c.id == clock.id for c in draft.case.running):
                     owe_again(draft, clock.id)
+            if draft.case.consent is not None and not draft.case.consent.in_force:
+                hold_for_consent(draft, "no consent")
             _follow(draft, together)
 
 

@@ -102,7 +102,7 @@ class Score(Value):
 
 class Transition(Value):
     """An admission, discharge or visit, by the sender's own id. `dropped` are promises that an admission ended,
-    `over` those whose time had passed before it was known.
+    `over` those whose time had passed before it was known. `also` are the ids of other messages that say the same.
 
     Of a `whole_day` only the day is known; `occurred_at` is its beginning then, local time.
     """
@@ -115,6 +115,7 @@ class Transition(Value):
     whole_day: bool = False
     disposition: Disposition | None = None
     planned: bool = False
+    also: tuple[Opaque, ...] = ()
     dropped: tuple[Slug, ...] = ()
     over: tuple[Slug, ...] = ()
 

@@ -36,8 +36,8 @@ class Point(Value):
 class Stay(Value):
     """A time in one setting. Without `started` its beginning is not known, without `ended` it lasts.
 
-    `messages` are the ids of what said so, `ended_by` is the one that told of its end. An `admitted` one began
-    with an admission; a visit did not.
+    `messages` are the ids of what said so, `begun_by` and `ended_by` those that told of its ends. An `admitted`
+    one began with an admission; a visit did not.
     """
 
     setting: Slug
@@ -48,6 +48,7 @@ class Stay(Value):
     planned: bool = False
     admitted: bool = False
     messages: tuple[Opaque, ...] = ()
+    begun_by: Opaque | None = None
     ended_by: Opaque | None = None
 
     @property
@@ -70,6 +71,7 @@ class Stay(Value):
             planned=self.planned or other.planned,
             admitted=self.admitted or other.admitted,
             messages=(*self.messages, *other.messages),
+            begun_by=self.begun_by or other.begun_by,
             ended_by=self.ended_by or other.ended_by,
         )
 
@@ -121,6 +123,7 @@ def _told(messages: list[Transition], zone: ZoneInfo) -> Stay:
         planned=any(t.planned for t in main),
         admitted="admission" in at,
         messages=tuple(t.id for t in messages),
+        begun_by=next((t.id for t in main if t.event != "discharge"), None),
         ended_by=next((t.id for t in main if t.event != "admission"), None),
     )
 

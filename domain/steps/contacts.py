@@ -121,7 +121,8 @@ def keep_promised(draft: Draft, deed: Deed) -> None:
 def _catch_up(draft: Draft) -> None:
     """A contact that was typed in late may leave the next ones missed by now: one escalation, with its count."""
     for _ in range(MOST_CAUGHT_UP):
-        late = next((c for c in _contacts(draft.case) if c.missed_at is None and c.due_at < draft.now), None)
+        waits = [c for c in _contacts(draft.case) if c.missed_at is None and c.pause is None]
+        late = next((c for c in waits if c.due_at < draft.now), None)
         if late is None:
             return
         missed = next((c for c in _contacts(draft.case) if c.missed_at is not None), None)

@@ -17,12 +17,14 @@ from domain.case.open_parts import Merge
 from domain.clocks.clock import Clock, ClockKind, WaitsFor
 from domain.programs.program import Stage
 from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock, resume_clock
+from domain.promises.deeds import keep_if_done
 from domain.steps.closure import GOES_ON_IN
 from domain.steps.holds import resume_after_consent
 from domain.steps.merged_knowledge import FIELDS, taken_over
 from domain.steps.risk_tier import keep_above_floor
 from domain.steps.task_completion import let_followers_run
 from domain.steps.tasks import TaskCancelled, TooManyTasks
+from domain.steps.transition_promises import cancel_promises, settle
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
 MERGED = "merged"
@@ -197,6 +199,8 @@ def _take_in(draft: Draft, source: Case) -> None:
         for c in source.running
         if moves(c) and c.id not in left and not (c.kind is ClockKind.TRANSITION and c.about in promised)
     ]
+    if any(c.kind is ClockKind.CONTACT and c.missed_at for c in case.running):  # one escalation for one person
+        clocks = [c for c in clocks if c.kind is not ClockKind.CONTACT]
     if len(case.open_tasks) + len(tasks) > MOST_OPEN_TASKS:
         draft.refuse(TooManyTasks, f"together they have more than {MOST_OPEN_TASKS} open tasks")
     if len(case.running) + len(clocks) > MOST_CLOCKS:
@@ -219,7 +223,21 @@ def _take_in(draft: Draft, source: Case) -> None:
     )
     draft.created += [*task_ids.values()]
     _let_run(draft)
+    _put_stays_together(draft)
     keep_above_floor(draft, "the other case")
+
+
+def _put_stays_together(draft: Draft) -> None:
+    """What the two were told of stays is one now: promises are dropped, kept by what is on record, or not owed."""
+    known = {t.id for t in draft.case.transitions}
+    for clock in draft.case.running:
+        event_id = (clock.about or "").partition("/")[0]
+        if clock.kind is ClockKind.TRANSITION and event_id not in known:
+            cancel_promises(draft, event_id, "taken back, or told twice")
+    settle(draft)
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.TRANSITION:
+            keep_if_done(draft, clock)
 
 
 def _let_run(draft: Draft) -> None:

@@ -1,12 +1,13 @@
 """What two cases know of one person, put together when one is taken into the other."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
 from domain.case.case import Case
-from domain.case.open_parts import CareTeamMember, Measured, SafetyPlan, Score
+from domain.case.open_parts import CareTeamMember, Measured, SafetyPlan, Score, Transition
 from domain.steps.risk_tier import higher
 
 Known = TypeVar("Known")
@@ -22,6 +23,11 @@ FIELDS = (
     "taken_back",
     "readmissions",
     "floor",
+    "narrowed",
+    "limits",
+    "last_contact_at",
+    "reached_at",
+    "visited_at",
 )
 
 
@@ -36,14 +42,32 @@ def taken_over(here: Case, there: Case, number: int) -> dict[str, JsonValue]:
         "medications": newer.medications,
         "medications_at": newer.medications_at,
         "excluded": tuple(dict.fromkeys((*here.excluded, *there.excluded))),
-        "transitions": _united(here.transitions, there.transitions, lambda t: t.id),
+        "transitions": _transitions(here, there),
         "taken_back": _united(here.taken_back, there.taken_back, lambda t: t.id),
         "readmissions": tuple(dict.fromkeys((*here.readmissions, *there.readmissions))),
+        "narrowed": _united(here.narrowed, there.narrowed, lambda n: n.policy),
+        "limits": _united(here.limits, there.limits, lambda own: own.indicator),
+        **{name: _later(here, there, name) for name in ("last_contact_at", "reached_at", "visited_at")},
         "floor": higher(here.floor, there.floor) if here.floor else there.floor,
     }
     changed = {name for name in FIELDS if found[name] != getattr(here, name)}
     known: dict[str, JsonValue] = here.changed(**found).model_dump(mode="json", include=changed)
     return known
+
+
+def _transitions(here: Case, there: Case) -> tuple[Transition, ...]:
+    """What both were told, once; without what either was told to be taken back."""
+    gone = {t.id for t in (*here.taken_back, *there.taken_back)}
+    told = [t for t in (*here.transitions, *there.transitions) if t.id not in gone]
+    found: dict[Any, Transition] = {}
+    for transition in told:
+        named = transition.encounter or (transition.setting, transition.occurred_at)
+        found.setdefault((transition.event, named), transition)
+    return tuple(sorted({t.id: t for t in found.values()}.values(), key=lambda t: (t.occurred_at, t.id)))
+
+
+def _later(here: Case, there: Case, name: str) -> datetime | None:
+    return max((at for at in (getattr(here, name), getattr(there, name)) if at is not None), default=None)
 
 
 def _newer_plan(one: SafetyPlan | None, other: SafetyPlan | None) -> SafetyPlan | None:

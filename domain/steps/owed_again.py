@@ -1,9 +1,10 @@
 """A promise that is owed again after a correction, held against what has happened since."""
 
 from domain.case.command import Draft
+from domain.clocks.budget import deadline
 from domain.clocks.clock import Clock, ClockKind, WaitsFor
 from domain.programs.program import NeedsConsent, Stage
-from domain.promises.deadlines import cancel_clock, rests_in_crisis, stop_clock
+from domain.promises.deadlines import Promise, cancel_clock, rests_in_crisis, start_clock, stop_clock
 from domain.promises.deeds import keep_if_done
 from domain.promises.escalation import miss_if_late
 from domain.steps.consent import needs_consent
@@ -29,8 +30,7 @@ def owe_again(draft: Draft, clock_id: str) -> None:
     if (reason := _over(draft, clock)) is not None:
         cancel_clock(draft, clock, reason)
         return
-    if clock.kind is ClockKind.CONTACT:
-        clock = _one_cadence(draft, clock)
+    clock = _one_cadence(draft, clock) if clock.kind is ClockKind.CONTACT else make_sooner(draft, clock)
     if needs_consent(draft, clock):
         stop_clock(draft, clock, "no consent", WaitsFor.CONSENT)
     elif draft.case.crisis is not None and rests_in_crisis(draft.case, clock) and clock.pause is None:
@@ -65,8 +65,24 @@ def _one_cadence(draft: Draft, clock: Clock) -> Clock:
     risk = draft.case.risk
     if clock.missed_at is not None or risk is None:
         return clock
-    if clock.policy == draft.program.path_of(draft.program.tiers[risk.tier].contact):
+    policy = draft.program.tiers[risk.tier].contact
+    if (clock.policy, clock.budget) == (draft.program.path_of(policy), policy.within):
         return clock
     cancel_clock(draft, clock, "the cadence has changed")
     promise_contact(draft, clock.anchor)
     return next(c for c in draft.case.running if c.kind is ClockKind.CONTACT and c.missed_at is None)
+
+
+def make_sooner(draft: Draft, clock: Clock) -> Clock:
+    """A promise by the time that holds now where that is shorter, counted from when it began."""
+    policy = draft.program.policies.get(clock.policy or "")
+    if policy is None or clock.missed_at is not None or policy.within == clock.budget:
+        return clock
+    working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
+    if deadline(clock.anchor, policy.within, 0, working, draft.program.zone) >= clock.due_at:
+        return clock
+    cancel_clock(draft, clock, "due sooner for this person")
+    promise = Promise(kind=clock.kind, title=clock.title, about=clock.about)
+    started = start_clock(draft, promise, policy, clock.anchor, instead_of=clock)
+    miss_if_late(draft, draft.open_clock(started))
+    return draft.open_clock(started)

@@ -10,12 +10,11 @@ from domain.case.command import Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import PersonalLimits
 from domain.clocks.budget import Budget, deadline
-from domain.clocks.clock import Clock, ClockPolicy
+from domain.clocks.clock import ClockPolicy
 from domain.programs.places import Narrowed
 from domain.programs.policies import Limit
-from domain.promises.deadlines import Promise, cancel_clock, start_clock
-from domain.promises.escalation import miss_if_late
 from domain.steps.observations import UnknownIndicator
+from domain.steps.owed_again import make_sooner
 from domain.steps.stages import ACTIVE
 from domain.values import Day, Invalid, Line, Slug, Text
 
@@ -93,22 +92,11 @@ class NarrowPolicy(Command):
         draft.happen(PolicyNarrowed(number=number))
         for clock in draft.case.running:
             if clock.policy == self.policy and clock.missed_at is None:
-                _make_sooner(draft, clock)
+                make_sooner(draft, clock)
 
     def _due(self, draft: Draft, policy: ClockPolicy, within: Budget) -> datetime:
         working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
         return deadline(draft.now, within, 0, working, draft.program.zone)
-
-
-def _make_sooner(draft: Draft, clock: Clock) -> None:
-    policy = draft.program.policies[clock.policy or ""]
-    working = draft.moment.rulebook.calendar(draft.program.calendar_of(policy))
-    if deadline(clock.anchor, policy.within, 0, working, draft.program.zone) >= clock.due_at:
-        return
-    cancel_clock(draft, clock, "due sooner for this person")
-    promise = Promise(kind=clock.kind, title=clock.title, about=clock.about)
-    started = start_clock(draft, promise, policy, clock.anchor, instead_of=clock)
-    miss_if_late(draft, draft.open_clock(started))
 
 
 class SetPersonalLimits(Command):

@@ -94,6 +94,9 @@ def is_owed(draft: Draft, transition: Transition) -> bool:
 
     A person who is in hospital again is not called at home, whichever message came first.
     """
+    own = next((s for s in stays_in(draft) if transition.id in s.messages), None)
+    if own is not None and transition.id not in (own.begun_by, own.ended_by):
+        return False  # another message of the same stay promises it
     if transition.event == "admission":
         return True
     policy = policy_of(draft, transition)

@@ -69,16 +69,23 @@ class TransitionCorrected(Event):
 
 
 class TransitionRetracted(Event):
-    """The sender took the event back: it never happened, also should it come again, or come only now."""
+    """The sender took the event back: it never happened, also should it come again, or come only now.
+
+    It `stands` where another message says the same.
+    """
 
     kind: ClassVar[str] = "transition-retracted"
 
     event_id: Opaque
     transition: Transition | None = None
+    stands: bool = False
 
     def apply(self, case: Case, at: datetime) -> Case:
         taken_back = (*case.taken_back, self.transition)[-KEPT:] if self.transition else case.taken_back
-        return case.less("transitions", self.event_id).changed(taken_back=taken_back)
+        if not self.stands:
+            return case.less("transitions", self.event_id).changed(taken_back=taken_back)
+        left = tuple(t.changed(also=tuple(i for i in t.also if i != self.event_id)) for t in case.transitions)
+        return case.changed(transitions=left, taken_back=taken_back)
 
 
 def _remembered(transitions: tuple[Transition, ...]) -> tuple[Transition, ...]:
@@ -120,7 +127,7 @@ class RecordTransition(Command):
             return
         known = _known(draft, told)
         if self.retracted:
-            self._take_back(draft, known or told)
+            self._take_back(draft, known, told)
         elif known is None:
             self._record(draft, told)
         elif (right := _right(known, told, self.planned, draft)) != known:
@@ -147,10 +154,18 @@ class RecordTransition(Command):
             planned=bool(self.planned),
         )
 
-    def _take_back(self, draft: Draft, transition: Transition) -> None:
-        cancel_promises(draft, transition.id, "the event was taken back")
-        draft.happen(TransitionRetracted(event_id=transition.id, transition=transition.changed(dropped=())))
-        settle(draft, retracted=transition.id)
+    def _take_back(self, draft: Draft, known: Transition | None, told: Transition) -> None:
+        """The message is taken back. What another message says as well stays."""
+        told = told.changed(dropped=())
+        if known is not None and told.id in (known.id, *known.also) and known.also:
+            draft.happen(TransitionRetracted(event_id=told.id, transition=told, stands=True))
+            return
+        gone = known or told
+        cancel_promises(draft, gone.id, "the event was taken back")
+        draft.happen(TransitionRetracted(event_id=gone.id, transition=told.changed(id=gone.id)))
+        if told.id != gone.id:
+            draft.happen(TransitionRetracted(event_id=told.id, transition=told))
+        settle(draft, retracted=gone.id)
 
     def _record(self, draft: Draft, transition: Transition) -> None:
         owner = draft.case.owner
@@ -171,14 +186,14 @@ class RecordTransition(Command):
 def _known(draft: Draft, told: Transition) -> Transition | None:
     """The transition that is meant: of this id, else the same fact under another id."""
     transitions = draft.case.transitions
-    by_id = next((t for t in transitions if t.id == told.id), None)
+    by_id = next((t for t in transitions if told.id in (t.id, *t.also)), None)
     return by_id or next((t for t in transitions if _is_same(draft, t, told)), None)
 
 
 def _is_same(draft: Draft, one: Transition, other: Transition) -> bool:
     """Whether two messages tell the same: of one encounter, else of one setting and time.
 
-    In one setting no day has two admissions or two discharges, unless their encounters say so.
+    Where one of them names a day only, it is that day's.
     """
     if one.event != other.event:
         return False
@@ -186,7 +201,7 @@ def _is_same(draft: Draft, one: Transition, other: Transition) -> bool:
         return one.encounter == other.encounter and one.setting == other.setting
     if one.setting != other.setting:
         return False
-    vague = one.whole_day or other.whole_day or one.event != "visit"
+    vague = one.whole_day or other.whole_day
     return one.occurred_at == other.occurred_at or (vague and _on_one_day(draft, one, other))
 
 
@@ -197,7 +212,8 @@ def _on_one_day(draft: Draft, one: Transition, other: Transition) -> bool:
 def _is_taken_back(draft: Draft, gone: Transition, told: Transition) -> bool:
     """Whether a message was taken back: by its id, or as the same fact at the same time. Later ones are new."""
     at_once = (gone.occurred_at, gone.whole_day) == (told.occurred_at, told.whole_day)
-    return gone.id == told.id or (at_once and _is_same(draft, gone, told))
+    named = gone.encounter is not None and gone.encounter == told.encounter
+    return gone.id == told.id or (at_once and named and _is_same(draft, gone, told))
 
 
 def _right(known: Transition, told: Transition, planned: bool | None, draft: Draft) -> Transition:
@@ -210,6 +226,7 @@ def _right(known: Transition, told: Transition, planned: bool | None, draft: Dra
         whole_day=known.whole_day if day_only else told.whole_day,
         disposition=told.disposition or known.disposition,
         planned=known.planned if planned is None else planned,
+        also=tuple(dict.fromkeys((*known.also, *(() if told.id == known.id else (told.id,))))),
         dropped=known.dropped,
         over=known.over,
     )

@@ -118,10 +118,19 @@ class VersionMove:
     new: Program
 
     @classmethod
-    def of(cls, case: Case, rulebook: Rulebook, version: int) -> Self:
-        """The way from the version that the case runs under. Raises `UnknownVersion`."""
-        versions = {p.version: p for p in rulebook.programs if p.program == case.program}
-        return cls(rulebook, versions.get(case.program_version), version_of(rulebook, case.program, version))
+    def of(cls, case: Case, rulebook: Rulebook, version: int, now: datetime) -> Self:
+        """The way from the version that the case runs under, as both hold for its team and person.
+
+        Raises `UnknownVersion`.
+        """
+        version_of(rulebook, case.program, version)
+        there = {p.version for p in rulebook.programs if p.program == case.program}
+
+        def held(number: int) -> Program:
+            return rulebook.at(case.program, number, case.team, now.date(), case.narrowed)
+
+        old = held(case.program_version) if case.program_version in there else None
+        return cls(rulebook, old, held(version))
 
     def terms_for(self, clock: Clock) -> Terms:
         """The terms that the new version gives a promise. Its time stays where a person agreed another one, and
@@ -188,7 +197,7 @@ def climbs_on(clock: Clock, old: Ladder, new: Ladder) -> tuple[Climb, ...] | Non
 
 def preview_of(case: Case, rulebook: Rulebook, version: int, now: datetime) -> Iterator[ClockMove]:
     """For a person who decides: which promises would move, from when to when."""
-    for new in VersionMove.of(case, rulebook, version).promises(case):
+    for new in VersionMove.of(case, rulebook, version, now).promises(case):
         clock = case.clock(new.terms.clock_id)
         if clock is None or (clock.due_at == new.due_at and Terms.of(clock) == new.terms):
             continue
@@ -214,7 +223,7 @@ class MoveToProgramVersion(Command):
 
     def decide(self, draft: Draft) -> None:
         case = draft.case
-        move = VersionMove.of(case, draft.moment.rulebook, self.version)
+        move = VersionMove.of(case, draft.moment.rulebook, self.version, draft.now)
         if self.version == case.program_version:
             draft.refuse(AlreadyUnderIt, f"it runs under version {self.version}")
         if lost := obstacles(case, move.new):
@@ -243,7 +252,7 @@ class UndoProgramMove(Command):
         case, moved = draft.case, draft.case.moved
         if moved is None:
             draft.refuse(NotMoved, "there is no move to undo")
-        back = VersionMove.of(case, draft.moment.rulebook, moved.from_version)
+        back = VersionMove.of(case, draft.moment.rulebook, moved.from_version, draft.now)
         if lost := obstacles(case, back.new):
             draft.refuse(CannotMove, "this was begun since the move; settle it first", lost)
         before = {terms.clock_id: terms for terms in moved.terms}

@@ -180,3 +180,85 @@ async def test_a_birth_date_is_as_precise_as_it_is_known(office: Office, born: s
         assert case["referral"]["patient"]["birth_date"] == born
     if born == "2008":
         assert found.json()["code"] == "BirthDateNeeded"
+
+
+def test_two_conditions_that_share_a_local_code_are_two() -> None:
+    """By all of their codings; and two drugs without a name are two."""
+    local = {"system": "local", "code": "DX"}
+    both = [condition(code={"coding": [local, {"system": ICD, "code": code}]}) for code in ("I50.9", "C79.5")]
+    assert told(*both).patient.icd_10_codes == ("I50.9", "C79.5")
+    nameless: dict[str, Any] = {
+        "medicationCodeableConcept": None,
+        "medicationReference": {"reference": "Medication/x"},
+    }
+    assert len(told(prescribed(**nameless), prescribed(**nameless)).patient.medications) == 2
+
+
+def test_a_relative_reference_goes_by_the_base_of_its_own_entry() -> None:
+    """Another server's Patient/p1 is another person, and its Medication/m1 another drug."""
+    person = {"resourceType": "Patient", "id": "p1", "birthDate": "1950-05-05"}
+    hers: dict[str, Any] = {"fullUrl": "https://a.example/fhir/Patient/p1", "resource": person}
+    other = {"fullUrl": "https://b.example/fhir/Condition/1", "resource": condition(id="1")}
+    with pytest.raises(UnreadableBundle):
+        read({"resourceType": "Bundle", "type": "collection", "entry": [hers, other]}, TODAY)
+    drugs = [
+        {"fullUrl": f"https://{server}.example/fhir/Medication/m1", "resource": {**drug, "id": "m1"}}
+        for server, drug in (
+            ("a", {"resourceType": "Medication", "code": {"text": "Aspirin"}}),
+            ("b", {"resourceType": "Medication", "code": {"text": "Warfarin"}}),
+        )
+    ]
+    asked = prescribed(medicationCodeableConcept=None, medicationReference={"reference": "Medication/m1"}, id="r")
+    entry = {"fullUrl": "https://a.example/fhir/MedicationRequest/r", "resource": asked}
+    found = read({"resourceType": "Bundle", "type": "collection", "entry": [hers, *drugs, entry]}, TODAY)
+    assert names(found) == ["Aspirin"]
+
+
+@pytest.mark.parametrize(
+    ("end", "there"), [("2025", False), ("2025-11", False), ("2026-03", True), ("2026", True)]
+)
+def test_a_statement_that_ended_in_a_month_or_a_year_is_over(end: str, there: bool) -> None:
+    statement = {"resourceType": "MedicationStatement", "status": "active", "subject": HERS}
+    drug = {"medicationCodeableConcept": {"text": "A"}, "effectivePeriod": {"end": end}}
+    assert bool(told({**statement, **drug}).patient.medications) is there
+
+
+@pytest.mark.parametrize(
+    ("end", "there"), [("2027", True), ("2026-12", True), ("2026-01", False), ("2025", False)]
+)
+def test_a_condition_that_ends_in_a_month_to_come_is_not_over(end: str, there: bool) -> None:
+    assert bool(told(condition(abatementDateTime=end)).patient.conditions) is there
+
+
+def test_a_reason_is_no_condition_that_was_entered_in_error_and_no_empty_word() -> None:
+    request = {"resourceType": "ServiceRequest", "intent": "order", "status": "active", "subject": HERS}
+    wrong = {"coding": [{"code": "entered-in-error"}]}
+    bad = condition(id="c1", code={"text": "BAD"}, verificationStatus=wrong)
+    asked = {"reasonCode": [{}], "reasonReference": [{"reference": "Condition/c1"}], "code": {"text": "Falls"}}
+    assert told(bad, {**request, **asked}).reason == "Falls"
+
+
+def test_what_nobody_can_tell_is_left_out_and_what_is_deleted_is_not_read() -> None:
+    """A contained patient, an identifier of another system, an entry that deletes."""
+    ids = {"identifier": [{"system": "mrn", "value": "17"}]}
+    unsure = [
+        condition(subject={"reference": "#p"}),
+        condition(subject={"identifier": {"system": "x", "value": "1"}}),
+    ]
+    found = told(*unsure, patient=ids)
+    assert not found.patient.conditions
+    assert len(found.issues) == 2
+    person = {"resourceType": "Patient", "id": "p1", "birthDate": "1950-05-05"}
+    gone = {"resource": condition(), "request": {"method": "DELETE", "url": "Condition/1"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": person}, gone]}
+    assert not read(bundle, TODAY).patient.conditions
+
+
+def test_a_part_of_an_encounter_is_no_second_one_and_an_impossible_one_is_reported() -> None:
+    visit = {"resourceType": "Encounter", "status": "finished", "class": {"code": "IMP"}, "subject": HERS}
+    whole = {**visit, "id": "e1", "period": {"start": "2026-02-01", "end": "2026-02-05"}}
+    part = {**visit, "id": "e2", "period": whole["period"], "partOf": {"reference": "Encounter/e1"}}
+    wrong = {**visit, "id": "e3", "period": {"start": "2026-02-10", "end": "2026-02-01"}}
+    found = told(whole, part, wrong)
+    assert len(found.patient.encounters) == 1
+    assert [i.diagnostics for i in found.issues] == ["it ends before it begins"]

@@ -418,3 +418,30 @@ def test_what_only_followed_points_to_what_it_followed_from() -> None:
     story.do("complete-task", task_id=story.known.open_tasks[0].id)
     outcome = story.send("correct-entry", entry=last(story, "clock-kept"), reason="x").outcome
     assert "task-completed" in str(outcome.detail)
+
+
+def test_a_task_that_is_open_again_waits_for_consent_like_the_others() -> None:
+    story = Story().planned(tier="low")
+    [task, *_] = story.known.open_tasks
+    story.do("complete-task", task_id=task.id)
+    wrong = last(story, "task-completed")
+    story.do("withdraw-consent")
+    mark(story, wrong)
+    again = story.known.task(task.id)
+    assert again is not None
+    clock = story.known.clock(again.clock_id)
+    assert (again.status, bool(clock and clock.pause)) == ("on-hold", True)
+
+
+def test_a_persons_own_cadence_holds_for_what_is_owed_again() -> None:
+    """Counted from where the promise began, by the days that hold for her now."""
+    story = Story().followed_up()
+    began = contact_clock(story).anchor
+    story.wait(days=1)
+    call(story)
+    wrong = last(story, "contact-logged")
+    told = {"reason": "alone", "source": "her physician"}
+    story.do("narrow-policy", policy="tiers.high.contact", within={"amount": 3, "unit": "calendar days"}, **told)
+    mark(story, wrong)
+    clock = contact_clock(story)
+    assert (clock.anchor, str(clock.budget)) == (began, "3 calendar days")

@@ -9,7 +9,7 @@ import pytest
 
 from infra import catalog
 from infra.catalog import CatalogError
-from tests.story import Story, in_force
+from tests.story import SAM, Story, in_force, plain
 
 WEDNESDAY = datetime(2026, 12, 23, 18, 0, tzinfo=UTC)
 
@@ -132,3 +132,16 @@ def test_national_holidays_are_calendars_of_the_catalogue(name: str, day: str) -
     calendars = {c.name: c for c in in_force().calendars}
     assert day in {d.isoformat() for d in calendars[name].holidays}
     assert len([n for n in calendars if n.startswith("national-")]) >= 20
+
+
+def test_a_place_holds_through_a_move_to_another_version() -> None:
+    """The team's calendar and its own times are those of the new version too."""
+    story = Story("complex-care", now=WEDNESDAY, rulebook=plain()).open(team="west")
+    story.do("record-consent", form="verbal")
+    story.do("complete-screening", accepted=True)
+    story.assess("high").do("agree-plan", **story.plan("arrange-appointment"))
+    before = {c.id: c.calendar for c in story.known.running}
+    assert set(before.values()) == {"us-west"}
+    story.rulebook = in_force()
+    story.do("move-to-program-version", actor=SAM, version=2, reason="new rules")
+    assert {c.id: c.calendar for c in story.known.running} == before

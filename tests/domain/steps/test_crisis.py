@@ -201,3 +201,12 @@ def test_a_task_that_waits_for_another_goes_on_waiting_after_consent() -> None:
     clock = next(c for c in story.known.running if c.about == second)
     assert clock.pause is not None
     assert clock.pause.waits_for == "task"
+
+
+def test_a_late_call_that_is_typed_in_during_a_crisis_leaves_one_resting_contact() -> None:
+    story = Story().followed_up()
+    story.wait(days=20)
+    story.do("raise-crisis", description="x")
+    at = (story.now - timedelta(days=15)).isoformat()
+    story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x", occurred_at=at)
+    assert len([c for c in story.known.running if c.kind == "contact"]) == 1

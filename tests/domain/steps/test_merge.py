@@ -170,3 +170,52 @@ def test_what_waited_for_consent_in_one_case_runs_in_the_other_that_has_it() -> 
     assert "d2/reconciliation" in abouts
     assert [t.about for t in target.known.open_tasks].count("d1") == 1
     assert target.known.floor == "high"
+
+
+def two() -> tuple[Story, Story]:
+    """Two cases of one person in a programme of transitions."""
+    target = opened("transitions", case_id="case-1").assess("high")
+    source = opened("transitions", case_id="case-2").assess("high")
+    target.others = (source,)
+    return target, source
+
+
+def told(story: Story, event_id: str, event: str, days: float, **more: object) -> None:
+    at = (story.now - timedelta(days=days)).isoformat()
+    story.do("record-transition", event_id=event_id, event=event, setting="inpatient", occurred_at=at, **more)
+
+
+def owed(story: Story) -> list[str]:
+    return sorted(c.about or "" for c in story.known.running if c.kind == "transition")
+
+
+def test_stays_that_two_cases_were_told_of_are_put_together() -> None:
+    """Admitted here since the discharge there; kept by a call here; taken back here; told by another id."""
+    target, source = two()
+    told(target, "a2", "admission", 0.1)
+    told(source, "d1", "discharge", 1)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
+    assert not [about for about in owed(target) if about.startswith("d1/")]
+    assert "readmission-noticed" in target.kinds
+
+    target, source = two()
+    told(source, "d1", "discharge", 2)
+    at = (target.now - timedelta(days=1)).isoformat()
+    call = {"mode": "in-person", "party": "patient", "reached": True, "outcome": "x", "occurred_at": at}
+    target.do("log-contact", **call)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
+    assert owed(target) == ["d1/reconciliation"]
+
+    target, source = two()
+    told(target, "d1", "discharge", 1)
+    told(target, "d1", "discharge", 1, retracted=True)
+    told(source, "d1", "discharge", 1)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
+    assert owed(target) == []
+
+    target, source = two()
+    told(target, "x1", "discharge", 1)
+    told(source, "d1", "discharge", 1)
+    before = owed(target)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
+    assert owed(target) == before

@@ -1,5 +1,6 @@
 """Discharges promise contacts, visits, reconciliations; the sender's events come twice, late and in any order."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -230,7 +231,10 @@ def test_one_discharge_sent_under_two_ids_happened_once() -> None:
     story = opened("transitions").assess("high")
     body = {"encounter": "enc-1"}
     story.do("record-transition", **home(story, "m1", **body))
-    assert story.do("record-transition", **home(story, "m2", **body)).entries == ()
+    before = clocks(story)
+    story.do("record-transition", **home(story, "m2", **body))
+    assert clocks(story) == before
+    assert [t.also for t in story.known.transitions] == [("m2",)]
     assert story.do("record-transition", **home(story, "m3", encounter="enc-2")).entries != ()
 
 
@@ -494,3 +498,37 @@ def test_a_day_alone_ends_the_stay_that_began_on_it() -> None:
         for n in order:
             story.do("record-transition", **told[n])
         assert "outreach-48h" in clocks(story)
+
+
+def test_a_move_on_one_day_is_told_apart_by_its_times_in_any_order() -> None:
+    """Out at two and in elsewhere, out from there at eight in the evening: she is at home, and is called."""
+    day = THANKSGIVING_FRIDAY.replace(hour=19)
+    told = [
+        ("a0", "admission", day - timedelta(days=3)),
+        ("d0", "discharge", day),
+        ("a1", "admission", day),
+        ("d1", "discharge", day + timedelta(hours=6)),
+    ]
+    for order in itertools.permutations(told):
+        story = Story("transitions", now=THANKSGIVING_FRIDAY + timedelta(hours=8)).accepted().assess("high")
+        for event_id, event, at in order:
+            body = {"event_id": event_id, "event": event, "setting": "inpatient", "occurred_at": at.isoformat()}
+            story.do("record-transition", **body)
+        assert {"outreach-48h", "contact-2bd"} <= set(clocks(story)), order
+        owed = {c.about.partition("/")[0] for c in story.known.running if c.kind == "transition" and c.about}
+        assert "d0" not in owed
+
+
+def test_a_message_that_is_taken_back_leaves_what_another_one_says() -> None:
+    """An admission of that day without a time was the same; taken back by its id it takes nothing along."""
+    story = discharged()
+    story.wait(days=5)
+    day, at = str(story.today), (story.now - timedelta(hours=3)).isoformat()
+    told = {"event": "admission", "encounter": "E2"}
+    story.do("record-transition", **home(story, "a2", occurred_at=at, **told))
+    story.do("record-transition", **home(story, "a3", event="admission", occurred_at=day))
+    assert [t.id for t in story.known.transitions if t.event == "admission"] == ["a2"]
+    story.do("record-transition", **home(story, "a3", event="admission", occurred_at=day, retracted=True))
+    assert [t.id for t in story.known.transitions if t.event == "admission"] == ["a2"]
+    assert len(noticed(story)) == 1
+    assert "readmission-withdrawn" not in story.kinds

@@ -21,10 +21,18 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Opaque = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+UNSEEN = ("Cf", "Zs", "Zl", "Zp", "Cc", "Mn")
+
+
 def printable(text: str) -> str:
-    """The text, if its only control characters are tab and line break: PostgreSQL stores no NUL."""
+    """The text, if its only control characters are tab and line break, and something of it can be seen.
+
+    PostgreSQL stores no NUL; a note of one zero-width space says nothing.
+    """
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
         raise ValueError("control characters are not allowed")
+    if text and all(unicodedata.category(c) in UNSEEN for c in text):
+        raise ValueError("there is nothing to be seen in this text")
     return text
 
 

@@ -83,12 +83,18 @@ class Verifier:
         try:
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
-            key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
-            return self._decode(token, key.key, PROVIDER_ALGORITHMS)
-        except jwt.PyJWKClientConnectionError:
-            raise ProviderAway from None
+            return self._decode(token, await self._key_of(token), PROVIDER_ALGORITHMS)
         except jwt.PyJWTError as fault:
             raise InvalidToken(type(fault).__name__) from None
+
+    async def _key_of(self, token: str) -> Any:
+        """The provider's key that a token names. Raises `ProviderAway` where it gives none, or something else."""
+        assert self._keys is not None
+        try:
+            found = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+        except (jwt.PyJWKClientConnectionError, ValueError):
+            raise ProviderAway from None
+        return found.key
 
     def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
         return jwt.decode(

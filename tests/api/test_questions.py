@@ -83,3 +83,11 @@ async def test_a_word_of_a_query_is_true_or_false(office: Office) -> None:
     for word, status in (("true", 200), ("0", 200), ("yes", 422), ("2", 422), ("on", 422)):
         assert (await office.get("sup-1", "/cases", overdue=word)).status_code == status
         assert (await office.get("sup-1", "/escalations", acknowledged=word)).status_code == status
+
+
+async def test_a_text_in_which_nothing_can_be_seen_is_none(office: Office) -> None:
+    """One zero-width space, or a mark on nothing."""
+    case_id = await office.open()
+    for text in ("\u200b", "\u2060 \u00a0", "\u0301"):
+        assert await office.refused(case_id, "add-note", text=text) == (422, "Malformed")
+    await office.do(case_id, "add-note", text="e\u0301 \u200d")

@@ -39,12 +39,41 @@ def whole_care() -> Story:
     return story
 
 
+def corrected() -> Story:
+    """A call and a discharge taken back, a measurement put right, a raised tier, own limits, a closure undone."""
+    story = Story("chronic-care").followed_up(tier="low")
+    story.wait(days=2)
+    call = {"mode": "telephone", "party": "patient", "reached": True, "outcome": "x"}
+    measured = {"indicator": "systolic", "value": 128, "unit": "mmHg"}
+    home = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": story.now.isoformat()}
+    story.do("log-contact", **call)
+    story.do("correct-entry", entry=_last(story, "contact-logged"), reason="another person's")
+    story.do("record-observation", **{**measured, "value": 218})
+    story.do("correct-entry", entry=_last(story, "observation-recorded"), reason="typed wrong", right=measured)
+    story.do("record-transition", **home)
+    story.do("record-transition", **{**home, "encounter": "e1", "disposition": "home"})
+    story.do("record-transition", **home, retracted=True)
+    story.do("raise-risk-tier", tier="high", reason="x")
+    limits = [{"alert": "value-dangerous", "above": 160}]
+    story.do("set-personal-limits", indicator="systolic", limits=limits, reason="x", source="y")
+    story.do("close", reason="died")
+    story.wait(days=1)
+    story.do("reopen-case", reason="another person")
+    story.wait(days=40)
+    return story
+
+
+def _last(story: Story, kind: str) -> int:
+    return max(entry.seq for entry in story.timeline if entry.kind == kind)
+
+
 STORIES: dict[str, Callable[[], Story]] = {
     "screening": lambda: Story().open(),
     "follow-up": followed_up,
     "consent-withdrawn": consent_withdrawn,
     "closed": closed,
     "whole-care": whole_care,
+    "corrected": corrected,
 }
 
 

@@ -159,8 +159,15 @@ async def open_new_case(
 
 async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, response: Response) -> CommandResult:
     """Open a case for a referral. What the rules refuse never reaches the engine. Raises `Refusal`."""
-    require_role(who, *Open.roles)
     case_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/case/{wish.key}") if wish.key else uuid.uuid4()
+    return await refer_as(parts, who, case_id, new, wish, response)
+
+
+async def refer_as(
+    parts: System, who: Principal, case_id: uuid.UUID, new: NewCase, wish: Wish, response: Response
+) -> CommandResult:
+    """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
+    require_role(who, *Open.roles)
     body = _opening(who, new, case_id.hex)
     envelope = Envelope(
         command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor

@@ -3,24 +3,29 @@
 The person is named in the body, never in an address or a log. A feed reads no case.
 """
 
+import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from api.cases import NewCase, refer
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case
-from api.submission import Wish, enveloped, send
+from api.submission import NAMESPACE, Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Patient, Referral, Source
 from domain.case.command import UnreadableCommand, read
 from domain.commands import FROM_PEOPLE
-from domain.values import Line, Slug
-from infra.tables import CaseRow
+from domain.programs.program import Program
+from domain.programs.rulebook import UnknownProgram
+from domain.values import Line, Opaque, Slug
+from infra.tables import CaseRow, ProposalRow
 
 router = APIRouter(tags=["feeds"], max_body_size=BODY_LIMIT)
 BY_KIND = {command.kind: command for command in FROM_PEOPLE if command.feed}
@@ -39,14 +44,16 @@ EXAMPLE = {
 
 
 class FeedMessage(BaseModel):
-    """What happened to a person: a command without a case. `open_in` is the programme for who has no case."""
+    """What happened to a person: a command without a case."""
 
     model_config = ConfigDict(extra="forbid")
 
     patient: Line = Field(description="The person's reference, as the referral has it")
     command: dict[str, Any]
-    open_in: Slug | None = None
-    team: Slug | None = Field(default=None, description="Who takes a case that is opened")
+    open_in: Slug | None = Field(
+        default=None, description="The programme for who has no case; one that finds no cases gets a proposal"
+    )
+    team: Slug | None = Field(default=None, description="Who takes a case that is opened, or hears the proposal")
 
 
 class Told(BaseModel):
@@ -60,6 +67,7 @@ class Told(BaseModel):
 
 class FeedAnswer(BaseModel):
     cases: list[Told]
+    proposal: str | None = Field(default=None, description="What waits for a lead, since there is no case")
 
 
 @router.post("/feed/{kind}", responses=responses(401, 403, 404, 409, 422, 503))
@@ -73,17 +81,22 @@ async def tell(
 ) -> FeedAnswer:
     """Tell every open case of a person what happened; where she has none, a programme that finds cases opens one.
 
+    For a programme that does not, it waits as a proposal for the leads (202); without a programme nothing is kept.
     Each case decides by itself: what one refuses the others may take. Repeat it under its `Idempotency-Key`.
     """
     if not who.feeds:
         raise Refusal(403, "NotPermitted", "this is for an integrator whose token has the scope `feed`")
     _check(kind, message)
-    cases = await _open_cases(parts, who, message.patient)
+    cases = await open_cases(parts, who, message.patient)
     opened = None
     if not cases:
+        program = _program(parts, message)
+        if not program.case_finding:
+            response.status_code = 202
+            return FeedAnswer(cases=[], proposal=await _propose(parts, who, kind, message, program))
         opened = await _find(parts, who, message, wish)
         cases = [opened]
-    told = [await _tell_one(parts, who, case_id, kind, message, wish) for case_id in cases]
+    told = [await tell_one(parts, who, case_id, kind, message, wish) for case_id in cases]
     return FeedAnswer(cases=[one.model_copy(update={"opened": one.case_id == opened}) for one in told])
 
 
@@ -96,7 +109,8 @@ def _check(kind: str, message: FeedMessage) -> None:
         raise Refusal(422, fault.code, fault.detail, missing=list(fault.missing)) from None
 
 
-async def _open_cases(parts: System, who: Principal, patient: str) -> list[str]:
+async def open_cases(parts: System, who: Principal, patient: str) -> list[str]:
+    """The open cases of one person, of all who opened them."""
     query = select(col(CaseRow.id)).where(
         CaseRow.tenant == who.tenant, CaseRow.patient_reference == patient, CaseRow.status == "open"
     )
@@ -104,20 +118,58 @@ async def _open_cases(parts: System, who: Principal, patient: str) -> list[str]:
         return list((await session.exec(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).all())
 
 
+def _program(parts: System, message: FeedMessage) -> Program:
+    """The programme that the feed names for who has no case. Raises 404 where it names none that there is."""
+    if message.open_in is None:
+        raise Refusal(404, "NoOpenCase", "the person has no open case; name a programme in `open_in`")
+    try:
+        return parts.rulebook.latest(message.open_in)
+    except UnknownProgram as fault:
+        raise Refusal(404, "UnknownProgram", str(fault)) from None
+
+
+async def _propose(parts: System, who: Principal, kind: str, message: FeedMessage, program: Program) -> str:
+    """Leave the message for a lead; the same message is one proposal, however often it is sent."""
+    said = message.model_dump_json()
+    proposal_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/proposal/{kind}/{said}").hex
+    row = ProposalRow(
+        id=proposal_id,
+        tenant=who.tenant,
+        patient_reference=message.patient,
+        kind=kind,
+        program=program.program,
+        team=message.team,
+        feed=who.sub,
+        at=datetime.now(UTC),
+        message=parts.keys.encrypted(said.encode()),
+    )
+    try:
+        async with parts.session() as session:
+            session.add(row)
+            await session.commit()
+    except IntegrityError:  # it waits already, or was settled
+        pass
+    return proposal_id
+
+
 async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish) -> str:
-    """Open a case for somebody who has none. Raises 404 where no programme may."""
-    if message.open_in is None or not parts.rulebook.latest(message.open_in).case_finding:
-        raise Refusal(404, "NoOpenCase", "the person has no open case; name a programme that finds cases")
-    person = Patient(reference=message.patient)
-    referral = Referral(source=Source.HOSPITAL, reason="Found by a feed", patient=person)
-    new = NewCase(program=message.open_in, referral=referral, team=message.team)
+    """Open a case for somebody who has none."""
+    new = found_by_feed(message, message.open_in or "", message.team)
     opening = replace(wish, key=f"{wish.key}/open") if wish.key else wish  # one key, two commands of one case
     return (await refer(parts, who, new, opening, Response())).case_id
 
 
-async def _tell_one(
+def found_by_feed(message: FeedMessage, program: Slug, team: Slug | None, owner: Opaque | None = None) -> NewCase:
+    """The referral of somebody about whom a feed has told."""
+    person = Patient(reference=message.patient)
+    referral = Referral(source=Source.HOSPITAL, reason="Found by a feed", patient=person)
+    return NewCase(program=program, referral=referral, team=team, owner=owner)
+
+
+async def tell_one(
     parts: System, who: Principal, case_id: str, kind: str, message: FeedMessage, wish: Wish
 ) -> Told:
+    """Tell one case what happened; what it refuses is named in the answer. Raises `Refusal` for what is away."""
     envelope = enveloped(who, case_id, kind, message.command, wish)
     try:
         seen = await require_case(parts, who, case_id, envelope.command_id, feed=True)

@@ -218,6 +218,30 @@ class QuarantineRow(SQLModel, table=True):
     envelope: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class ProposalRow(SQLModel, table=True):
+    """What a feed told about somebody without a case, until a lead opens one or says why not.
+
+    `message` is as it was sent, encrypted; it is let go of when the proposal is settled.
+    """
+
+    __tablename__ = "proposals"
+    __table_args__ = (Index("ix_proposals_status", "tenant", "status", "at", "id"),)
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    patient_reference: str
+    kind: str
+    program: str
+    team: str | None = None
+    feed: str
+    at: datetime = instant()
+    status: str = "waiting"
+    message: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    settled_by: str | None = None
+    settled_at: datetime | None = instant(nullable=True)
+    reason: str | None = None
+
+
 class WorkerRow(SQLModel, table=True):
     """A worker process, when it was last at work (it says so every few seconds), and the programmes it has."""
 

@@ -57,7 +57,9 @@ async def test_who_has_no_case_is_found_by_a_programme_that_says_so(office: Offi
     body = {"patient": "Patient/new", "command": now_home(office), "team": "north"}
     nobody = await feed(office, "/feed/record-transition", body)
     assert (nobody.status_code, nobody.json()["code"]) == (404, "NoOpenCase")
-    assert (await feed(office, "/feed/record-transition", {**body, "open_in": "complex-care"})).status_code == 404
+    unknown = await feed(office, "/feed/record-transition", {**body, "open_in": "nothing-such"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "UnknownProgram")
+    assert (await office.get("sup-1", "/proposals")).json()["items"] == []
     found = set()
     for _ in range(2):
         wanted = {**body, "open_in": "transitions"}
@@ -66,3 +68,43 @@ async def test_who_has_no_case_is_found_by_a_programme_that_says_so(office: Offi
     [case_id] = found
     kinds = await office.kinds(case_id)
     assert kinds.count("transition-recorded") == 1
+
+
+async def propose(office: Office, team: str | None, event_id: str = "d1", **more: str) -> str:
+    command = {**now_home(office), "event_id": event_id}
+    body = {"patient": "Patient/new", "command": command, "open_in": "complex-care", "team": team}
+    answer = await feed(office, "/feed/record-transition", body, **more)
+    assert (answer.status_code, answer.json()["cases"]) == (202, []), answer.text
+    return str(answer.json()["proposal"])
+
+
+async def test_for_a_programme_that_finds_nobody_a_lead_opens_the_case_and_it_is_told_all_that_waited(
+    office: Office,
+) -> None:
+    first, second = await propose(office, "north"), await propose(office, "north", "d2")
+    waiting = (await office.get("sup-1", "/proposals")).json()["items"]
+    assert [one["id"] for one in waiting] == [first, second]
+    assert (waiting[0]["program"], waiting[0]["feed"]) == ("complex-care", "adt-feed")
+    answer = await office.post("sup-1", f"/proposals/{second}/accept", {"owner": "cm-anna"})
+    assert answer.status_code == 200, answer.text
+    [told] = answer.json()["cases"]
+    assert (told["status"], told["opened"]) == ("applied", True)
+    assert (await office.kinds(told["case_id"])).count("transition-recorded") == 2
+    assert (await office.get("sup-1", "/proposals")).json()["items"] == []
+    assert (await office.post("sup-1", f"/proposals/{first}/accept", {})).status_code == 404
+
+
+async def test_a_proposal_is_for_the_leads_of_its_team_and_dismissed_with_a_reason_it_stays_so(
+    office: Office,
+) -> None:
+    body = {"patient": "Patient/new", "command": now_home(office), "open_in": "complex-care", "team": "south"}
+    proposal = (await feed(office, "/feed/record-transition", body)).json()["proposal"]
+    assert (await office.get("cm-anna", "/proposals")).status_code == 403
+    assert (await office.get("sup-1", "/proposals")).json()["items"] == []
+    path, why = f"/proposals/{proposal}/dismiss", {"reason": "Their own programme was called"}
+    assert (await office.post("sup-1", path, why)).status_code == 404
+    assert (await office.post("dir-1", path, {})).status_code == 422
+    assert (await office.post("sup-2", path, why)).status_code == 204
+    again = await feed(office, "/feed/record-transition", body)
+    assert (again.status_code, again.json()["proposal"]) == (202, proposal)
+    assert (await office.get("dir-1", "/proposals")).json()["items"] == []

@@ -34,6 +34,23 @@ def upgrade() -> None:
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
     )
     op.create_table(
+        "proposals",
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("patient_reference", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("program", TEXT, nullable=False),
+        sa.Column("team", TEXT, nullable=True),
+        sa.Column("feed", TEXT, nullable=False),
+        sa.Column("at", WHEN, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("message", sa.LargeBinary(), nullable=True),
+        sa.Column("settled_by", TEXT, nullable=True),
+        sa.Column("settled_at", WHEN, nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
+    )
+    op.create_index("ix_proposals_status", "proposals", ["tenant", "status", "at", "id"])
+    op.create_table(
         "workers",
         sa.Column("id", TEXT, primary_key=True),
         sa.Column("task_queue", TEXT, nullable=False),
@@ -122,5 +139,5 @@ def downgrade() -> None:
         batch_op.add_column(sa.Column("written_by", TEXT, nullable=False, server_default=""))
         batch_op.drop_column("sealed")
         batch_op.drop_column("head")
-    for table in ("bulk_items", "bulk_actions", "wakings", "workers", "quarantine", "states"):
+    for table in ("bulk_items", "bulk_actions", "wakings", "workers", "proposals", "quarantine", "states"):
         op.drop_table(table)

@@ -26,7 +26,9 @@ from domain.decide import decide
 from domain.lines import CaseLine
 from domain.programs.policies import Tier
 from domain.programs.program import Stage
+from domain.programs.rulebook import ProgramMissing
 from domain.steps.intake import Open
+from domain.steps.minutes import MonthOfMinutes, by_month
 from domain.values import Opaque, Role, Slug, YesNo
 from infra.tables import CaseRow, TimelineRow
 from workflows.messages import Live
@@ -76,6 +78,7 @@ class CaseView(BaseModel):
     as_of: datetime
     live: Live | None = None
     case: Case
+    months: tuple[MonthOfMinutes, ...] = Field(default=(), description="Where the programme counts minutes")
 
 
 class CaseItem(CaseLine):
@@ -233,9 +236,20 @@ async def read_case(
     """One case, from the record, which is never behind its workflow. `ETag` is the number of its last event."""
     found = await reading.read_case(parts, who, case_id)
     told = await reading.live(parts, who.tenant, case_id) if live else None
-    view = CaseView(source="live" if told else "record", as_of=found.as_of, live=told, case=found.case)
+    source: Literal["live", "record"] = "live" if told else "record"
+    months = _months(parts, found.case)
+    view = CaseView(source=source, as_of=found.as_of, live=told, case=found.case, months=months)
     etag = {"ETag": f'"{found.case.seq}"'}
     return Response(view.model_dump_json(), media_type="application/json", headers=etag)
+
+
+def _months(parts: System, case: Case) -> tuple[MonthOfMinutes, ...]:
+    """What the months' minutes come to; nothing where the programme counts none, or its file is gone."""
+    try:
+        policy = parts.rulebook.program(case.program, case.program_version).minutes
+    except ProgramMissing:
+        return ()
+    return by_month(case, policy) if policy else ()
 
 
 @router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422, 503))

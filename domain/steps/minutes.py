@@ -14,7 +14,7 @@ from domain.case.open_parts import Minutes
 from domain.programs.policies import MinutesPolicy
 from domain.values import Instant, Line, Slug, Value
 
-MONTHS_KEPT = 3
+MONTHS_KEPT = 14  # the look-back of a year, whole months: what is written late finds its month
 
 
 class MinutesRecorded(Event):
@@ -42,6 +42,15 @@ class Units(Value):
 
     first: bool
     further: int
+
+
+class MonthOfMinutes(Minutes, Units):
+    """One month of a case, with what its minutes come to."""
+
+
+def by_month(case: Case, policy: MinutesPolicy) -> tuple[MonthOfMinutes, ...]:
+    """The months of a case that have minutes, the newest last."""
+    return tuple(MonthOfMinutes(**dict(month), **dict(units(policy, month.minutes))) for month in case.minutes)
 
 
 def units(policy: MinutesPolicy, minutes: int) -> Units:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.programs.instrument import score
 from domain.steps.medications import Fill, days_covered, share_covered
-from domain.steps.minutes import month_of, units
+from domain.steps.minutes import by_month, month_of, units
 from tests.domain.test_programs import opened
 from tests.reference import rows
 from tests.story import Story, in_force
@@ -222,5 +222,19 @@ def test_minutes_count_in_their_month_and_a_contact_without_them_holds_the_closu
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x", minutes=10)
     assert not story.known.unrecorded
     assert [(m.month, m.minutes) for m in story.known.minutes] == [("2026-03", 67)]
+    policy = in_force().latest("chronic-care").minutes
+    assert policy is not None
+    [month] = by_month(story.known, policy)
+    assert (month.month, month.minutes, month.first, month.further) == ("2026-03", 67, True, 2)
     assert story.refused("record-minutes", minutes=0, activity="x") == "UnreadableCommand"
     assert opened("ltac").refused("record-minutes", minutes=5, activity="x") == "NotInProgram"
+
+
+def test_minutes_written_late_find_their_month_however_many_have_been_counted_since() -> None:
+    story = chronic()
+    for _ in range(8):
+        story.do("record-minutes", minutes=10, activity="care-plan")
+        story.wait(days=31)
+    first = story.known.minutes[0].month
+    story.do("record-minutes", minutes=15, activity="care-plan", began_at=f"{first}-20T15:00:00+00:00")
+    assert (story.known.minutes[0].month, story.known.minutes[0].minutes) == (first, 70)

@@ -29,7 +29,7 @@ from api import (
     supervision,
 )
 from api.questions import asked_clearly
-from api.system import System
+from api.system import System, allowed
 from infra import catalog, database, logs, temporal
 from infra.encryption import KeyRing, load_keys
 from infra.loopback import free_port
@@ -106,7 +106,8 @@ def build() -> FastAPI:
     )
     problems.install(application)
     for room in ROOMS:
-        application.include_router(room.router)
+        application.include_router(room.router, dependencies=[Depends(allowed)])
+    application.include_router(health.public)
     return application
 
 

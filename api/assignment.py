@@ -16,10 +16,9 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case
 from api.scope import require_case, visible
 from api.submission import CommandResult, answer, command_id, submit
-from api.system import PrincipalDep, SystemDep, require_role
-from domain.case.command import LEADS
+from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.steps.ownership import HandOver, ReassignCase
-from domain.values import Opaque, Role, Slug, Text
+from domain.values import Opaque, Slug, Text
 from infra.caseload import lightest
 from infra.tables import CaseRow, TaskRow
 
@@ -55,12 +54,11 @@ async def assign(
     response: Response,
 ) -> CommandResult:
     """Give the case to the active, present member of its team with the lowest weighted caseload."""
-    require_role(who, *LEADS)
     at = command_id(who, case_id, wish.key)
-    known = (await require_case(parts, who, case_id, at)).outcome
+    known = (await require_case(parts, who, case_id, at, "assign")).outcome
     if known is not None and known.kind == ReassignCase.kind:  # repeated: the person was chosen the first time
         return answer(case_id, known, response)
-    case = (await read_case(parts, who, case_id)).case
+    case = (await read_case(parts, who, case_id, "assign")).case
     kept_out = {*case.excluded, *((case.owner,) if case.owner else ())}
     async with parts.connection() as connection:
         now = datetime.now(UTC)
@@ -78,18 +76,20 @@ async def reassign_all(
     wanted: Annotated[Reassign, Body()], parts: SystemDep, who: PrincipalDep, wish: WishDep, response: Response
 ) -> BulkActionView:
     """Give the open cases of one person away; clocks and tasks go on. Ask at `Location` how far it is."""
-    require_role(who, Role.SUPERVISOR, Role.DIRECTOR)
     body: dict[str, JsonValue] = {"reason": wanted.reason}
     if wanted.to is not None:
         body["owner"] = wanted.to
-    its_own = [visible(who), col(CaseRow.owner) == wanted.owner, col(CaseRow.status) == "open"]
+    its_own = [visible(parts, who), col(CaseRow.owner) == wanted.owner, col(CaseRow.status) == "open"]
     request = wanted.model_dump()
     action = Wanted(ReassignCase.kind, body, its_own, request, to_lightest=wanted.to is None)
     return await begin(parts, who, action, wish.key, response)
 
 
-def handing_over(person: str) -> Wanted:
-    """All that a person holds goes to those above; a case in which she holds nothing is left as it is."""
+def handing_over(parts: System, who: Principal, person: str) -> Wanted:
+    """All that a person holds goes to those above, in the cases that `who` may see; the rest is a director's.
+
+    A case in which she holds nothing is left as it is.
+    """
     holds = select_columns(col(TaskRow.case_id)).where(
         col(TaskRow.tenant) == col(CaseRow.tenant),
         col(TaskRow.assignee) == person,
@@ -97,4 +97,4 @@ def handing_over(person: str) -> Wanted:
     )
     mine = or_(col(CaseRow.owner) == person, col(CaseRow.id).in_(holds))
     body: dict[str, JsonValue] = {"person": person, "reason": "no longer active in the staff directory"}
-    return Wanted(HandOver.kind, body, [col(CaseRow.status) == "open", mine], body)
+    return Wanted(HandOver.kind, body, [visible(parts, who), col(CaseRow.status) == "open", mine], body)

@@ -15,12 +15,12 @@ from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.scope import require_case, visible
+from api.scope import Seen, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
-from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Case, Referral
 from domain.case.command import Envelope, Moment
-from domain.case.event import ENTERED_IN_ERROR
+from domain.case.event import ENTERED_IN_ERROR, label_of
 from domain.case.staff import Directory
 from domain.decide import decide
 from domain.lines import CaseLine
@@ -29,7 +29,7 @@ from domain.programs.program import Stage
 from domain.programs.rulebook import ProgramMissing
 from domain.steps.intake import Open
 from domain.steps.minutes import MonthOfMinutes, by_month
-from domain.values import Opaque, Role, Slug, YesNo
+from domain.values import Opaque, Role, Sensitivity, Slug, YesNo
 from infra.tables import CaseRow, TimelineRow
 from workflows.messages import Live
 
@@ -77,6 +77,7 @@ class CaseView(BaseModel):
     source: Literal["live", "record"] = "record"
     as_of: datetime
     live: Live | None = None
+    whole: bool = Field(default=True, description="False where this is its outline: for tasks, offers, referrers")
     case: Case
     months: tuple[MonthOfMinutes, ...] = Field(default=(), description="Where the programme counts minutes")
 
@@ -132,8 +133,15 @@ class InError(BaseModel):
     replaced: bool = False
 
 
+class Withheld(BaseModel):
+    """That an entry is not for this reader: the label that keeps it, and whom to ask."""
+
+    label: Sensitivity
+    ask: str | None
+
+
 class TimelineItem(BaseModel):
-    """One event of a case. One that was entered in error stays, marked."""
+    """One event of a case. What was entered in error stays, marked; what is withheld is told without its data."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -146,6 +154,7 @@ class TimelineItem(BaseModel):
     data: dict[str, JsonValue]
     hash: str
     entered_in_error: InError | None = None
+    withheld: Withheld | None = None
 
 
 @router.post("/cases", status_code=201, responses=REFUSALS)
@@ -170,7 +179,6 @@ async def refer_as(
     parts: System, who: Principal, case_id: uuid.UUID, new: NewCase, wish: Wish, response: Response
 ) -> CommandResult:
     """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
-    require_role(who, *Open.roles)
     body = _opening(who, new, case_id.hex)
     envelope = Envelope(
         command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
@@ -218,7 +226,7 @@ async def list_cases(
     """The cases one may see, filtered and sorted."""
     name = wanted.sort.removeprefix("-")
     order = Order([SORTS[name], col(CaseRow.id)], descending=wanted.sort.startswith("-"))
-    query = order.slice(select(CaseRow).where(visible(who), *wanted.conditions()), page)
+    query = order.slice(select(CaseRow).where(visible(parts, who), *wanted.conditions()), page)
     async with parts.session() as session:
         rows = list((await session.exec(query)).all())
     more = rows[page.limit - 1] if len(rows) > page.limit else None
@@ -238,7 +246,7 @@ async def read_case(
     told = await reading.live(parts, who.tenant, case_id) if live else None
     source: Literal["live", "record"] = "live" if told else "record"
     months = _months(parts, found.case)
-    view = CaseView(source=source, as_of=found.as_of, live=told, case=found.case, months=months)
+    view = CaseView(source=source, as_of=found.as_of, live=told, case=found.case, months=months, whole=found.whole)
     etag = {"ETag": f'"{found.case.seq}"'}
     return Response(view.model_dump_json(), media_type="application/json", headers=etag)
 
@@ -257,15 +265,24 @@ async def read_timeline(
     case_id: CaseId, parts: SystemDep, who: PrincipalDep, page: PagingDep
 ) -> Page[TimelineItem]:
     """Everything that happened to a case, in order."""
-    await require_case(parts, who, case_id)
+    seen = await require_case(parts, who, case_id, action="read-timeline")
     query = select(TimelineRow).where(TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
     async with parts.session() as session:
         rows = list((await session.exec(IN_ORDER.slice(query, page))).all())
         corrections = (await session.exec(query.where(TimelineRow.kind == ENTERED_IN_ERROR))).all()
     marks = {str(row.data["of_command"]): _mark(row) for row in corrections}
-    items = [TimelineItem.model_validate(row) for row in rows[: page.limit]]
+    items = [_shown(parts, who, seen, row) for row in rows[: page.limit]]
     items = [item.model_copy(update={"entered_in_error": marks.get(item.command_id)}) for item in items]
     return Page(items=items, next=IN_ORDER.cursor(items[-1].seq) if len(rows) > page.limit else None)
+
+
+def _shown(parts: System, who: Principal, seen: Seen, row: TimelineRow) -> TimelineItem:
+    """An entry, or that there is one where its label keeps it from this reader. Its author reads it always."""
+    label = label_of(row.data)
+    item = TimelineItem.model_validate(row)
+    if row.actor == who.sub or parts.policy.reads(who.role, label, seen.reaches):
+        return item
+    return item.model_copy(update={"data": {}, "withheld": Withheld(label=label, ask=seen.owner)})
 
 
 def _mark(row: TimelineRow) -> InError:

@@ -13,9 +13,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.headers import WishDep
 from api.problems import ADVICE, BODY_LIMIT, Refusal, responses, unknown
-from api.scope import require_case
+from api.scope import require_case, require_own_task
 from api.submission import CommandResult, enveloped, send
-from api.system import Principal, PrincipalDep, System, SystemDep, require_role
+from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import Command, Outcome
 from domain.commands import FROM_PEOPLE
 from domain.steps.intake import Open
@@ -49,8 +49,8 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
     ) -> CommandResult:
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
         envelope = enveloped(who, case_id, command.kind, said, wish)
-        seen = await require_case(parts, who, case_id, envelope.command_id, feed=command.feed)
-        require_role(who, *command.roles)
+        seen = await require_case(parts, who, case_id, envelope.command_id, command.kind, feed=command.feed)
+        await require_own_task(parts, who, case_id, command.kind, said, seen)
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, response)
         return result.model_copy(update={"advice": command.advice})
 

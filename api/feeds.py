@@ -172,7 +172,7 @@ async def tell_one(
     """Tell one case what happened; what it refuses is named in the answer. Raises `Refusal` for what is away."""
     envelope = enveloped(who, case_id, kind, message.command, wish)
     try:
-        seen = await require_case(parts, who, case_id, envelope.command_id, feed=True)
+        seen = await require_case(parts, who, case_id, envelope.command_id, kind, feed=True)
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, Response())
     except Refusal as refusal:
         if refusal.status >= 500:

@@ -81,7 +81,7 @@ async def worklist(
     query = select(ClockRow).where(
         ClockRow.tenant == who.tenant,
         col(ClockRow.state).in_(OPEN_STATES),
-        col(ClockRow.case_id).in_(select(CaseRow.id).where(visible(who))),
+        col(ClockRow.case_id).in_(select(CaseRow.id).where(visible(parts, who))),
     )
     if queue is None:
         query = query.where(ClockRow.owner == (owner or who.sub))
@@ -104,7 +104,7 @@ async def escalations(
     team: Slug | None = None,
 ) -> Page[Escalation]:
     """The missed promises that are still owed, the longest overdue first."""
-    theirs = select(CaseRow.id).where(visible(who), CaseRow.overdue > 0)
+    theirs = select(CaseRow.id).where(visible(parts, who), CaseRow.overdue > 0)
     if team is not None:
         theirs = theirs.where(CaseRow.team == team)
     query = select(ClockRow).where(
@@ -132,7 +132,7 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
             func.sum(col(CaseRow.overdue)),
             func.sum(col(CaseRow.escalated)),
         )
-        .where(visible(who), func.lower(CaseRow.status) == "open")  # by their ids, not by all that are open
+        .where(visible(parts, who), func.lower(CaseRow.status) == "open")  # by their ids, not by all that are open
         .group_by(col(CaseRow.owner))
         .order_by(col(CaseRow.owner))
     )

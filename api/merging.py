@@ -10,8 +10,8 @@ from api.headers import WishDep
 from api.problems import BODY_LIMIT
 from api.scope import require_case
 from api.submission import CommandResult, submit
-from api.system import PrincipalDep, SystemDep, require_role
-from domain.steps.merge import MAY_MERGE, MergeCase, UndoMerge
+from api.system import PrincipalDep, SystemDep
+from domain.steps.merge import MergeCase, UndoMerge
 from domain.values import Opaque, Text
 
 router = APIRouter(tags=["merging"], max_body_size=BODY_LIMIT)
@@ -47,8 +47,7 @@ async def merge(
 
     Both cases change in one transaction: the other is laid by and its work is taken in, or nothing happens.
     """
-    require_role(who, *MAY_MERGE)
-    await require_case(parts, who, wanted.case_id)
+    await require_case(parts, who, wanted.case_id, action=MergeCase.kind)
     return await submit(parts, who, case_id, MergeCase.kind, wanted.model_dump(mode="json"), wish, response)
 
 
@@ -62,6 +61,5 @@ async def undo_merge(
     response: Response,
 ) -> CommandResult:
     """Give the other case its work back, as it stands now; it goes on by itself."""
-    require_role(who, *MAY_MERGE)
-    await require_case(parts, who, wanted.case_id)
+    await require_case(parts, who, wanted.case_id, action=UndoMerge.kind)
     return await submit(parts, who, case_id, UndoMerge.kind, wanted.model_dump(mode="json"), wish, response)

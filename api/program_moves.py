@@ -12,9 +12,9 @@ from api.commands import CaseId
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case
-from api.system import PrincipalDep, SystemDep, require_role
+from api.system import PrincipalDep, SystemDep
 from domain.steps.version_move import ClockMove, MoveToProgramVersion, obstacles, preview_of, version_of
-from domain.values import Role, Slug, Text
+from domain.values import Slug, Text
 from infra.tables import CaseRow
 
 router = APIRouter(tags=["programme versions"], max_body_size=BODY_LIMIT)
@@ -48,8 +48,7 @@ EXAMPLE = {"program": "complex-care", "from_version": 1, "to_version": 2, "reaso
 @router.get("/cases/{case_id}/program-move/{version}", responses=responses(401, 403, 404, 422, 503))
 async def preview_move(case_id: CaseId, version: int, parts: SystemDep, who: PrincipalDep) -> MovePreview:
     """Which promises of a case would move, from when to when, and what stands in the way. Changes nothing."""
-    require_role(who, Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR)
-    case = (await read_case(parts, who, case_id)).case
+    case = (await read_case(parts, who, case_id, "preview-move")).case
     new = version_of(parts.rulebook, case.program, version)
     missing = obstacles(case, new)
     clocks = [] if missing else list(preview_of(case, parts.rulebook, version, datetime.now(UTC)))
@@ -67,7 +66,6 @@ async def begin_program_move(
     response: Response,
 ) -> BulkActionView:
     """Move the open cases of a version at a bounded pace. Each decides for itself and may refuse."""
-    require_role(who, Role.DIRECTOR)
     if new.from_version == new.to_version:
         raise Refusal(422, "SameVersion", "give two different versions")
     for version in (new.from_version, new.to_version):

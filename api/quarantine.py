@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,8 +15,8 @@ from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
 from api.submission import NAMESPACE, CommandResult, Wish, enveloped, send
-from api.system import Principal, PrincipalDep, System, SystemDep, require_role
-from domain.case.command import LEADS, Envelope
+from api.system import Principal, PrincipalDep, System, SystemDep
+from domain.case.command import Envelope
 from domain.case.quarantine import DismissQuarantined
 from domain.values import Opaque
 from infra.tables import CaseRow, QuarantineRow, StateRow
@@ -38,8 +39,7 @@ class Quarantined(BaseModel):
 @router.get("/quarantine", responses=responses(401, 403, 422, 503))
 async def list_quarantined(parts: SystemDep, who: PrincipalDep, page: PagingDep) -> Page[Quarantined]:
     """What is set aside, case by case; a page is cut between cases."""
-    require_role(who, *LEADS)
-    query = select(CaseRow).where(visible(who), col(CaseRow.quarantined) > 0)
+    query = select(CaseRow).where(visible(parts, who), col(CaseRow.quarantined) > 0)
     async with parts.session() as session:
         rows = list((await session.exec(BY_ID.slice(query, page))).all())
         ids = [row.id for row in rows[: page.limit]]
@@ -66,8 +66,7 @@ async def decide_again(
 
     Whatever the rules say to it now, what was set aside is settled then, with that as the reason.
     """
-    require_role(who, *LEADS)
-    seen = await require_case(parts, who, case_id)
+    seen = await require_case(parts, who, case_id, action="decide-again")
     envelope = await _kept(parts, who, case_id, command_id)
     try:
         result = await send(parts, who.tenant, case_id, envelope, seen, Wish(key="again"), response)
@@ -97,7 +96,7 @@ async def _dismiss(parts: System, who: Principal, case_id: str, command_id: str,
     body: dict[str, Any] = {"quarantined_id": command_id, "reason": reason}
     envelope = enveloped(who, case_id, DismissQuarantined.kind, body, Wish(key=f"decided-again/{command_id}"))
     try:
-        await send(parts, who.tenant, case_id, envelope, Seen(seen.known, seen.sealed), Wish(), Response())
+        await send(parts, who.tenant, case_id, envelope, replace(seen, outcome=None), Wish(), Response())
     except Refusal as refusal:
         if refusal.problem.code != "UnknownReference":  # it was settled the first time
             raise

@@ -8,9 +8,10 @@ from typing import Any
 from sqlmodel import col
 
 from api.problems import Refusal, not_found
-from api.scope import looking, may_see
+from api.scope import SEE, WHOLE, looking, may_see, reaches
 from api.system import Principal, System
 from domain.case.case import Case
+from domain.case.outline import outline
 from infra.tables import CaseRow, StateRow
 from infra.temporal import workflow_id
 from infra.timeline import decrypted_state, folded
@@ -25,24 +26,31 @@ _READ = looking(col(CaseRow.recorded_at), col(StateRow.state)).outerjoin_from(
 
 @dataclass(frozen=True)
 class OnRecord:
-    """A case as the record has it, and when that was last written."""
+    """A case as the record has it, or its outline, and when that was last written."""
 
     case: Case
     as_of: datetime
+    whole: bool = True
 
 
-async def read_case(parts: System, who: Principal, case_id: str) -> OnRecord:
-    """The case. Raises 404 unless this person may see it, `RecordSilent` where nobody can tell."""
+async def read_case(parts: System, who: Principal, case_id: str, action: str = SEE) -> OnRecord:
+    """The case, or the outline of it that is hers. Raises `RecordSilent` where nobody can tell.
+
+    Raises 404 unless this person may see the case, 403 unless she may do this in it.
+    """
     row = await parts.look_up(_READ, {"tenant": who.tenant, "case_id": case_id, "sub": who.sub})
-    if row is None or not may_see(who, row):
+    if row is None:
         raise not_found()
+    ways = reaches(who, row)
+    may_see(parts, who, ways, action)
     case = decrypted_state(parts.keys, row.state) if row.state else None
     if case is None:  # its state was not kept yet, or not by this release
         async with parts.connection() as connection:
             case = await connection.run_sync(lambda c: folded(c, case_id))
     if case is None:
         raise not_found()
-    return OnRecord(case, row.recorded_at)
+    whole = parts.policy.may(who.role, WHOLE, ways)
+    return OnRecord(case if whole else outline(case, who.sub), row.recorded_at, whole)
 
 
 async def live(parts: System, tenant: str, case_id: str) -> messages.Live:

@@ -3,18 +3,21 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, exists, false, union
+from pydantic import JsonValue
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, union
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from api.problems import Refusal, not_found
-from api.system import Principal, System
+from api.system import Principal, System, not_permitted
 from domain.case.command import Outcome
 from domain.case.event import Position
-from domain.values import Role
+from domain.programs.access import Reach
 from infra.tables import CaseRow, CommandRow, QueuedRow, TaskRow
 
+LIST, SEE = "list-cases", "read-case"
+WHOLE = "read-whole-case"
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
@@ -28,60 +31,66 @@ class Seen:
 
     known: Position
     sealed: bool
+    reaches: frozenset[Reach]
+    owner: str | None = None
     outcome: Outcome | None = None
 
 
-def visible(who: Principal) -> ColumnElement[bool]:
+def visible(parts: System, who: Principal) -> ColumnElement[bool]:
     """The rows of `cases` that this person may see; every way names the tenant.
 
     Where the cases within reach are listed it is named there, and not once more: SQLite would take it for the
     way in, and read all cases of the tenant to find a few.
     """
-    mine = col(CaseRow.tenant) == who.tenant
-    match who.role:
-        case Role.DIRECTOR | Role.AUDITOR:
-            return mine
-        case Role.INTEGRATOR:
-            return and_(mine, col(CaseRow.opened_by) == who.sub)
-        case Role.CASE_MANAGER | Role.SENIOR | Role.SUPERVISOR:
-            return col(CaseRow.id).in_(_within_reach(who))
-        case _:
-            return false()
+    ways = parts.policy.reach_of(who.role, LIST)
+    kept_out = ~col(CaseRow.excluded).contains(f"|{who.sub}|", autoescape=True)
+    if Reach.TENANT in ways:
+        return and_(col(CaseRow.tenant) == who.tenant, kept_out)
+    if found := _within_reach(who, ways):
+        return and_(col(CaseRow.id).in_(union(*found)), kept_out)
+    return false()
 
 
-def _within_reach(who: Principal) -> CompoundSelect[Any]:
-    """The cases of one's teams, one's own, and those in which one was given a task: each by its own index.
+def _within_reach(who: Principal, ways: frozenset[Reach]) -> list[Select[Any]]:
+    """The cases that one reaches, each way by its own index.
 
     As one condition with `or` no index serves it, and a list over a hundred thousand cases reads them all.
     """
-    parts = [
-        _of_case.where(col(CASE.tenant) == who.tenant, col(CASE.owner) == who.sub),
-        _of_task.where(col(MINE.tenant) == who.tenant, col(MINE.assignee) == who.sub),
-    ]
-    if who.teams:
-        parts.append(_of_case.where(col(CASE.tenant) == who.tenant, col(CASE.team).in_(who.teams)))
-    return union(*parts)
+    of_tenant = _of_case.where(col(CASE.tenant) == who.tenant)
+    task = _of_task.where(col(MINE.tenant) == who.tenant, col(MINE.assignee) == who.sub)
+    found = {
+        Reach.OWN: of_tenant.where(col(CASE.owner) == who.sub),
+        Reach.TEAM: of_tenant.where(col(CASE.team).in_(who.teams)) if who.teams else None,
+        Reach.TASK: task,
+        Reach.OFFERED: of_tenant.where(col(CASE.offered_to) == who.sub),
+        Reach.OPENED: of_tenant.where(col(CASE.opened_by) == who.sub),
+    }
+    return [query for way, query in found.items() if way in ways and query is not None]
 
 
-def may_see(who: Principal, row: Any) -> bool:
-    """The same rule for one case, by the columns of `looking`."""
-    match who.role:
-        case Role.DIRECTOR | Role.AUDITOR:
-            return True
-        case Role.INTEGRATOR:
-            return bool(row.opened_by == who.sub)
-        case Role.CASE_MANAGER | Role.SENIOR | Role.SUPERVISOR:
-            return row.owner == who.sub or row.assigned or row.team in who.teams
-        case _:
-            return False
+def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
+    """By which ways a person reaches one case, by the columns of `looking`; none for whoever is excluded."""
+    if f"|{who.sub}|" in row.excluded:
+        return frozenset()
+    found = {
+        Reach.TENANT: True,
+        Reach.OWN: row.owner == who.sub,
+        Reach.TEAM: row.team in who.teams,
+        Reach.TASK: row.assigned,
+        Reach.OFFERED: row.offered_to == who.sub,
+        Reach.OPENED: row.opened_by == who.sub,
+        Reach.FEED: feed and who.feeds,
+    }
+    return frozenset(way for way, holds in found.items() if holds)
 
 
 async def require_case(
-    parts: System, who: Principal, case_id: str, command_id: str = "", feed: bool = False
+    parts: System, who: Principal, case_id: str, command_id: str = "", action: str = SEE, feed: bool = False
 ) -> Seen:
     """Raises 404 unless there is such a case and this person may see it, `RecordSilent` where nobody can tell.
 
-    With `feed` a feed of the tenant may tell it something that it may not see.
+    Raises 403 for an action that is not hers in a case that she may see. With `feed` a feed of the tenant may tell
+    it something that it may not see.
 
     Raises 503 while its opening is queued. One's own command is answered even when it has given the case away.
     """
@@ -91,19 +100,41 @@ async def require_case(
         waits = await parts.look_up(_OPENING_WAITS, {"tenant": who.tenant, "case_id": case_id, "sub": who.sub})
         detail = "its opening waits to be decided; repeat the request in a moment"
         raise Refusal(503, "OpeningQueued", detail, {"Retry-After": "2"}) if waits else not_found()
-    own = row.outcome is not None and row.actor == who.sub
-    if not own and not may_see(who, row) and not (feed and who.feeds):
-        raise not_found()
+    ways = reaches(who, row, feed)
+    if row.outcome is None or row.actor != who.sub:
+        may_see(parts, who, ways, action)
     outcome = Outcome.model_validate(row.outcome) if row.outcome else None
-    return Seen(Position(seq=row.seq, head=row.head), row.sealed, outcome)
+    return Seen(Position(seq=row.seq, head=row.head), row.sealed, ways, row.owner, outcome)
+
+
+async def require_own_task(
+    parts: System, who: Principal, case_id: str, action: str, said: dict[str, JsonValue], seen: Seen
+) -> None:
+    """Whoever has an action by a task alone has it for her own tasks. Raises 403 for another's."""
+    by = seen.reaches & parts.policy.reach_of(who.role, action)
+    if by != {Reach.TASK} or "task_id" not in said or seen.outcome is not None:
+        return
+    wanted = {"case_id": case_id, "sub": who.sub, "task_id": said["task_id"]}
+    if await parts.look_up(_MY_TASK, wanted) is None:
+        raise Refusal(403, "NotYourTask", "you were given another task of this case; this one is not yours")
+
+
+def may_see(parts: System, who: Principal, ways: frozenset[Reach], action: str = SEE) -> None:
+    """Raises 404 for a case that is not hers to know of, 403 for what is not hers to do in it."""
+    if parts.policy.may(who.role, action, ways):
+        return
+    if not parts.policy.may(who.role, SEE, ways):
+        raise not_found()
+    raise not_permitted(parts.policy, action)
 
 
 def looking(*more: Any) -> Select[Any]:
     """The columns that tell whether one case may be seen (`case_id`, `tenant`, `sub`), and more of them."""
     mine = and_(col(TaskRow.case_id) == col(CaseRow.id), col(TaskRow.assignee) == bindparam("sub"))
     assigned = exists().where(mine, *(col(TaskRow.status) != closed for closed in CLOSED)).label("assigned")
-    seen = (col(CaseRow.owner), col(CaseRow.team), col(CaseRow.opened_by), assigned)
-    return select_columns(*seen, col(CaseRow.seq), col(CaseRow.head), col(CaseRow.sealed), *more).where(
+    names = ("owner", "team", "opened_by", "offered_to", "excluded", "seq", "head", "sealed")
+    seen = [col(getattr(CaseRow, name)) for name in names]
+    return select_columns(*seen, assigned, *more).where(
         col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant")
     )
 
@@ -116,6 +147,11 @@ _OPENING_WAITS = select_columns(col(QueuedRow.case_id)).where(
     col(QueuedRow.tenant) == bindparam("tenant"),
     col(QueuedRow.actor) == bindparam("sub"),
     ~_DECIDED,
+)
+_MY_TASK = select_columns(col(TaskRow.id)).where(
+    col(TaskRow.case_id) == bindparam("case_id"),
+    col(TaskRow.id) == bindparam("task_id"),
+    col(TaskRow.assignee) == bindparam("sub"),
 )
 _OF_COMMAND = and_(
     col(CommandRow.case_id) == col(CaseRow.id), col(CommandRow.command_id) == bindparam("command_id")

@@ -83,7 +83,7 @@ async def submit(
 ) -> CommandResult:
     """Send a command to a case that this person may see, and say what became of it. Raises `Refusal`."""
     envelope = enveloped(who, case_id, kind, body, wish)
-    seen = await require_case(parts, who, case_id, envelope.command_id)
+    seen = await require_case(parts, who, case_id, envelope.command_id, kind)
     return await send(parts, who.tenant, case_id, envelope, seen, wish, response)
 
 

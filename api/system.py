@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from api.problems import RecordSilent, Refusal
+from domain.programs.access import AccessPolicy
 from domain.programs.rulebook import Rulebook
 from domain.values import Actor, Opaque, Role, Slug
 from infra import database
@@ -40,6 +41,10 @@ class System:
     verifier: Verifier
     runtime: Runtime
     keys: KeyRing
+
+    @property
+    def policy(self) -> AccessPolicy:
+        return self.rulebook.policy
 
     def session(self) -> AsyncSession:
         """A session for queries; close it with `async with`."""
@@ -128,7 +133,18 @@ def _unsigned(detail: str) -> Refusal:
     return Refusal(401, "NotSignedIn", detail, {"WWW-Authenticate": "Bearer"})
 
 
-def require_role(who: Principal, *roles: Role) -> None:
-    """Raises 403 unless the person has one of these roles."""
-    if who.role not in roles:
-        raise Refusal(403, "NotPermitted", f"this is for: {', '.join(sorted(roles))}")
+async def allowed(request: Request, parts: SystemDep, who: PrincipalDep) -> None:
+    """Asked before every route but the public ones: raises 403 where the policy gives one's role this nowhere.
+
+    On which cases it does is asked where the case is looked up; so is all of a route to one case, since whoever
+    may not know of the case is answered that there is none.
+    """
+    if "case_id" in request.path_params:
+        return
+    action = request.scope["route"].name.replace("_", "-")
+    if not parts.policy.reach_of(who.role, action):
+        raise not_permitted(parts.policy, action)
+
+
+def not_permitted(policy: AccessPolicy, action: str) -> Refusal:
+    return Refusal(403, "NotPermitted", f"this is for: {', '.join(policy.roles_of(action)) or 'nobody'}")

@@ -12,6 +12,7 @@ from benchmarks.bare import Bare
 from benchmarks.grown import begin, young
 from benchmarks.report import Report
 from benchmarks.stage import Stage, resident, timed
+from infra.database import reading
 from infra.tables import CommandRow, TimelineRow
 from infra.temporal import workflow_id
 from worker import STICKY
@@ -20,7 +21,7 @@ TABLES: tuple[type[SQLModel], ...] = (*DERIVED, TimelineRow, CommandRow)
 
 
 def rows(stage: Stage) -> int:
-    with stage.record.connect() as connection:
+    with reading(stage.record).connect() as connection:
         return sum(connection.execute(select(func.count()).select_from(table_of(t))).scalar_one() for t in TABLES)
 
 

@@ -81,7 +81,7 @@ class Stage:
 
     def rows(self, model: type[TimelineRow], kind: str) -> list[Any]:
         """The timeline's rows of a kind."""
-        with self.record.connect() as connection:
+        with database.reading(self.record).connect() as connection:
             return list(connection.execute(table_of(model).select().where(table_of(model).c.kind == kind)))
 
     def checkpoint(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from domain.case.case import NOTHING_OPEN, Case, Task
-from domain.case.command import CASE_WORK, LEADS, Command, Draft, UnknownReference, read
+from domain.case.command import LEADS, Command, Draft, UnknownReference, read
 from domain.case.event import ENTERED_IN_ERROR, Entry, Event, Notice, Timeline
 from domain.clocks.clock import Clock, ClockKind
 from domain.promises.deadlines import ClockKept, ClockStarted, cancel_clock
@@ -35,7 +35,7 @@ from domain.steps.supervision import RecordQualityReview
 from domain.steps.task_work import CompleteTask
 from domain.steps.tasks import TaskAdded, TaskCancelled
 from domain.steps.unable_to_contact import MessageReceived, ReceiveMessage, promise_reply, recount, written_at
-from domain.values import Opaque, Rejected, Role, Slug, Text
+from domain.values import Opaque, Rejected, Slug, Text
 
 BY_ENTRY: dict[str, type[Command]] = {
     "adherence-measured": RecordAdherence,
@@ -144,7 +144,6 @@ class CorrectEntry(Command):
 
     kind: ClassVar[str] = "correct-entry"
     says: ClassVar[str] = "Mark an entry as entered in error, or correct it"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     when_closed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"entry": 17, "reason": "This was another person's call"}
 

@@ -11,6 +11,7 @@ from domain.case.command import (
     Decision,
     Draft,
     Envelope,
+    ExcludedFromCase,
     InOtherCase,
     Moment,
     Outcome,
@@ -77,8 +78,11 @@ def write(draft: Draft, envelope: Envelope) -> None:
 
 def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
     case = draft.before
-    if envelope.actor.role not in command.roles:
-        draft.refuse(NotPermitted, f"{command.kind} is for: {', '.join(sorted(command.roles))}")
+    roles = draft.moment.rulebook.policy.roles_of(command.kind)
+    if envelope.actor.role not in roles:
+        draft.refuse(NotPermitted, f"{command.kind} is for: {', '.join(roles)}")
+    if case is not None and envelope.actor.subject in case.excluded:
+        draft.refuse(ExcludedFromCase, "you are kept from this case; whoever leads its team can tell more")
     if case is None:
         if command.kind != Open.kind:
             draft.refuse(NoSuchCase, "open it first")

@@ -28,6 +28,8 @@ class CaseLine(Value):
     closure_reason: str | None
     owner: str | None
     team: str
+    offered_to: str | None = None
+    excluded: str = ""
     tier: str | None
     weight: float = 1
     target_group: str | None = None
@@ -135,6 +137,8 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         closure_reason=case.closure.reason if case.closure else None,
         owner=case.owner,
         team=case.team,
+        offered_to=case.transfer.to if case.transfer else None,
+        excluded=f"|{'|'.join(case.excluded)}|" if case.excluded else "",
         tier=case.risk.tier if case.risk else None,
         weight=case.risk.weight if case.risk else 1,
         target_group=case.target_group,
@@ -154,7 +158,9 @@ def case_line(case: Case, at: datetime) -> CaseLine:
 
 
 def _notices(entry: Entry, after: Case) -> list[NoticeLine]:
-    return [NoticeLine(**dict(notice), created_at=entry.at) for notice in entry.event.notices(after)]
+    """Nobody is told of a case from which she is excluded."""
+    notices = (notice for notice in entry.event.notices(after) if notice.recipient not in after.excluded)
+    return [NoticeLine(**dict(notice), created_at=entry.at) for notice in notices]
 
 
 def _changed_tasks(before: Case | None, after: Case) -> list[TaskLine]:

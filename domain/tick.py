@@ -12,7 +12,6 @@ from domain.steps.contacts import promise_contact
 from domain.steps.holds import resume_returned
 from domain.steps.referrals import unanswered
 from domain.steps.stratification import end_override
-from domain.values import Role
 
 
 class Tick(Command):
@@ -20,7 +19,6 @@ class Tick(Command):
 
     kind: ClassVar[str] = "tick"
     says: ClassVar[str] = "Notice that time has passed"
-    roles: ClassVar[frozenset[Role]] = frozenset({Role.SYSTEM})
     when_closed: ClassVar[bool] = True
 
     def decide(self, draft: Draft) -> None:

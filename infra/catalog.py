@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from domain.clocks.calendar import WorkingCalendar
+from domain.programs.access import AccessPolicy
 from domain.programs.instrument import Instrument
 from domain.programs.places import Place
 from domain.programs.program import Program
@@ -114,6 +115,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
         instruments=tuple(_read(folder / "instruments", Instrument, faults)),
         code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
         places=tuple(_read(folder / "places", Place, faults)),
+        policy=_policy(folder / "policy.yaml", faults),
     )
     if not faults:  # a calendar that cannot be read would be missed by every clock of every programme
         for program in programs:
@@ -189,10 +191,22 @@ def _read(
     for path in sorted(folder.glob("*.yaml")):
         try:
             value = _parse(path, model, extendable or {})
+            _check_name(path, value)
         except CatalogError as fault:
             faults += str(fault).split("\n")
             continue
         yield value
+
+
+def _policy(path: Path, faults: list[str]) -> AccessPolicy:
+    """Who may do what. Without its file nobody could do anything, so it is a fault that there is none."""
+    try:
+        if not path.is_file():
+            raise CatalogError(f"{path.name}: the file is not there, and nobody may do anything without it")
+        return _parse(path, AccessPolicy, {})
+    except CatalogError as fault:
+        faults += str(fault).split("\n")
+        return AccessPolicy(groups={}, grants=())
 
 
 def _parse(path: Path, model: type[Model], extendable: Mapping[str, Path]) -> Model:
@@ -202,7 +216,6 @@ def _parse(path: Path, model: type[Model], extendable: Mapping[str, Path]) -> Mo
     except ValidationError as fault:
         found = fault.errors(include_url=False)
         raise CatalogError("\n".join(fault_in(files, e["loc"], e["msg"]) for e in found)) from None
-    _check_name(path, value)
     return value
 
 

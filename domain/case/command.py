@@ -205,10 +205,13 @@ class Draft:
 
     @property
     def staff(self) -> Directory:
-        """The people there are. Raises `StaffNeeded` where the decision was tried without them."""
+        """The people there are, but for those who are kept from the case.
+
+        Raises `StaffNeeded` where the decision was tried without them.
+        """
         if self.moment.staff is None:
             raise StaffNeeded
-        return self.moment.staff
+        return self.moment.staff.without(self.before.excluded) if self.before else self.moment.staff
 
     @property
     def timeline(self) -> Timeline:
@@ -304,14 +307,13 @@ class Draft:
 class Command(Value):
     """Base of all commands. The fields are the request's body; `decide` writes the draft or raises `Rejected`.
 
-    `roles` may send it. A `feed` of the tenant may send it to any case. `when_closed` admits it to a closed case.
-    `advice` stands in every answer to it. `example` is a body of it, shown in the OpenAPI page.
+    Who may send it says `catalog/policy.yaml`. A `feed` of the tenant may send it to any case. `when_closed`
+    admits it to a closed case. `advice` stands in every answer to it. `example` is a body, as OpenAPI shows it.
     """
 
     kind: ClassVar[str]
     says: ClassVar[str]
     example: ClassVar[dict[str, Any]]
-    roles: ClassVar[frozenset[Role]] = CASE_WORK
     when_closed: ClassVar[bool] = False
     feed: ClassVar[bool] = False
     advice: ClassVar[str | None] = None

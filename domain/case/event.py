@@ -4,14 +4,15 @@
 which it happened, and it must not change its mind (docs/decisions/0001).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import JsonValue
 
 from domain.case.case import Case
-from domain.values import Actor, Instant, Opaque, Slug, Value
+from domain.values import Actor, Instant, Opaque, Sensitivity, Slug, Value
 
 ENTERED_IN_ERROR = "entered-in-error"
 
@@ -142,3 +143,10 @@ def follow(case: Case | None, event: Event, seq: int, at: datetime) -> Case:
     if case is None:
         raise ValueError("a timeline begins with an opening")
     return event.apply(case.without_settled().changed(seq=seq - 1), at).changed(seq=seq)
+
+
+def label_of(data: Mapping[str, Any]) -> Sensitivity:
+    """The label under which an event's content stands: its own, or that of the contact or score that it holds."""
+    held = [data, *(part for part in data.values() if isinstance(part, dict))]
+    labels = [Sensitivity(part["sensitivity"]) for part in held if part.get("sensitivity")]
+    return max(labels, key=list(Sensitivity).index, default=Sensitivity.GENERAL)

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from domain.case.case import Case, SetAside
-from domain.case.command import LEADS, Command, Draft, UnknownReference
+from domain.case.command import Command, Draft, UnknownReference
 from domain.case.event import Event
-from domain.values import Opaque, Role, Slug, Text
+from domain.values import Opaque, Slug, Text
 
 MOST_SHOWN = 50
 
@@ -77,7 +77,6 @@ class ReportUnreadable(Command):
 
     kind: ClassVar[str] = "report-unreadable"
     says: ClassVar[str] = "Set aside a message that nobody can read"
-    roles: ClassVar[frozenset[Role]] = frozenset({Role.SYSTEM})
     when_closed: ClassVar[bool] = True
 
     size: int
@@ -92,7 +91,6 @@ class DismissQuarantined(Command):
 
     kind: ClassVar[str] = "dismiss-quarantined"
     says: ClassVar[str] = "Dismiss what was set aside"
-    roles: ClassVar[frozenset[Role]] = LEADS
     when_closed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"reason": "Sent by a test of the feed; nothing is lost"}
 

@@ -34,6 +34,12 @@ class Directory(Value):
     members: tuple[StaffMember, ...] = ()
     known: bool = True
 
+    def without(self, kept_out: tuple[str, ...]) -> "Directory":
+        """The directory as a case sees it from which some are excluded: nobody finds them."""
+        if not kept_out:
+            return self
+        return self.changed(members=tuple(m for m in self.members if m.subject not in kept_out))
+
     def member(self, subject: str | None) -> StaffMember | None:
         return next((m for m in self.members if m.subject == subject), None)
 

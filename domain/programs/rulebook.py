@@ -7,6 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.clocks.clock import Clock, Ladder, Terms
+from domain.programs.access import AccessPolicy
 from domain.programs.instrument import Instrument
 from domain.programs.places import Narrowed, Place, narrowed
 from domain.programs.program import Program
@@ -61,6 +62,7 @@ class Rulebook(Value):
     instruments: tuple[Instrument, ...] = ()
     code_lists: tuple[CodeList, ...] = ()
     places: tuple[Place, ...] = ()
+    policy: AccessPolicy = AccessPolicy(groups={}, grants=())
     _narrowed: dict[Any, Program] = PrivateAttr(default_factory=dict)
 
     def at(self, name: str, version: int, team: str, day: date, personal: tuple[Narrowed, ...] = ()) -> Program:

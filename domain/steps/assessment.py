@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from domain.case.case import Case, OutcomeRatings, Risk, Section
-from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.command import Command, Draft
 from domain.case.dates import TooLongAgo, check_day
 from domain.case.event import Event
 from domain.clocks.clock import ClockKind, ClockPolicy
@@ -18,7 +18,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import above_floor, ask_for_safety_plan, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
-from domain.values import Day, Invalid, Line, Opaque, Rejected, Role, Sensitivity, Slug, Text, Value
+from domain.values import Day, Invalid, Line, Opaque, Rejected, Sensitivity, Slug, Text, Value
 
 
 class UnknownSection(Invalid):
@@ -191,7 +191,6 @@ class ReportSignificantChange(Command):
 
     kind: ClassVar[str] = "report-significant-change"
     says: ClassVar[str] = "Report a significant change"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     example: ClassVar[dict[str, Any]] = {"description": "Admitted with a stroke"}
 
     description: Text

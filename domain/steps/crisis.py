@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Crisis, SafetyPlan
 from domain.clocks.budget import Budget, Unit
@@ -15,7 +15,7 @@ from domain.programs.policies import CrisisPolicy
 from domain.promises.deadlines import Promise, keep_clock, rests_in_crisis, resume_clock, start_clock, stop_clock
 from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import ask_for_safety_plan
-from domain.values import Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text
+from domain.values import Instant, Invalid, Line, Opaque, Rejected, Slug, Text
 
 EMERGENCY_FIRST = (
     "Emergency services come first: call 911 when anybody is in immediate danger; call or text 988, the Suicide "
@@ -148,7 +148,6 @@ class RaiseCrisis(Command):
 
     kind: ClassVar[str] = "raise-crisis"
     says: ClassVar[str] = "Raise a crisis"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     advice: ClassVar[str | None] = EMERGENCY_FIRST
     example: ClassVar[dict[str, Any]] = {"description": "Says she cannot go on", "immediate_danger": False}

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event
 from domain.programs.program import NeedsConsent
 from domain.steps.medications import PeriodWrong
 from domain.steps.stages import ACTIVE
-from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Role, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Slug, Text, Value
 
 MOST_DAYS = 366
 
@@ -117,7 +117,6 @@ class RecordAvoidableDays(Command):
 
     kind: ClassVar[str] = "record-avoidable-days"
     says: ClassVar[str] = "Record avoidable days"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "first": "2026-03-04",

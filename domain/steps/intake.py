@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from domain.case.case import Case, Referral
-from domain.case.command import CASE_WORK, Command, Draft, require_staff
+from domain.case.command import Command, Draft, require_staff
 from domain.case.event import Event, Opening
 from domain.programs.program import NeedsConsent, Program, Stage
 from domain.steps.closure import end_case
 from domain.steps.stages import ages_on, enter, start_stage_clock
 from domain.steps.tasks import apply_template
-from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text, span_of
+from domain.values import Invalid, Opaque, Rejected, Slug, Text, span_of
 
 
 class PatientDeceased(Rejected):
@@ -72,7 +72,6 @@ class Open(Command):
 
     kind: ClassVar[str] = "open"
     says: ClassVar[str] = "Open a case"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
 
     case_id: Opaque
     tenant: Slug

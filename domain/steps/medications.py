@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Assistance
@@ -20,7 +20,7 @@ from domain.promises.deeds import Deed
 from domain.steps.contacts import keep_promised
 from domain.steps.planning import until_day
 from domain.steps.tasks import add_task, add_where_possible
-from domain.values import Day, Instant, Invalid, Line, Role, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Slug, Text, Value
 
 
 class PeriodWrong(Invalid):
@@ -194,7 +194,6 @@ class RecordAdherence(Command):
 
     kind: ClassVar[str] = "record-adherence"
     says: ClassVar[str] = "Measure adherence from fills"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "drug_class": "statin",

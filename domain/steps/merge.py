@@ -164,7 +164,6 @@ class MergeCase(Command):
 
     kind: ClassVar[str] = "merge-case"
     says: ClassVar[str] = "Merge another case into this one"
-    roles: ClassVar[frozenset[Role]] = MAY_MERGE
 
     case_id: Opaque
     reason: Text
@@ -264,7 +263,6 @@ class UndoMerge(Command):
 
     kind: ClassVar[str] = "undo-merge"
     says: ClassVar[str] = "Undo a merge"
-    roles: ClassVar[frozenset[Role]] = MAY_MERGE
     when_closed: ClassVar[bool] = True
 
     case_id: Opaque

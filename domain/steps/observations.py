@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import FiniteFloat
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Measured
@@ -15,7 +15,7 @@ from domain.programs.policies import Indicator, Limit
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
-from domain.values import Instant, Invalid, Line, Role, Slug
+from domain.values import Instant, Invalid, Line, Slug
 
 
 class UnknownIndicator(Invalid):
@@ -62,7 +62,6 @@ class RecordObservation(Command):
 
     kind: ClassVar[str] = "record-observation"
     says: ClassVar[str] = "Record a measurement"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"indicator": "systolic", "value": 152, "unit": "mmHg"}
 

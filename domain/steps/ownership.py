@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from domain.case.case import MOST_OPEN, Case
-from domain.case.command import LEADS, Command, Draft, NotInProgram, TooMany, UnknownStaff, require_staff
+from domain.case.command import Command, Draft, NotInProgram, TooMany, UnknownStaff, require_staff
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Transfer
 from domain.clocks.clock import ClockKind, ClockPolicy, Rank
@@ -29,6 +29,10 @@ class TransferOpen(Rejected):
 
 class NotOfferedToYou(Rejected):
     """Only the person to whom the case is offered takes it or declines it."""
+
+
+class LeadsReassign(Rejected):
+    """A case manager gives away her own case only, and within the team; the rest is for those above."""
 
 
 class NobodyAbove(Rejected):
@@ -139,8 +143,9 @@ class ReassignCase(Command):
     def decide(self, draft: Draft) -> None:
         require_staff(draft, self.owner)
         team = self.team or draft.case.team
-        if draft.actor.role is Role.CASE_MANAGER:
-            self._check_own(draft, team)
+        _require_own(draft)
+        if draft.actor.role is Role.CASE_MANAGER and team != draft.case.team:
+            draft.refuse(LeadsReassign, "to another team those above give it")
         if (draft.case.owner, draft.case.team) == (self.owner, team):
             draft.refuse(AlreadyTheirs, "name another person or another team")
         draft.happen(CaseReassigned(owner=self.owner, team=team, reason=self.reason))
@@ -148,13 +153,11 @@ class ReassignCase(Command):
             settle_transfer(draft)
             draft.happen(TransferAnswered(accepted=True, by=self.owner))
 
-    def _check_own(self, draft: Draft, team: str) -> None:
-        if draft.case.owner not in (None, draft.actor.subject) or team != draft.case.team:
-            draft.refuse(LeadsReassign, "ask the supervisor, or have the owner offer you the case")
 
-
-class LeadsReassign(Rejected):
-    """A case manager gives away her own case only, and within the team; the rest is for those above."""
+def _require_own(draft: Draft) -> None:
+    """Raises `LeadsReassign` for a case manager to whom the case does not belong, where it belongs to somebody."""
+    if draft.actor.role is Role.CASE_MANAGER and draft.case.owner not in (None, draft.actor.subject):
+        draft.refuse(LeadsReassign, "ask the supervisor, or have the owner offer the case")
 
 
 class OfferTransfer(Command):
@@ -169,6 +172,7 @@ class OfferTransfer(Command):
 
     def decide(self, draft: Draft) -> None:
         policy = _rules(draft)[0]
+        _require_own(draft)
         require_staff(draft, self.to)
         if self.to == draft.case.owner:
             draft.refuse(AlreadyTheirs, "the case is with this person")
@@ -191,6 +195,7 @@ class RequestTransfer(Command):
 
     def decide(self, draft: Draft) -> None:
         policy = _rules(draft)[1]
+        _require_own(draft)
         _check_none_open(draft)
         told = draft.staff.find(Rank.SUPERVISOR, draft.case.owner, draft.case.team, draft.now)
         promise = Promise(kind=ClockKind.TRANSFER, title="Find somebody to take the case")
@@ -236,11 +241,13 @@ class AnswerTransfer(Command):
 
 
 class ExcludeAssignee(Command):
-    """Keep somebody from being given this case or its tasks. What he has already is reassigned separately."""
+    """Keep somebody from the case: he neither sees it, nor works in it, nor is told of it any more.
+
+    What he holds of it goes to those above him, or to whoever excludes him where there is nobody.
+    """
 
     kind: ClassVar[str] = "exclude-assignee"
     says: ClassVar[str] = "Exclude somebody from the case"
-    roles: ClassVar[frozenset[Role]] = LEADS
     example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Related to the family"}
 
     person: Opaque
@@ -251,6 +258,8 @@ class ExcludeAssignee(Command):
             return
         if len(draft.case.excluded) >= MOST_OPEN["excluded"]:
             draft.refuse(TooMany, f"a case excludes at most {MOST_OPEN['excluded']} people")
+        heir = _above(draft, self.person) or draft.actor.subject
+        _give(draft, self.person, heir, self.reason)
         draft.happen(AssigneeExcluded(person=self.person, reason=self.reason))
 
 
@@ -259,7 +268,6 @@ class AllowAssignee(Command):
 
     kind: ClassVar[str] = "allow-assignee"
     says: ClassVar[str] = "Lift an exclusion from the case"
-    roles: ClassVar[frozenset[Role]] = LEADS
     example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Was a mistake"}
 
     person: Opaque
@@ -276,24 +284,35 @@ class HandOver(Command):
 
     kind: ClassVar[str] = "hand-over"
     says: ClassVar[str] = "Hand over the work of somebody who has left"
-    roles: ClassVar[frozenset[Role]] = frozenset({Role.SUPERVISOR, Role.DIRECTOR})
     example: ClassVar[dict[str, Any]] = {"person": "cm-ben", "reason": "Has left"}
 
     person: Opaque
     reason: Text
 
     def decide(self, draft: Draft) -> None:
-        case, staff = draft.case, draft.staff
-        mine = [task for task in case.open_tasks if task.assignee == self.person]
-        if case.owner != self.person and not mine:
+        if not _holds(draft.case, self.person):
             return
-        ranks = (Rank.SUPERVISOR, Rank.SENIOR, Rank.DIRECTOR)
-        above = [p for rank in ranks for p in staff.find(rank, self.person, case.team, draft.now)]
-        kept_out = {self.person, *case.excluded}
-        heir = next((person for person in above if person not in kept_out), None)
+        heir = _above(draft, self.person)
         if heir is None:
             draft.refuse(NobodyAbove, "name a supervisor in the directory first")
-        if case.owner == self.person:
-            draft.happen(CaseReassigned(owner=heir, team=case.team, reason=self.reason))
-        for task in mine:
+        _give(draft, self.person, heir, self.reason)
+
+
+def _holds(case: Case, person: str) -> bool:
+    return case.owner == person or any(task.assignee == person for task in case.open_tasks)
+
+
+def _above(draft: Draft, person: str) -> str | None:
+    """Who takes over from a person: the first above who is there and is not kept from the case."""
+    ranks = (Rank.SUPERVISOR, Rank.SENIOR, Rank.DIRECTOR)
+    above = (p for rank in ranks for p in draft.staff.find(rank, person, draft.case.team, draft.now))
+    return next((found for found in above if found != person), None)
+
+
+def _give(draft: Draft, person: str, heir: str, reason: str) -> None:
+    """All that a person holds of the case is another's."""
+    if draft.case.owner == person:
+        draft.happen(CaseReassigned(owner=heir, team=draft.case.team, reason=reason))
+    for task in draft.case.open_tasks:
+        if task.assignee == person:
             draft.happen(TaskAssigned(task_id=task.id, assignee=heir))

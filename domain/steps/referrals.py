@@ -243,7 +243,6 @@ class AcceptReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "accept-referral"
     says: ClassVar[str] = "Record that a referral was accepted"
-    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
     example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "First visit on Tuesday"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT,)
 
@@ -260,7 +259,6 @@ class DeclineReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "decline-referral"
     says: ClassVar[str] = "Record that a referral was declined"
-    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
     example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Takes no new patients"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT, S.ACCEPTED)
 
@@ -277,7 +275,6 @@ class CompleteReferral(OfOpenReferral):
 
     kind: ClassVar[str] = "complete-referral"
     says: ClassVar[str] = "Record that the service was given"
-    roles: ClassVar[frozenset[Role]] = FROM_OUTSIDE
     example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "Seen on Tuesday"}
     needs: ClassVar[tuple[ReferralStatus, ...]] = (S.ACCEPTED,)
 

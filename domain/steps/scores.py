@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Score
@@ -16,7 +16,7 @@ from domain.programs.instrument import Answer, Change, Instrument, Result, answe
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
-from domain.values import Instant, Line, Role, Sensitivity, Slug, Value
+from domain.values import Instant, Line, Sensitivity, Slug, Value
 
 CANNOT_SCORE = "cannot-score"
 
@@ -117,7 +117,6 @@ class RecordScore(Command):
 
     kind: ClassVar[str] = "record-score"
     says: ClassVar[str] = "Record the answers to an instrument"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "instrument": "phq-9",

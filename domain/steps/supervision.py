@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import LEADS, Command, Draft, NotInProgram
+from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event, Notice
 from domain.case.open_parts import CorrectiveAction, Flag
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import SupervisionPolicy
 from domain.promises.deadlines import Promise, keep_clock, start_clock
 from domain.steps.planning import until_day
-from domain.values import Day, Line, Opaque, Role, Slug, Text
+from domain.values import Day, Line, Opaque, Slug, Text
 
 
 class FlagRaised(Event):
@@ -128,7 +128,6 @@ class RecordQualityReview(Command):
 
     kind: ClassVar[str] = "record-quality-review"
     says: ClassVar[str] = "Record a quality review"
-    roles: ClassVar[frozenset[Role]] = LEADS
     when_closed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"criteria": {"plan-signed": True, "goals-measurable": False}}
 
@@ -144,7 +143,6 @@ class OpenCorrectiveAction(Command):
 
     kind: ClassVar[str] = "open-corrective-action"
     says: ClassVar[str] = "Open a corrective action"
-    roles: ClassVar[frozenset[Role]] = LEADS
     example: ClassVar[dict[str, Any]] = {
         "finding": "Goals without measure",
         "what": "Rewrite the goals",

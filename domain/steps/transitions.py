@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft
+from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Transition
@@ -27,7 +27,7 @@ from domain.steps.transition_promises import (
     settle,
     told_once,
 )
-from domain.values import Day, Instant, Invalid, Opaque, Role, Slug
+from domain.values import Day, Instant, Invalid, Opaque, Slug
 
 KEPT = 100  # transitions a case remembers, the latest of them
 DIED = "death-reported"
@@ -101,7 +101,6 @@ class RecordTransition(Command):
 
     kind: ClassVar[str] = "record-transition"
     says: ClassVar[str] = "Record an admission, discharge or visit"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "event_id": "adt-20300301-17",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import CASE_WORK, Command, Draft, NotInProgram
+from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Entry, Event, Timeline
 from domain.case.open_parts import Tried, Unreached
@@ -18,7 +18,7 @@ from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_c
 from domain.promises.deeds import CONTACT_LOGGED, Contact, keep_if_done
 from domain.promises.escalation import miss_if_late
 from domain.steps.tasks import TaskCancelled, add_where_possible
-from domain.values import Instant, Line, Rejected, Role, Slug, Text
+from domain.values import Instant, Line, Rejected, Slug, Text
 
 MOST_ATTEMPTS = 50
 
@@ -260,7 +260,6 @@ class ReceiveMessage(Command):
 
     kind: ClassVar[str] = "receive-message"
     says: ClassVar[str] = "Record a message of the person"
-    roles: ClassVar[frozenset[Role]] = CASE_WORK | {Role.INTEGRATOR}
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"channel": "portal", "text": "May I take both pills?"}
 

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from domain.case.case import Case
-from domain.case.command import LEADS, Command, Draft
+from domain.case.command import Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Moved
 from domain.clocks.clock import Climb, Clock, Ladder, Terms
 from domain.programs.program import Program
 from domain.programs.rulebook import Rulebook, ladder_of
-from domain.values import Instant, Invalid, Line, Rejected, Role, Slug, Text, Value
+from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
 
 
 class UnknownVersion(Invalid):
@@ -215,7 +215,6 @@ class MoveToProgramVersion(Command):
 
     kind: ClassVar[str] = "move-to-program-version"
     says: ClassVar[str] = "Move to another version of the programme"
-    roles: ClassVar[frozenset[Role]] = LEADS
     example: ClassVar[dict[str, Any]] = {"version": 2, "reason": "The second version is in force from July"}
 
     version: int
@@ -243,7 +242,6 @@ class UndoProgramMove(Command):
 
     kind: ClassVar[str] = "undo-program-move"
     says: ClassVar[str] = "Undo the last move between versions"
-    roles: ClassVar[frozenset[Role]] = LEADS
     example: ClassVar[dict[str, Any]] = {"reason": "Moved before the signatures were in"}
 
     reason: Text

@@ -228,7 +228,7 @@ def test_a_case_whose_programme_version_is_gone_is_a_fault_of_ours_not_a_refusal
     from domain.programs.rulebook import ProgramMissing, Rulebook
 
     story = plain_story().accepted()
-    empty = Rulebook(programs=(), calendars=())
+    empty = Rulebook(programs=(), calendars=(), policy=story.rulebook.policy)
     envelope = Envelope(
         command_id="x",
         kind="record-assessment",

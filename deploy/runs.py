@@ -13,6 +13,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError
 
 from activities.settle import Settled
@@ -21,6 +22,7 @@ from infra.tables import CommandRow
 from workflows import messages
 
 MOST_BYTES = 1_000_000  # the engine takes 2 MB (docs.temporal.io/cloud/limits)
+OLD_TYPE = "Case"  # the workflow of releases up to 0.3
 CARRIED = ("opening", "inbox", "kept")  # what a run began with and had still to settle; `kept` up to 0.3
 
 
@@ -43,8 +45,17 @@ async def told(client: Client, history: WorkflowHistory) -> list[Settled]:
     found = []
     for event in history.events:
         if payloads := _result(event):
-            found += await client.data_converter.decode(payloads, [Settled])
+            found += await _bound(client, history).decode(payloads, [Settled])
     return found
+
+
+def _bound(client: Client, history: WorkflowHistory) -> DataConverter:
+    """What reads the payloads of this case's runs, and no other's. Those of releases up to 0.3 were not bound."""
+    began = history.events[0].workflow_execution_started_event_attributes
+    if began.workflow_type.name == OLD_TYPE:
+        return client.data_converter
+    context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=history.workflow_id)
+    return client.data_converter.with_context(context)
 
 
 def _result(event: HistoryEvent) -> Sequence[Payload]:
@@ -58,9 +69,11 @@ def _result(event: HistoryEvent) -> Sequence[Payload]:
 async def sent(client: Client, history: WorkflowHistory) -> list[Envelope]:
     """Every command that a run was begun with or sent, in order. Settled again, a known one changes nothing."""
     found: list[Envelope] = []
+    codec = _bound(client, history).payload_codec
+    assert codec is not None
     for event in history.events:
         for payload in _given(event):
-            [plain] = await client.data_converter.payload_codec.decode([payload])  # type: ignore[union-attr]
+            [plain] = await codec.decode([payload])
             found += _envelopes(plain)
     return list({envelope.command_id: envelope for envelope in found}.values())
 

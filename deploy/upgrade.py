@@ -16,14 +16,14 @@ from sqlmodel import col, select
 from temporalio.client import Client
 
 from deploy import running
-from deploy.runs import begin_again
+from deploy.runs import OLD_TYPE, begin_again
 from domain.case.event import Position
 from infra import database, migrate, temporal
 from infra.settings import Settings
 from infra.tables import CaseRow
 from workflows import messages
 
-OLD = "WorkflowType = 'Case' AND ExecutionStatus = 'Running'"
+OLD = f"WorkflowType = '{OLD_TYPE}' AND ExecutionStatus = 'Running'"
 console = Console(stderr=True)
 
 

@@ -1,22 +1,31 @@
 """Encryption of what the engine stores, and of a case's state on record: AES-256-GCM, under a ring of keys.
 
-A payload names its key by a fingerprint of the key's bytes. An unknown key is a missing key: the work
-waits until it is back. A known key with a bad tag is garbage: it becomes a payload that nothing can read,
-so that the message is quarantined and the case goes on (docs/decisions/0006).
+A payload names its key by a fingerprint of the key's bytes, and is bound to the namespace and the workflow that
+it is for: the same bytes sent to another case, or changed, are garbage. Garbage becomes a payload that nothing can
+read, so that the message is quarantined and the case goes on. Under an unknown key it stays as it is: what a case
+cannot go on without waits until the key is back, what was sent to it is set aside (docs/decisions/0006).
 """
 
 import base64
+import copy
 import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import PayloadCodec
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
 
 ENCODING = b"binary/caseloom-aes256gcm"
 NONCE = 12
@@ -29,12 +38,20 @@ class KeyMissing(Exception):
     """A payload was encrypted under a key that this process does not have."""
 
 
-class KeyRing(PayloadCodec):
+class KeyRing(PayloadCodec, WithSerializationContext):
     """Encrypts under the first key and decrypts under any. Keys are 32 bytes each."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {fingerprint(key): AESGCM(key) for key in keys}
         self._first = fingerprint(keys[0])
+        self._place = b""
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The same keys for the payloads of one workflow; its id names tenant and case."""
+        assert isinstance(context, WorkflowSerializationContext | ActivitySerializationContext)
+        bound = copy.copy(self)
+        bound._place = f"/{context.namespace}/{context.workflow_id or ''}".encode()
+        return bound
 
     async def encode(self, payloads: Iterable[Payload]) -> list[Payload]:
         return [self._encrypt(payload) for payload in payloads]
@@ -47,7 +64,7 @@ class KeyRing(PayloadCodec):
         nonce, plain, how = os.urandom(NONCE), payload.SerializeToString(), {}
         if len(plain) > WORTH_PACKING:
             plain, how = zlib.compress(plain, 1), {"packed": b"zlib"}
-        text = self._ciphers[self._first].encrypt(nonce, plain, self._first)
+        text = self._ciphers[self._first].encrypt(nonce, plain, self._first + self._place)
         return Payload(metadata={"encoding": ENCODING, "key": self._first, **how}, data=nonce + text)
 
     def _decrypt(self, payload: Payload) -> Payload:
@@ -56,14 +73,21 @@ class KeyRing(PayloadCodec):
         key = payload.metadata.get("key", b"")
         cipher = self._ciphers.get(key)
         if cipher is None:
-            raise KeyMissing(f"no encryption key {key.decode(errors='replace')[:16]}")
+            return payload
         try:
-            plain = cipher.decrypt(payload.data[:NONCE], payload.data[NONCE:], key)
+            plain = cipher.decrypt(payload.data[:NONCE], payload.data[NONCE:], key + self._place)
             if "packed" in payload.metadata:
                 plain = zlib.decompress(plain)
             return Payload.FromString(plain)
         except (InvalidTag, ValueError, zlib.error, DecodeError):
             return UNREADABLE
+
+    @staticmethod
+    def missing(payload: Payload) -> str | None:
+        """The name of the key that a payload waits for; None where it was decrypted, or never can be."""
+        if payload.metadata.get("encoding") != ENCODING:
+            return None
+        return payload.metadata.get("key", b"").decode(errors="replace")[:NAME]
 
     def encrypted(self, plain: bytes) -> bytes:
         """Bytes as the record keeps them: packed, encrypted, with the name of their key in front."""

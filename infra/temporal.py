@@ -8,6 +8,7 @@ from pydantic_core import SchemaSerializer
 from pydantic_core.core_schema import any_schema
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
+from temporalio.common import RawValue
 from temporalio.contrib.pydantic import (
     PydanticJSONPlainPayloadConverter,
     PydanticPayloadConverter,
@@ -20,7 +21,7 @@ from temporalio.runtime import LoggingConfig, PrometheusConfig, Runtime, Telemet
 from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyMissing, KeyRing, load_keys
 from infra.settings import Settings
 
 
@@ -48,6 +49,14 @@ class OnceBuilt(PydanticPayloadConverter):
             self.converters = {**self.converters, Sparse().encoding.encode(): Sparse()}
             OnceBuilt._parts = self.__dict__
         self.__dict__ = OnceBuilt._parts
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """Raises `KeyMissing` for a value that waits for its key; raw ones are given as they are."""
+        for number, payload in enumerate(payloads):
+            raw = type_hints is not None and number < len(type_hints) and type_hints[number] is RawValue
+            if not raw and (name := KeyRing.missing(payload)) is not None:
+                raise KeyMissing(f"no encryption key {name}")
+        return super().from_payloads(payloads, type_hints)
 
 
 def plugin(keys: Sequence[bytes], checked: bool = False) -> SimplePlugin:

@@ -6,6 +6,7 @@ encrypted under the tests' own key as the engine stores it. Timelines are kept w
 
 import asyncio
 import gzip
+import json
 import tempfile
 import tomllib
 from collections.abc import Awaitable, Callable
@@ -172,7 +173,8 @@ async def main() -> None:
             await asyncio.sleep(1)  # let the last workflow task be written
             first = environment.client.get_workflow_handle(desk.id, run_id=desk.first_run)
             history = await first.fetch_history()
-            packed = gzip.compress(history.to_json().encode(), mtime=0)
+            kept = {"workflow_id": desk.handle.id, "history": json.loads(history.to_json())}
+            packed = gzip.compress(json.dumps(kept).encode(), mtime=0)
             (FOLDER / f"{name}.json.gz").write_bytes(packed)
             print(f"{name}: {len(history.events)} events, {len(packed) // 1024} KiB")
     await engine.dispose()

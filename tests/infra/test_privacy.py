@@ -11,12 +11,14 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.testing import WorkflowEnvironment
 
 from infra import logs
 from infra.encryption import UNREADABLE, KeyMissing, KeyRing, load_keys, secret_file
 from infra.loopback import temporal_binary
-from infra.temporal import plugin
+from infra.temporal import OnceBuilt, plugin
 from tests.conftest import KEY
 from tests.desk import Desk
 
@@ -63,7 +65,7 @@ async def test_the_engines_own_file_holds_no_canary(tmp_path: Path) -> None:
 
 
 async def test_a_garbled_payload_is_garbage_and_an_unknown_key_is_a_missing_key() -> None:
-    """The one is set aside, the other waits until the key is back."""
+    """The one is set aside; of the other nobody can say what it is until the key is back."""
     ring, other = KeyRing([b"a" * 32]), KeyRing([b"b" * 32, b"a" * 32])
     [sealed] = await ring.encode([Payload(metadata={"encoding": b"json/plain"}, data=b'"x"')])
     assert (await other.decode([sealed]))[0].data == b'"x"'
@@ -73,8 +75,23 @@ async def test_a_garbled_payload_is_garbage_and_an_unknown_key_is_a_missing_key(
     no_payload = b"n" * 12 + AESGCM(b"a" * 32).encrypt(b"n" * 12, b"\xff", name)
     assert await ring.decode([Payload(metadata=dict(sealed.metadata), data=no_payload)]) == [UNREADABLE]
     [newer] = await other.encode([Payload(data=b"x")])
+    assert await ring.decode([newer]) == [newer]
     with pytest.raises(KeyMissing):
-        await ring.decode([newer])
+        OnceBuilt().from_payloads([newer], [str])
+    [given] = OnceBuilt().from_payloads([newer], [RawValue])
+    assert given.payload == newer
+
+
+async def test_a_payload_is_read_by_the_workflow_that_it_is_for_and_no_other() -> None:
+    """Nor in another namespace, nor by one of another tenant; whoever copies it, copies garbage."""
+    ring = KeyRing([b"a" * 32])
+    mine = WorkflowSerializationContext(namespace="default", workflow_id="case-local-1")
+    [sealed] = await ring.with_context(mine).encode([Payload(data=b"x")])
+    assert (await ring.with_context(mine).decode([sealed]))[0].data == b"x"
+    for place in (("default", "case-local-2"), ("default", "case-other-1"), ("elsewhere", "case-local-1")):
+        other = WorkflowSerializationContext(namespace=place[0], workflow_id=place[1])
+        assert await ring.with_context(other).decode([sealed]) == [UNREADABLE]
+    assert await ring.decode([sealed]) == [UNREADABLE]
 
 
 def test_secrets_are_made_once_for_their_owner_only(tmp_path: Path) -> None:

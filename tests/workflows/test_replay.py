@@ -25,7 +25,9 @@ TIMELINES = sorted((HERE / "timelines").glob("*/*.json.gz"))
 
 
 def _history(path: Path) -> WorkflowHistory:
-    return WorkflowHistory.from_json(f"case-local-{path.stem}", gzip.decompress(path.read_bytes()).decode())
+    """Under the id of its workflow, to which its payloads are bound."""
+    kept = json.loads(gzip.decompress(path.read_bytes()))
+    return WorkflowHistory.from_json(kept["workflow_id"], json.dumps(kept["history"]))
 
 
 def _named(path: Path) -> str:
@@ -36,7 +38,7 @@ def _named(path: Path) -> str:
 async def test_a_recorded_history_replays(path: Path) -> None:
     """A change of the loop that old cases could not follow fails here."""
     history = _history(path)
-    replayer = Replayer(workflows=[CaseLife], plugins=[temporal.plugin([KEY], checked=True)])
+    replayer = Replayer(workflows=[CaseLife], namespace="default", plugins=[temporal.plugin([KEY], checked=True)])
     result = await replayer.replay_workflow(history)
     assert result.replay_failure is None
 

@@ -13,6 +13,7 @@ from api import (
     cases,
     clocks,
     commands,
+    docs,
     feeds,
     health,
     instruments,
@@ -30,8 +31,9 @@ from api import (
 )
 from api.questions import asked_clearly
 from api.system import System, allowed
-from infra import catalog, database, logs, temporal
-from infra.encryption import KeyRing, load_keys
+from api.transport import Transport
+from infra import catalog, database, logs, profile, temporal
+from infra.encryption import KeyRing, index_key, load_keys
 from infra.loopback import free_port
 from infra.settings import Settings
 from infra.tokens import Verifier
@@ -52,6 +54,7 @@ async def connect(settings: Settings) -> System:
         verifier=Verifier(settings),
         runtime=runtime,
         keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        index_key=index_key(settings.index_key, settings.data_dir),
     )
 
 
@@ -59,6 +62,7 @@ async def connect(settings: Settings) -> System:
 async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
     logs.configure(settings.log_format)
+    profile.require_safe(settings)
     system = await connect(settings)
     application.state.system = system
     asyncio.get_running_loop().set_default_executor(database.threads())
@@ -102,12 +106,18 @@ def build() -> FastAPI:
             "503 unknown, repeat with the same `Idempotency-Key`."
         ),
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
         dependencies=[Depends(asked_clearly)],
     )
     problems.install(application)
+    application.add_middleware(Transport)
     for room in ROOMS:
         application.include_router(room.router, dependencies=[Depends(allowed)])
     application.include_router(health.public)
+    docs.install(application)
     return application
 
 

@@ -54,7 +54,7 @@ async def assign(
     response: Response,
 ) -> CommandResult:
     """Give the case to the active, present member of its team with the lowest weighted caseload."""
-    at = command_id(who, case_id, wish.key)
+    at = command_id(parts.index_key, who, case_id, wish.key)
     known = (await require_case(parts, who, case_id, at, "assign")).outcome
     if known is not None and known.kind == ReassignCase.kind:  # repeated: the person was chosen the first time
         return answer(case_id, known, response)

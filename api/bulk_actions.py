@@ -17,7 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.submission import NAMESPACE, key_reused
+from api.submission import key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import fingerprint_of
 from domain.values import Role
@@ -81,7 +81,7 @@ async def begin(
     Raises 422 for a key that was used for another request.
     """
     name = f"{who.tenant}/{who.sub}/{wanted.command}/{key}"
-    action_id = (uuid.uuid5(NAMESPACE, name) if key else uuid.uuid4()).hex[:16]
+    action_id = (parts.derived_id(name) if key else uuid.uuid4()).hex[:16]
     try:
         async with parts.engine.begin() as connection:
             await connection.run_sync(write_down, who, wanted, action_id)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, bindparam, func
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from api import reading
@@ -16,7 +17,7 @@ from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
-from api.submission import NAMESPACE, CommandResult, Wish, answer, command_id, open_case, recorded, same_request
+from api.submission import CommandResult, Wish, answer, command_id, open_case, recorded, same_request
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Case, Referral
 from domain.case.command import Envelope, Moment
@@ -30,7 +31,7 @@ from domain.programs.rulebook import ProgramMissing
 from domain.steps.intake import Open
 from domain.steps.minutes import MonthOfMinutes, by_month
 from domain.values import Opaque, Role, Sensitivity, Slug, YesNo
-from infra.tables import CaseRow, TimelineRow
+from infra.tables import CaseRow, StaffRow, TimelineRow
 from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
@@ -171,7 +172,7 @@ async def open_new_case(
 
 async def refer(parts: System, who: Principal, new: NewCase, wish: Wish, response: Response) -> CommandResult:
     """Open a case for a referral. What the rules refuse never reaches the engine. Raises `Refusal`."""
-    case_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/case/{wish.key}") if wish.key else uuid.uuid4()
+    case_id = parts.derived_id(f"{who.tenant}/{who.sub}/case/{wish.key}") if wish.key else uuid.uuid4()
     return await refer_as(parts, who, case_id, new, wish, response)
 
 
@@ -181,10 +182,15 @@ async def refer_as(
     """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
     body = _opening(who, new, case_id.hex)
     envelope = Envelope(
-        command_id=command_id(who, case_id.hex, wish.key), kind=Open.kind, body=body, actor=who.actor
+        command_id=command_id(parts.index_key, who, case_id.hex, wish.key),
+        kind=Open.kind,
+        body=body,
+        actor=who.actor,
     )
     response.headers["Location"] = f"/cases/{case_id.hex}"
     known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
+    if known is None:
+        await _require_known(parts, who.tenant, str(body["team"]))
     if known is not None:
         return answer(case_id.hex, same_request(known, envelope), response)
     _look_ahead(parts, envelope, case_id.hex)
@@ -209,6 +215,20 @@ def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]
     )
     said: dict[str, JsonValue] = command.model_dump(mode="json", exclude_none=True)
     return said
+
+
+async def _require_known(parts: System, tenant: str, team: str) -> None:
+    """Raises 422 for a team to which nobody of the directory belongs: only a director would ever see the case."""
+    row = await parts.look_up(_TEAM, {"tenant": tenant, "team": team})
+    if row.known is None and row.anybody is not None:
+        raise Refusal(422, "UnknownTeam", "nobody of the directory is in this team: nobody would see the case")
+
+
+_STAFF = select_columns(func.min(StaffRow.subject)).where(col(StaffRow.tenant) == bindparam("tenant"))
+_TEAM = select_columns(
+    _STAFF.where(col(StaffRow.team) == bindparam("team"), col(StaffRow.active)).scalar_subquery().label("known"),
+    _STAFF.where(col(StaffRow.team).is_not(None)).scalar_subquery().label("anybody"),
+)
 
 
 def _look_ahead(parts: System, envelope: Envelope, case_id: str) -> None:

@@ -48,7 +48,7 @@ def _endpoint(command: type[Command]) -> Callable[..., Awaitable[CommandResult]]
         response: Response,
     ) -> CommandResult:
         said: dict[str, JsonValue] = body.model_dump(mode="json", exclude_unset=True)
-        envelope = enveloped(who, case_id, command.kind, said, wish)
+        envelope = enveloped(parts, who, case_id, command.kind, said, wish)
         seen = await require_case(parts, who, case_id, envelope.command_id, command.kind, feed=command.feed)
         await require_own_task(parts, who, case_id, command.kind, said, seen)
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, response)

@@ -3,7 +3,6 @@
 The person is named in the body, never in an address or a log. A feed reads no case.
 """
 
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from api.cases import NewCase, refer
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case
-from api.submission import NAMESPACE, Wish, enveloped, send
+from api.submission import Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Patient, Referral, Source
 from domain.case.command import UnreadableCommand, read
@@ -131,7 +130,7 @@ def _program(parts: System, message: FeedMessage) -> Program:
 async def _propose(parts: System, who: Principal, kind: str, message: FeedMessage, program: Program) -> str:
     """Leave the message for a lead; the same message is one proposal, however often it is sent."""
     said = message.model_dump_json()
-    proposal_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/proposal/{kind}/{said}").hex
+    proposal_id = parts.derived_id(f"{who.tenant}/{who.sub}/proposal/{kind}/{said}").hex
     row = ProposalRow(
         id=proposal_id,
         tenant=who.tenant,
@@ -170,7 +169,7 @@ async def tell_one(
     parts: System, who: Principal, case_id: str, kind: str, message: FeedMessage, wish: Wish
 ) -> Told:
     """Tell one case what happened; what it refuses is named in the answer. Raises `Refusal` for what is away."""
-    envelope = enveloped(who, case_id, kind, message.command, wish)
+    envelope = enveloped(parts, who, case_id, kind, message.command, wish)
     try:
         seen = await require_case(parts, who, case_id, envelope.command_id, kind, feed=True)
         result = await send(parts, who.tenant, case_id, envelope, seen, wish, Response())

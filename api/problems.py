@@ -18,6 +18,14 @@ from infra.logs import places
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 BODY_LIMIT = 64 * 1024
+HEADERS = {  # of every answer, also of those that are given outside `api/transport.py`
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 ADVICE: dict[str, str] = {}  # by the last part of a command's path; filled where the routes are made
 
 
@@ -201,4 +209,4 @@ async def _fault(request: Request, fault: Exception) -> JSONResponse:
     problem = Problem(
         title="A fault of ours", status=500, code="Fault", detail="the fault is logged; nothing else is known"
     )
-    return respond(problem)
+    return respond(problem, HEADERS)

@@ -1,6 +1,5 @@
 """What feeds told about people who have no case: a lead opens one for it, or says why not."""
 
-import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from api.cases import refer_as
 from api.feeds import FeedAnswer, FeedMessage, Told, found_by_feed, open_cases, tell_one
 from api.pages import Order, Page, PagingDep
 from api.problems import Refusal, responses
-from api.submission import NAMESPACE, Wish
+from api.submission import Wish
 from api.system import FEED, Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, Text
 from infra.tables import ProposalRow
@@ -117,7 +116,7 @@ async def _of_person(parts: System, who: Principal, patient: str) -> list[Propos
 
 async def _open(parts: System, who: Principal, row: ProposalRow, wanted: Accepted) -> str:
     """One case for one person's proposals, whichever lead is first."""
-    case_id = uuid.uuid5(NAMESPACE, f"{who.tenant}/proposed/{row.id}")
+    case_id = parts.derived_id(f"{who.tenant}/proposed/{row.id}")
     new = found_by_feed(_message(parts, row), row.program, wanted.team or row.team, wanted.owner)
     return (await refer_as(parts, who, case_id, new, Wish(key=f"proposal/{row.id}"), Response())).case_id
 

@@ -1,6 +1,5 @@
 """What was set aside in the cases one may see: looked at, decided again after a fix, or dismissed."""
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +13,7 @@ from api.commands import REFUSALS, CaseId
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
-from api.submission import NAMESPACE, CommandResult, Wish, enveloped, send
+from api.submission import CommandResult, Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import Envelope
 from domain.case.quarantine import DismissQuarantined
@@ -88,13 +87,14 @@ async def _kept(parts: System, who: Principal, case_id: str, command_id: str) ->
     if plain is None:
         detail = "nothing of this id can be decided again; a message that nobody can read is dismissed"
         raise Refusal(404, "NotFound", detail)
-    again = uuid.uuid5(NAMESPACE, f"again/{case_id}/{command_id}").hex
+    again = parts.derived_id(f"again/{case_id}/{command_id}").hex
     return Envelope.model_validate_json(plain).changed(command_id=again, expected_seq=None)
 
 
 async def _dismiss(parts: System, who: Principal, case_id: str, command_id: str, seen: Seen, reason: str) -> None:
     body: dict[str, Any] = {"quarantined_id": command_id, "reason": reason}
-    envelope = enveloped(who, case_id, DismissQuarantined.kind, body, Wish(key=f"decided-again/{command_id}"))
+    wish = Wish(key=f"decided-again/{command_id}")
+    envelope = enveloped(parts, who, case_id, DismissQuarantined.kind, body, wish)
     try:
         await send(parts, who.tenant, case_id, envelope, replace(seen, outcome=None), Wish(), Response())
     except Refusal as refusal:

@@ -119,7 +119,7 @@ def _csv(name: str, report: Report, rows: list[dict[str, Any]]) -> Response:
 
 def _safe(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @router.get("/reports/{name}/definition", responses=responses(401, 404))

@@ -16,7 +16,7 @@ from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
-from infra.tables import OutboxRow, StaffRow
+from infra.tables import OutboxRow, SignOutRow, StaffRow
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 BY_SUBJECT = Order([col(StaffRow.subject)])
@@ -85,6 +85,17 @@ async def put_staff(
         await start(parts, action_id, handing_over(parts, who, subject).per_minute)
         response.headers["Link"] = f'</bulk-actions/{action_id}>; rel="monitor"'
     return StaffView(subject=subject, **entry.model_dump())
+
+
+@router.post("/staff/{subject}/sign-out", status_code=204, responses=responses(401, 403, 422))
+async def sign_out(subject: Annotated[Opaque, Path()], parts: SystemDep, who: PrincipalDep) -> None:
+    """Let no token of this person, or feed, that was issued until now sign in any more; within five seconds."""
+    async with AsyncSession(parts.engine) as session:
+        staff = await session.get(StaffRow, (who.tenant, subject))
+        if who.role is not Role.DIRECTOR and (staff is None or staff.team not in who.teams):
+            raise Refusal(403, "NotYourTeam", "a supervisor signs out people of his own teams; ask a director")
+        await session.merge(SignOutRow(tenant=who.tenant, subject=subject, at=datetime.now(UTC), by=who.sub))
+        await session.commit()
 
 
 async def _require_own_team(parts: System, who: Principal, subject: str, entry: StaffEntry) -> None:

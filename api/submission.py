@@ -27,12 +27,12 @@ from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
 from api.system import RECORD_SECONDS, Principal, System
 from domain.case.command import Envelope, Outcome
+from infra.encryption import derived_id
 from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
 log = structlog.get_logger()
-NAMESPACE = uuid.UUID("6d1f9e0c-8a43-5e0b-9d5a-6c3f5d0f2b11")
 UPDATE_SHARE = 0.7
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 _OUTCOME = select(col(CommandRow.outcome)).where(
@@ -65,11 +65,11 @@ class Wish:
     later: bool = False
 
 
-def command_id(who: Principal, scope: str, key: str | None) -> str:
+def command_id(index_key: bytes, who: Principal, scope: str, key: str | None) -> str:
     """The id of a command: the same for the same sender, case and key, and opaque, for engines show ids."""
     if key is None:
         return uuid.uuid4().hex
-    return uuid.uuid5(NAMESPACE, f"{who.tenant}/{who.sub}/{scope}/{key}").hex
+    return derived_id(index_key, f"{who.tenant}/{who.sub}/{scope}/{key}").hex
 
 
 async def submit(
@@ -82,15 +82,17 @@ async def submit(
     response: Response,
 ) -> CommandResult:
     """Send a command to a case that this person may see, and say what became of it. Raises `Refusal`."""
-    envelope = enveloped(who, case_id, kind, body, wish)
+    envelope = enveloped(parts, who, case_id, kind, body, wish)
     seen = await require_case(parts, who, case_id, envelope.command_id, kind)
     return await send(parts, who.tenant, case_id, envelope, seen, wish, response)
 
 
-def enveloped(who: Principal, case_id: str, kind: str, body: dict[str, JsonValue], wish: Wish) -> Envelope:
+def enveloped(
+    parts: System, who: Principal, case_id: str, kind: str, body: dict[str, JsonValue], wish: Wish
+) -> Envelope:
     """The command as it travels."""
     return Envelope(
-        command_id=command_id(who, case_id, wish.key),
+        command_id=command_id(parts.index_key, who, case_id, wish.key),
         kind=kind,
         body=body,
         actor=who.actor,

@@ -1,6 +1,7 @@
 """What every route works with: the system's parts, and who is asking."""
 
 import asyncio
+import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -17,12 +18,13 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from api.problems import RecordSilent, Refusal
+from api.standing import Limits, Standing
 from domain.programs.access import AccessPolicy
 from domain.programs.rulebook import Rulebook
-from domain.values import Actor, Opaque, Role, Slug
+from domain.values import SYSTEM, Actor, Opaque, Role, Slug
 from infra import database
 from infra.database import reading
-from infra.encryption import KeyRing
+from infra.encryption import KeyRing, derived_id
 from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
 
@@ -41,6 +43,19 @@ class System:
     verifier: Verifier
     runtime: Runtime
     keys: KeyRing
+    index_key: bytes
+
+    def derived_id(self, name: str) -> uuid.UUID:
+        """An id that only this system makes of this name."""
+        return derived_id(self.index_key, name)
+
+    @cached_property
+    def standing(self) -> Standing:
+        return Standing()
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits(self.settings.requests_per_minute)
 
     @property
     def policy(self) -> AccessPolicy:
@@ -105,9 +120,15 @@ bearer = HTTPBearer(auto_error=False, description="A JWT; `make token` prints on
 
 
 async def principal(
-    parts: SystemDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    request: Request,
+    parts: SystemDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
-    """The signed-in person. Raises 401 for no token, or one that cannot be trusted."""
+    """The signed-in person. Raises 401 for no token, or one that cannot be trusted; 429 for too many requests.
+
+    A token does not outlive its person: who is inactive in the directory, or was signed out since the token was
+    issued, is out within seconds.
+    """
     if credentials is None:
         raise _unsigned("send a bearer token")
     try:
@@ -117,11 +138,15 @@ async def principal(
         detail = "the identity provider does not answer; nobody can be signed in now"
         raise Refusal(503, "SignInUnavailable", detail, {"Retry-After": "5"}) from None
     except InvalidToken as fault:
+        await parts.limits.check_failures(request.client.host if request.client else "")
         raise _unsigned(f"the token is not valid: {fault}") from None
     except ValidationError:
         raise _unsigned("the token lacks a subject, role, team or tenant of the right form") from None
-    if found.role is Role.SYSTEM:
+    if found.role is Role.SYSTEM or found.sub == SYSTEM.subject:
         raise _unsigned("nobody signs in as the system")
+    if not await parts.standing.holds(parts.look_up, found.tenant, found.sub, claims["iat"]):
+        raise _unsigned("this person is not at work here any more, or was signed out; sign in again")
+    await parts.limits.check(found.tenant, found.sub, found.role is Role.INTEGRATOR)
     structlog.contextvars.bind_contextvars(actor=found.sub, tenant=found.tenant)
     return found
 

@@ -24,7 +24,7 @@ from activities.rows import table_of
 from api.system import System
 from benchmarks.report import Report
 from infra import database, migrate, temporal
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyRing, index_key, load_keys
 from infra.settings import Settings
 from infra.tables import CaseRow, ClockRow, TaskRow
 from infra.tokens import Verifier
@@ -164,6 +164,7 @@ async def office_over(url: str, folder: Path) -> AsyncIterator[Office]:
         verifier=Verifier(settings),
         runtime=Runtime.default(),
         keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        index_key=index_key(settings.index_key, settings.data_dir),
     )
     async with Office(parts, None) as office:  # type: ignore[arg-type]
         yield office

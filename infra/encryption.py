@@ -9,7 +9,9 @@ cannot go on without waits until the key is back, what was sent to it is set asi
 import base64
 import copy
 import hashlib
+import hmac
 import os
+import uuid
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -126,6 +128,24 @@ def load_keys(given: str, data_dir: Path) -> list[bytes]:
     if not keys or any(len(key) != 32 for key in keys):
         raise ValueError("an encryption key is 32 bytes, written in base64")
     return keys
+
+
+def index_key(given: str, data_dir: Path) -> bytes:
+    """The key under which ids and look-ups are derived: given (base64), else the data folder's own.
+
+    It is never rotated: an id that was derived under it must be found again. Raises as `load_keys` does.
+    """
+    if not given:
+        return base64.b64decode(secret_file(data_dir / "index.key", lambda: base64.b64encode(os.urandom(32))))
+    key = base64.b64decode(given)
+    if len(key) != 32:
+        raise ValueError("the index key is 32 bytes, written in base64")
+    return key
+
+
+def derived_id(key: bytes, name: str) -> uuid.UUID:
+    """The same id for the same name, and one that nobody without the index key can compute from it."""
+    return uuid.UUID(bytes=hmac.digest(key, name.encode(), "sha256")[:NAME])
 
 
 def secret_file(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """Every setting, read from the environment. The names are the variables' names."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,9 +23,14 @@ class Settings(BaseSettings):
     worker_build_id: str = Field(default="", validation_alias="WORKER_BUILD_ID")
     history_events: int = Field(default=300, ge=20, le=2000)
     encryption_keys: str = ""
+    index_key: str = ""
     issuer: str = "caseloom"
     audience: str = "caseloom"
     jwks_url: str = ""
+    token_hours: float = Field(default=24, gt=0)
+    hosts: str = "127.0.0.1,localhost,[::1]"
+    requests_per_minute: int = Field(default=1200, ge=1)
+    profile: Literal["", "production"] = ""
     update_seconds: float = Field(default=3.0, gt=0)
     suppress_below: int = Field(default=0, ge=0, le=1000)
     caseload_standard: float = Field(default=20, gt=0)

@@ -337,6 +337,17 @@ class SnapshotRow(SQLModel, table=True):
     digest: str
 
 
+class SignOutRow(SQLModel, table=True):
+    """When a person was signed out everywhere: no token that was issued before signs her in."""
+
+    __tablename__ = "sign_outs"
+
+    tenant: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    at: datetime = instant()
+    by: str
+
+
 class StaffRow(SQLModel, table=True):
     __tablename__ = "staff"
     __table_args__ = (Index("ix_staff_team", "tenant", "team", "role"),)

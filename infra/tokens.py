@@ -4,7 +4,9 @@ The local key is made on first start, readable by its owner only.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ LOCAL_ALGORITHM = "EdDSA"
 PROVIDER_ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 LEEWAY = timedelta(seconds=30)
+OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})  # OpenID Connect Core 1.0, sections 2 and 3.3.2.11
+FETCH_SECONDS, WAIT_SECONDS, PAUSE_SECONDS = 5, 3.0, 10.0
+REFRESH_SECONDS, TRUSTED_SECONDS = 60.0, 280.0
 
 
 class InvalidToken(Exception):
@@ -70,12 +75,63 @@ def issue(
     return jwt.encode(claims, signing_key(settings.data_dir), algorithm=LOCAL_ALGORITHM)
 
 
+class ProviderKeys:
+    """The key set of an identity provider, fetched on a thread of its own so that a slow provider holds nobody up.
+
+    A key that the provider has taken out of its set is out here when the set is next fetched, within
+    `REFRESH_SECONDS`; while the provider does not answer, keys are trusted until `TRUSTED_SECONDS` after the last
+    answer. A key that is not known has the set fetched at most every `PAUSE_SECONDS`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = jwt.PyJWKClient(url, cache_keys=False, cache_jwk_set=False, timeout=FETCH_SECONDS)
+        self._thread = ThreadPoolExecutor(1, "sign-in")
+        self._keys: dict[str, Any] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._fetching: asyncio.Future[None] | None = None
+
+    async def key(self, token: str) -> Any:
+        """The key that a token names. Raises `ProviderAway`, `InvalidToken`, PyJWT's own for what is no token."""
+        name = str(jwt.get_unverified_header(token).get("kid"))
+        age = time.monotonic() - self._fetched_at
+        if name not in self._keys or age > REFRESH_SECONDS:
+            self._fetch()
+        if name in self._keys and age < TRUSTED_SECONDS:
+            return self._keys[name]
+        if self._fetching is not None:
+            await asyncio.wait([self._fetching], timeout=WAIT_SECONDS)
+        if time.monotonic() - self._fetched_at > TRUSTED_SECONDS:
+            raise ProviderAway
+        if name not in self._keys:
+            raise InvalidToken("UnknownKey")
+        return self._keys[name]
+
+    def _fetch(self) -> None:
+        """Begin to fetch the set, unless that goes on or was tried a moment ago."""
+        now = time.monotonic()
+        if self._fetching is None and now - self._tried_at >= PAUSE_SECONDS:
+            self._tried_at = now
+            self._fetching = asyncio.get_running_loop().run_in_executor(self._thread, self._fetch_now)
+            self._fetching.add_done_callback(self._over)
+
+    def _fetch_now(self) -> None:
+        found = self._client.get_signing_keys(refresh=True)
+        self._keys = {key.key_id: key.key for key in found if key.key_id is not None}
+        self._fetched_at = time.monotonic()
+
+    def _over(self, fetched: "asyncio.Future[None]") -> None:
+        """Where the provider did not give a set, the one before holds until its time is over."""
+        self._fetching = None
+        if not fetched.cancelled():
+            fetched.exception()
+
+
 class Verifier:
     """Checks tokens against the local key or, when the settings name one, a provider's key set."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._keys = jwt.PyJWKClient(settings.jwks_url, cache_keys=True) if settings.jwks_url else None
+        self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else None
         self._local = None if self._keys else signing_key(settings.data_dir).public_key()
 
     async def claims(self, token: str) -> dict[str, Any]:
@@ -83,21 +139,13 @@ class Verifier:
         try:
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
-            return self._decode(token, await self._key_of(token), PROVIDER_ALGORITHMS)
+            return self._decode(token, await self._keys.key(token), PROVIDER_ALGORITHMS)
         except jwt.PyJWTError as fault:
             raise InvalidToken(type(fault).__name__) from None
 
-    async def _key_of(self, token: str) -> Any:
-        """The provider's key that a token names. Raises `ProviderAway` where it gives none, or something else."""
-        assert self._keys is not None
-        try:
-            found = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
-        except (jwt.PyJWKClientConnectionError, ValueError):
-            raise ProviderAway from None
-        return found.key
-
     def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
-        return jwt.decode(
+        """Raises `InvalidToken` also for one that tells a page who signed in, and for one that lives too long."""
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=algorithms,
@@ -106,3 +154,9 @@ class Verifier:
             leeway=LEEWAY,
             options={"require": REQUIRED},
         )
+        kinds = {str(said.get("typ")).lower() for said in (jwt.get_unverified_header(token), claims)}
+        if kinds & {"id", "id+jwt"} or not OF_ID_TOKENS.isdisjoint(claims):
+            raise InvalidToken("IdToken")
+        if claims["exp"] - claims["iat"] > self._settings.token_hours * 3600 + LEEWAY.total_seconds():
+            raise InvalidToken("LivesTooLong")
+        return claims

@@ -8,7 +8,7 @@ from temporalio.runtime import Runtime
 from temporalio.testing import WorkflowEnvironment
 
 from api.system import System
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyRing, index_key, load_keys
 from infra.settings import Settings
 from infra.tokens import Verifier
 from tests.office import Office
@@ -22,13 +22,14 @@ async def quiet_office(
 ) -> AsyncIterator[Office]:
     """The API with its staff directory, and no worker."""
     parts = System(
-        settings=settings.model_copy(update={"metrics_address": "127.0.0.1:1"}),
+        settings=settings.model_copy(update={"metrics_address": "127.0.0.1:1", "hosts": "caseloom.test"}),
         rulebook=in_force(),
         engine=engine,
         client=environment.client,
         verifier=Verifier(settings),
         runtime=Runtime.default(),
         keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        index_key=index_key(settings.index_key, settings.data_dir),
     )
     async with Office(parts, environment) as office:
         await office.hire()

@@ -132,7 +132,8 @@ async def test_a_task_gives_the_task_and_not_the_case(office: Office) -> None:
     [other] = (await office.do(case_id, "add-task", task="education"))["created"][:1]
     seen = (await office.get("cm-cora", f"/cases/{case_id}")).json()
     assert (seen["whole"], [t["id"] for t in seen["case"]["tasks"]]) == (False, [task])
-    assert "patient" in seen["case"]["referral"] and not seen["case"]["referral"]["patient"]["conditions"]
+    assert "patient" in seen["case"]["referral"]
+    assert not seen["case"]["referral"]["patient"]["conditions"]
     assert (await office.get("cm-cora", f"/cases/{case_id}/timeline")).status_code == 403
     for kind, body in (
         ("add-task", {"task": "education", "assignee": "cm-cora"}),

@@ -80,6 +80,7 @@ class Plant:
             "CASELOOM_LOG_FORMAT": "json",
             "TEMPORAL_ADDRESS": f"127.0.0.1:{self.engine_port}",
             "PYTHONPATH": str(ROOT),
+            "CASELOOM_REQUESTS_PER_MINUTE": "1000000",
             **({"DATABASE_URL": database_url} if database_url else {}),
             **variables,
         }

@@ -11,6 +11,7 @@ import httpx2
 from api.submission import command_id
 from api.system import Principal
 from domain.values import Role
+from infra.encryption import index_key
 from tests.chaos.ops import Operation, OperationLog
 from tests.chaos.parts import Plant
 from tests.story import referral
@@ -39,6 +40,7 @@ class Workload:
     def __init__(self, plant: Plant, log: OperationLog, chance: random.Random) -> None:
         self.plant, self.log, self.chance = plant, log, chance
         self.headers = plant.sign_in("cm-anna", Role.CASE_MANAGER, "north")
+        self.index_key = index_key(plant.settings.index_key, plant.settings.data_dir)
         self.tasks: dict[str, list[str]] = {}
         self.stopping = False
         self.newest: dict[str, int] = {}
@@ -138,7 +140,7 @@ class Workload:
     def _begin(self, case_id: str, kind: str) -> tuple[Operation, str]:
         self.numbered += 1
         key = f"op-{self.numbered}"
-        operation = Operation(self.numbered, case_id, command_id(ANNA, case_id, key), kind)
+        operation = Operation(self.numbered, case_id, command_id(self.index_key, ANNA, case_id, key), kind)
         self.log.begin(operation)
         return operation, key
 

@@ -1,4 +1,4 @@
-"""Who may: to whom a case is offered, and who is kept from it
+"""Who may: to whom a case is offered, who is kept from it, who was signed out
 
 Revision ID: 0005
 Revises: 0004
@@ -8,6 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+import infra.tables
 
 revision: str = "0005"
 down_revision: str | None = "0004"
@@ -23,6 +25,13 @@ def upgrade() -> None:
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.add_column(sa.Column("offered_to", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("excluded", sa.String(), nullable=False, server_default=""))
+    op.create_table(
+        "sign_outs",
+        sa.Column("tenant", sa.String(), primary_key=True),
+        sa.Column("subject", sa.String(), primary_key=True),
+        sa.Column("at", infra.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+    )
     told = sa.select(timeline).where(timeline.c.kind.in_(KINDS)).order_by(timeline.c.case_id, timeline.c.seq)
     found: dict[str, dict[str, Any]] = {}
     for row in op.get_bind().execute(told).mappings():
@@ -45,6 +54,7 @@ def _follow(line: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("sign_outs")
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.drop_column("excluded")
         batch_op.drop_column("offered_to")

@@ -50,7 +50,7 @@ def rebuild_case(connection: Connection, keys: KeyRing, case_id: str) -> dict[st
 def _state_was_right(connection: Connection, keys: KeyRing, case: Case) -> bool:
     """Keep the state anew; say whether the one that was there is what the timeline makes."""
     kept = connection.execute(select(StateRow.state).where(col(StateRow.case_id) == case.id)).scalar()
-    before = decrypted_state(keys, kept) if kept else None
+    before = decrypted_state(keys, kept, case.id) if kept else None
     put(connection, StateRow, [state_row(keys, case)])
     return before is not None and digest(before) == digest(case)
 

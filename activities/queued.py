@@ -45,7 +45,7 @@ def undecided(connection: Connection, now: datetime, most: int) -> list[Any]:
 def opened(keys: KeyRing, row: Any) -> Envelope | None:
     """The command as it was sent; None where it cannot be read, which is said in the log."""
     try:
-        plain = keys.decrypted(row.envelope)
+        plain = keys.decrypted(row.envelope, f"queued/{row.case_id}/{row.command_id}")
         return Envelope.model_validate_json(plain) if plain is not None else None
     except (KeyMissing, ValidationError) as fault:
         log.warning("queued_unreadable", command_id=row.command_id, fault=type(fault).__name__)

@@ -32,7 +32,8 @@ def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
 
 def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
     """The row that keeps the state of a case beside its line."""
-    return {"case_id": case.id, "seq": case.seq, "state": keys.encrypted(case.model_dump_json().encode())}
+    state = keys.encrypted(case.model_dump_json().encode(), f"states/{case.id}")
+    return {"case_id": case.id, "seq": case.seq, "state": state}
 
 
 def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, 
 def quarantine_row(key: dict[str, str], keys: KeyRing, envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
     """The row of a command that met a fault of ours."""
     named = {"command_id": envelope.command_id, "kind": envelope.kind, "fault": outcome.error, "at": outcome.at}
-    return {**key, **named, "envelope": keys.encrypted(envelope.model_dump_json().encode())}
+    place = f"quarantine/{key['case_id']}/{envelope.command_id}"
+    return {**key, **named, "envelope": keys.encrypted(envelope.model_dump_json().encode(), place)}
 
 
 def contact_row(key: dict[str, str], entry: Entry) -> dict[str, Any]:

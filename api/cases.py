@@ -1,7 +1,7 @@
 """Cases: opening, reading and listing them, and their timelines."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, func
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from api import reading
+from api import identity, reading
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
@@ -19,12 +19,13 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import Seen, require_case, visible
 from api.submission import CommandResult, Wish, answer, command_id, open_case, recorded, same_request
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.case.case import Case, Referral
+from domain.case.case import Case, Patient, Referral
 from domain.case.command import Envelope, Moment
 from domain.case.event import ENTERED_IN_ERROR, label_of
 from domain.case.staff import Directory
 from domain.decide import decide
 from domain.lines import CaseLine
+from domain.persons.person import Person
 from domain.programs.policies import Tier
 from domain.programs.program import Stage
 from domain.programs.rulebook import ProgramMissing
@@ -67,6 +68,21 @@ class NewCase(BaseModel):
     owner: Opaque | None = None
     team: Slug | None = None
     target_group: Slug | None = Field(default=None, description="Where the programme has target groups")
+    person_id: Opaque | None = Field(default=None, description="Who she is, where she is on record already")
+    person: Person | None = Field(default=None, description="Who she is: names, birth date, ways to reach her …")
+    is_new: bool = Field(default=False, description="She is none of those whom a 409 `PersonMaybeKnown` has named")
+
+    @property
+    def described(self) -> Person:
+        """Who the referral is about, with the reference that it names her by and the birth date that it has."""
+        patient, person = self.referral.patient, self.person or Person()
+        identifiers = dict.fromkeys((*person.identifiers, identity.referred(patient.reference)))
+        return person.changed(identifiers=tuple(identifiers), birth_date=person.birth_date or patient.birth_date)
+
+    def patient(self, person_id: str) -> Patient:
+        """The patient as the case has her: by an opaque id."""
+        birth_date = self.referral.patient.birth_date or (self.person.birth_date if self.person else None)
+        return self.referral.patient.changed(reference=person_id, birth_date=birth_date)
 
 
 class CaseView(BaseModel):
@@ -80,6 +96,7 @@ class CaseView(BaseModel):
     live: Live | None = None
     whole: bool = Field(default=True, description="False where this is its outline: for tasks, offers, referrers")
     case: Case
+    name: str | None = Field(default=None, description="By which the person is called")
     months: tuple[MonthOfMinutes, ...] = Field(default=(), description="Where the programme counts minutes")
 
 
@@ -89,6 +106,7 @@ class CaseItem(CaseLine):
     model_config = ConfigDict(from_attributes=True, extra="ignore")
 
     tenant: str = Field(exclude=True)
+    name: str | None = Field(default=None, description="By which the person is called")
 
 
 class CaseFilter(BaseModel):
@@ -180,7 +198,8 @@ async def refer_as(
     parts: System, who: Principal, case_id: uuid.UUID, new: NewCase, wish: Wish, response: Response
 ) -> CommandResult:
     """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
-    body = _opening(who, new, case_id.hex)
+    meant = await identity.whose(parts, who, case_id.hex, new.person_id, new.described, new.is_new)
+    body = _opening(who, new, case_id.hex, meant.person_id)
     envelope = Envelope(
         command_id=command_id(parts.index_key, who, case_id.hex, wish.key),
         kind=Open.kind,
@@ -194,10 +213,12 @@ async def refer_as(
     if known is not None:
         return answer(case_id.hex, same_request(known, envelope), response)
     _look_ahead(parts, envelope, case_id.hex)
+    await identity.make(parts, who, meant)
     return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
 
 
-def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]:
+def _opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:
+    """The command that opens the case. It knows the person by an opaque id, and what a programme asks of her."""
     team = new.team or (who.teams[0] if who.teams else None)
     if team is None:
         raise Refusal(422, "TeamMissing", "name the team that takes the case, so that somebody sees it")
@@ -208,7 +229,7 @@ def _opening(who: Principal, new: NewCase, case_id: str) -> dict[str, JsonValue]
         case_id=case_id,
         tenant=who.tenant,
         program=new.program,
-        referral=new.referral,
+        referral=new.referral.changed(patient=new.patient(person_id)),
         owner=new.owner or own,
         team=team,
         target_group=new.target_group,
@@ -250,7 +271,7 @@ async def list_cases(
     async with parts.session() as session:
         rows = list((await session.exec(query)).all())
     more = rows[page.limit - 1] if len(rows) > page.limit else None
-    items = [CaseItem.model_validate(row) for row in rows[: page.limit]]
+    items = await named(parts, who, rows[: page.limit])
     return Page(items=items, next=order.cursor(getattr(more, name), more.id) if more else None)
 
 
@@ -266,9 +287,19 @@ async def read_case(
     told = await reading.live(parts, who.tenant, case_id) if live else None
     source: Literal["live", "record"] = "live" if told else "record"
     months = _months(parts, found.case)
-    view = CaseView(source=source, as_of=found.as_of, live=told, case=found.case, months=months, whole=found.whole)
+    person_id = found.case.referral.patient.reference
+    name = (await identity.called(parts, who.tenant, [person_id])).get(person_id)
+    said = {"source": source, "as_of": found.as_of, "live": told, "whole": found.whole}
+    view = CaseView(**said, case=found.case, months=months, name=name)
     etag = {"ETag": f'"{found.case.seq}"'}
     return Response(view.model_dump_json(), media_type="application/json", headers=etag)
+
+
+async def named(parts: System, who: Principal, rows: Iterable[CaseRow]) -> list[CaseItem]:
+    """Lines of cases that somebody may see, with the names of their people."""
+    items = [CaseItem.model_validate(row) for row in rows]
+    names = await identity.called(parts, who.tenant, [item.person_id for item in items])
+    return [item.model_copy(update={"name": names.get(item.person_id)}) for item in items]
 
 
 def _months(parts: System, case: Case) -> tuple[MonthOfMinutes, ...]:

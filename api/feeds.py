@@ -14,6 +14,7 @@ from sqlmodel import col, select
 
 from api.cases import NewCase, refer
 from api.headers import WishDep
+from api.identity import cases_of_reference
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case
 from api.submission import Wish, enveloped, send
@@ -110,8 +111,9 @@ def _check(kind: str, message: FeedMessage) -> None:
 
 async def open_cases(parts: System, who: Principal, patient: str) -> list[str]:
     """The open cases of one person, of all who opened them."""
+    names = await cases_of_reference(parts, who.tenant, patient)
     query = select(col(CaseRow.id)).where(
-        CaseRow.tenant == who.tenant, CaseRow.patient_reference == patient, CaseRow.status == "open"
+        CaseRow.tenant == who.tenant, col(CaseRow.person_id).in_(names), CaseRow.status == "open"
     )
     async with parts.session() as session:
         return list((await session.exec(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).all())
@@ -134,13 +136,13 @@ async def _propose(parts: System, who: Principal, kind: str, message: FeedMessag
     row = ProposalRow(
         id=proposal_id,
         tenant=who.tenant,
-        patient_reference=message.patient,
+        person_key=person_key(parts, who.tenant, message.patient),
         kind=kind,
         program=program.program,
         team=message.team,
         feed=who.sub,
         at=datetime.now(UTC),
-        message=parts.keys.encrypted(said.encode()),
+        message=parts.keys.encrypted(said.encode(), f"proposals/{proposal_id}"),
     )
     try:
         async with parts.session() as session:
@@ -149,6 +151,11 @@ async def _propose(parts: System, who: Principal, kind: str, message: FeedMessag
     except IntegrityError:  # it waits already, or was settled
         pass
     return proposal_id
+
+
+def person_key(parts: System, tenant: str, reference: str) -> str:
+    """What tells the proposals about one person from others', without naming her."""
+    return parts.derived_id(f"{tenant}/proposals-about/{reference}").hex
 
 
 async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish) -> str:

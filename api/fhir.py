@@ -8,7 +8,9 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from api.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
+from api.fhir_person import person_of
 from domain.case.case import Coded, Coding, PastEncounter, Patient
+from domain.persons.person import Person
 from domain.values import span_of
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
@@ -33,6 +35,7 @@ class Read(NamedTuple):
     """What a bundle says: the patient, why she is referred, and what was left out."""
 
     patient: Patient
+    person: Person
     reason: str
     issues: list[Issue]
 
@@ -48,7 +51,7 @@ def read(received: Any, as_of: date) -> Read:
     if not patient.id:
         raise UnreadableBundle("the patient needs an id to be told from others", ("Patient.id: required",))
     _keep_hers(bundle, patient)
-    return Read(_patient(bundle, patient, as_of), _reason(bundle), bundle.issues)
+    return Read(_patient(bundle, patient, as_of), person_of(patient), _reason(bundle), bundle.issues)
 
 
 def _keep_hers(bundle: Bundle, patient: Any) -> None:

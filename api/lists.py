@@ -1,7 +1,7 @@
 """What supervisors and case managers look at: worklist, escalations, caseload. All of it SQL."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,10 +10,11 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from api.identity import called_in
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.scope import visible
-from api.system import PrincipalDep, System, SystemDep
+from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.programs.caseload import load
 from domain.values import Opaque, Slug, YesNo
 from infra.tables import CaseRow, ClockRow
@@ -21,6 +22,9 @@ from infra.tables import CaseRow, ClockRow
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN_STATES = ("running", "missed")
+
+
+Named = TypeVar("Named", "WorkItem", "Escalation")
 
 
 class WorkItem(BaseModel):
@@ -37,6 +41,7 @@ class WorkItem(BaseModel):
     state: str
     due_at: datetime
     overdue_seconds: int = 0
+    name: str | None = Field(default=None, description="By which the person is called")
 
 
 class Escalation(BaseModel):
@@ -54,6 +59,7 @@ class Escalation(BaseModel):
     told: str | None = Field(description="The rank that was told last")
     acknowledged_by: str | None
     lapses: int = Field(description="How often the cadence lapsed again since")
+    name: str | None = Field(default=None, description="By which the person is called")
 
 
 class Caseload(BaseModel):
@@ -91,7 +97,7 @@ async def worklist(
     now = datetime.now(UTC)
     items = [WorkItem.model_validate(row) for row in rows]
     late = [item.model_copy(update={"overdue_seconds": _late(item.due_at, now)}) for item in items]
-    return Page(items=late, next=following)
+    return Page(items=await _named(parts, who, late), next=following)
 
 
 @router.get("/escalations", responses=responses(401, 422))
@@ -117,7 +123,13 @@ async def escalations(
         query = query.where(ClockRow.owner == owner)
     rows, following = await _by_deadline(parts, query, page)
     now = datetime.now(UTC)
-    return Page(items=[_escalation(row, now) for row in rows], next=following)
+    return Page(items=await _named(parts, who, [_escalation(row, now) for row in rows]), next=following)
+
+
+async def _named(parts: System, who: Principal, items: list[Named]) -> list[Named]:
+    """The same with the names of the people whom they are about."""
+    names = await called_in(parts, who, (item.case_id for item in items))
+    return [item.model_copy(update={"name": names.get(item.case_id)}) for item in items]
 
 
 @router.get("/caseload", responses=responses(401))

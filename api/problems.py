@@ -46,6 +46,7 @@ class Problem(BaseModel):
     detail: str
     missing: list[str] = Field(default=[], description="What is open or wrong, where there is a list")
     errors: list[FieldFault] = Field(default=[], description="The fields that are wrong")
+    candidates: list[dict[str, Any]] = Field(default=[], description="Who may be meant")
     command_id: str | None = None
     advice: str | None = Field(default=None, description="What the sender must know besides")
     location: str | None = Field(default=None, description="Where to ask what became of the command")

@@ -59,7 +59,7 @@ async def list_proposals(parts: SystemDep, who: PrincipalDep, page: PagingDep) -
     shown = rows[: page.limit]
     more = len(rows) > page.limit
     return Page(
-        items=[Proposal(patient=row.patient_reference, **row.model_dump()) for row in shown],
+        items=[Proposal(patient=_message(parts, row).patient, **row.model_dump()) for row in shown],
         next=OLDEST_FIRST.cursor(shown[-1].at, shown[-1].id) if more else None,
     )
 
@@ -71,13 +71,13 @@ async def accept(proposal_id: ProposalId, wanted: Accepted, parts: SystemDep, wh
     Repeat it where the answer was lost: nothing is opened or told twice.
     """
     row = await _of_id(parts, who, proposal_id)
-    cases = await open_cases(parts, who, row.patient_reference)
+    cases = await open_cases(parts, who, _message(parts, row).patient)
     opened = None
     if not cases:
         opened = await _open(parts, who, row, wanted)
         cases = [opened]
     told: list[Told] = []
-    for waiting in await _of_person(parts, who, row.patient_reference):
+    for waiting in await _of_person(parts, who, row.person_key):
         found = [await _pass_on(parts, waiting, case_id) for case_id in cases]
         await _settle(parts, who, waiting.id, "accepted", None)
         told += found if waiting.id == row.id else []
@@ -108,8 +108,8 @@ async def _of_id(parts: System, who: Principal, proposal_id: str) -> ProposalRow
     return row
 
 
-async def _of_person(parts: System, who: Principal, patient: str) -> list[ProposalRow]:
-    query = select(ProposalRow).where(ProposalRow.patient_reference == patient, *_waiting(who))
+async def _of_person(parts: System, who: Principal, person_key: str) -> list[ProposalRow]:
+    query = select(ProposalRow).where(ProposalRow.person_key == person_key, *_waiting(who))
     async with parts.session() as session:
         return list((await session.exec(query.order_by(col(ProposalRow.at), col(ProposalRow.id)))).all())
 
@@ -129,7 +129,7 @@ async def _pass_on(parts: System, row: ProposalRow, case_id: str) -> Told:
 
 
 def _message(parts: System, row: ProposalRow) -> FeedMessage:
-    plain = parts.keys.decrypted(row.message) if row.message is not None else None
+    plain = parts.keys.decrypted(row.message, f"proposals/{row.id}") if row.message is not None else None
     if plain is None:
         raise Refusal(409, "Unreadable", "what the feed told cannot be read any more; dismiss it")
     return FeedMessage.model_validate_json(plain)

@@ -48,7 +48,7 @@ async def list_quarantined(parts: SystemDep, who: PrincipalDep, page: PagingDep)
 
 
 def _set_aside(parts: System, state: StateRow) -> Iterator[Quarantined]:
-    case = decrypted_state(parts.keys, state.state)
+    case = decrypted_state(parts.keys, state.state, state.case_id)
     for item in case.set_aside if case else ():
         yield Quarantined(case_id=state.case_id, **item.model_dump())
 
@@ -83,7 +83,8 @@ async def _kept(parts: System, who: Principal, case_id: str, command_id: str) ->
     query = select(QuarantineRow).where(QuarantineRow.case_id == case_id, QuarantineRow.command_id == command_id)
     async with parts.session() as session:
         row = (await session.exec(query.where(QuarantineRow.tenant == who.tenant))).first()
-    plain = parts.keys.decrypted(row.envelope) if row is not None else None
+    place = f"quarantine/{case_id}/{command_id}"
+    plain = parts.keys.decrypted(row.envelope, place) if row is not None else None
     if plain is None:
         detail = "nothing of this id can be decided again; a message that nobody can read is dismissed"
         raise Refusal(404, "NotFound", detail)

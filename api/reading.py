@@ -43,7 +43,7 @@ async def read_case(parts: System, who: Principal, case_id: str, action: str = S
         raise not_found()
     ways = reaches(who, row)
     may_see(parts, who, ways, action)
-    case = decrypted_state(parts.keys, row.state) if row.state else None
+    case = decrypted_state(parts.keys, row.state, case_id) if row.state else None
     if case is None:  # its state was not kept yet, or not by this release
         async with parts.connection() as connection:
             case = await connection.run_sync(lambda c: folded(c, case_id))

@@ -15,7 +15,7 @@ from api.headers import WishDep
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep
 from domain.case.case import Referral, Source
-from domain.values import Day, Opaque, Slug
+from domain.values import Day, Opaque, Slug, YesNo
 
 
 class Outcome(BaseModel):
@@ -47,6 +47,8 @@ async def refer_bundle(
     team: Slug | None = None,
     owner: Opaque | None = None,
     target_group: Slug | None = None,
+    person_id: Annotated[Opaque | None, Query(description="Who she is, where she is on record already")] = None,
+    is_new: Annotated[YesNo, Query(description="She is none of those whom a 409 has named")] = False,
     as_of: Annotated[Day | None, Query(description="The day the referral is made; today unless given")] = None,
 ) -> ReferralResult:
     """Refer the patient of a bundle: conditions and medications in force, encounters of the year before.
@@ -58,6 +60,9 @@ async def refer_bundle(
     new = NewCase(
         program=program,
         referral=Referral(source=source, reason=found.reason, patient=found.patient),
+        person=found.person,
+        person_id=person_id,
+        is_new=is_new,
         owner=owner,
         team=team,
         target_group=target_group,

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.assignment import handing_over
 from api.bulk_actions import start, write_down
 from api.commands import CaseId
+from api.identity import called_in
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
@@ -54,6 +55,7 @@ class NoticeView(BaseModel):
     urgent: bool
     created_at: datetime
     read_at: datetime | None
+    name: str | None = Field(default=None, description="By which the person is called, where one may see the case")
 
 
 @router.put("/staff/{subject}", responses=responses(401, 403, 422))
@@ -139,6 +141,8 @@ async def list_notices(
     async with parts.session() as session:
         rows = list((await session.exec(NEWEST_FIRST.slice(query, page))).all())
     items = [NoticeView.model_validate(row) for row in rows[: page.limit]]
+    names = await called_in(parts, who, (item.case_id for item in items))
+    items = [item.model_copy(update={"name": names.get(item.case_id)}) for item in items]
     last = items[-1] if len(rows) > page.limit else None
     return Page(items=items, next=NEWEST_FIRST.cursor(last.created_at, last.case_id, last.key) if last else None)
 

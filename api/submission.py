@@ -278,6 +278,7 @@ async def _reserved(parts: System, tenant: str, case_id: str, envelope: Envelope
 
 async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> bool:
     """Whether it was written down now. Raises 422 for an id that stands for another request."""
+    place = f"queued/{case_id}/{envelope.command_id}"
     row = {
         "case_id": case_id,
         "command_id": envelope.command_id,
@@ -285,7 +286,7 @@ async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope)
         "fingerprint": envelope.fingerprint,
         "actor": envelope.actor.subject,
         "sent_at": datetime.now(UTC),
-        "envelope": parts.keys.encrypted(envelope.model_dump_json().encode()),
+        "envelope": parts.keys.encrypted(envelope.model_dump_json().encode(), place),
     }
     try:
         async with asyncio.timeout(RECORD_SECONDS), parts.engine.begin() as connection:

@@ -67,6 +67,7 @@ class Report:
             "",
             title="Against the limits",
         )
+        self.ratios = [ratio for ratio in self.ratios if ratio.values]
         for ratio in self.ratios:
             mark = "[green]kept[/]" if ratio.kept else "[red]not kept[/]"
             spread = (f"{value:.2f}" for value in (ratio.median, min(ratio.values), max(ratio.values)))

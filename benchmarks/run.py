@@ -22,6 +22,15 @@ console = Console(stderr=True)
 
 async def bench(full: bool) -> int:
     report = Report()
+    try:
+        await measure(report, full)
+    finally:  # what was measured before a fault is kept
+        code = report.show("full" if full else "short")
+    return code
+
+
+async def measure(report: Report, full: bool) -> None:
+    """Everything, one after the other."""
     times, repeats = (60, 5) if full else (20, 3)
     async with stage(CASELOOM_JITTER_SECONDS="0") as found:
         with console.status("") as status:
@@ -44,7 +53,6 @@ async def bench(full: bool) -> int:
             await growth.many_cases(found, report, (100, 1000, 20_000) if full else (40, 160), times)
     with console.status("lists …"):
         await lists.both(report, 100_000 if full else 5_000)
-    return report.show("full" if full else "short")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ async def bring_up_to_date(system: System, settings: Settings) -> None:
     client = await temporal.connect(settings.model_copy(update={"temporal_address": address}))
     engine = database.blocking(settings.database)
     try:
+        await asyncio.to_thread(upgrade.name_old_people, engine, settings)
         await upgrade.renew(client, engine, settings)
     finally:
         engine.dispose()

@@ -8,6 +8,7 @@ API first.
 import asyncio
 import os
 import sys
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import track
@@ -18,7 +19,10 @@ from temporalio.client import Client
 from deploy import running
 from deploy.runs import OLD_TYPE, begin_again
 from domain.case.event import Position
+from domain.persons.person import REFERENCE, Identifier, Person
 from infra import database, migrate, temporal
+from infra.encryption import KeyRing, derived_id, index_key, load_keys
+from infra.persons import Persons
 from infra.settings import Settings
 from infra.tables import CaseRow
 from workflows import messages
@@ -47,6 +51,28 @@ async def renew(client: Client, engine: Engine, settings: Settings) -> int:
     return len(names)
 
 
+def name_old_people(engine: Engine, settings: Settings) -> int:
+    """Put a person on record for each reference under which a case of releases up to 0.3 is kept; safe to repeat.
+
+    She has that reference as her identifier and no more; what else is known of her is added by whoever knows.
+    """
+    keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+    secret, now, made = index_key(settings.index_key, settings.data_dir), datetime.now(UTC), 0
+    with engine.connect() as connection:
+        query = select(col(CaseRow.tenant), col(CaseRow.person_id)).distinct()
+        kept = list(connection.execute(query).all())
+    for tenant, name in track(kept, "People", console=console, transient=True):
+        with engine.begin() as connection:
+            store = Persons(connection, keys, secret, tenant)
+            reference = Identifier(system=REFERENCE, value=name)
+            if store.get(name) is not None or store.find([f"id {reference.system} {name}"], 1):
+                continue
+            person_id = derived_id(secret, f"{tenant}/person/{REFERENCE}|{name}").hex
+            store.add(person_id, Person(identifiers=(reference,)), "caseloom", now)
+            made += 1
+    return made
+
+
 async def main() -> int:
     settings = running.located(Settings())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -62,6 +88,7 @@ async def main() -> int:
         return 1
     engine = database.blocking(settings.database)
     try:
+        console.print(f"{name_old_people(engine, settings)} people put on record for cases of an older release.")
         console.print(f"{await renew(client, engine, settings)} cases of an older release begun anew.")
     finally:
         engine.dispose()

@@ -37,7 +37,7 @@ class CaseLine(Value):
     opened_at: Instant
     opened_by: str
     updated_at: Instant
-    patient_reference: str
+    person_id: str
     next_due_at: Instant | None
     wakes_at: Instant | None = None
     sealed: bool = False
@@ -146,7 +146,7 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         opened_at=case.opened_at,
         opened_by=case.opened_by,
         updated_at=at,
-        patient_reference=case.referral.patient.reference,
+        person_id=case.referral.patient.reference,
         next_due_at=min(waiting, default=None),
         wakes_at=wake_at(case),
         sealed=case.sealed,

@@ -91,20 +91,25 @@ class KeyRing(PayloadCodec, WithSerializationContext):
             return None
         return payload.metadata.get("key", b"").decode(errors="replace")[:NAME]
 
-    def encrypted(self, plain: bytes) -> bytes:
-        """Bytes as the record keeps them: packed, encrypted, with the name of their key in front."""
-        nonce = os.urandom(NONCE)
-        return (
-            self._first + nonce + self._ciphers[self._first].encrypt(nonce, zlib.compress(plain, 1), self._first)
-        )
+    def encrypted(self, plain: bytes, place: str) -> bytes:
+        """Bytes as the record keeps them: packed, encrypted, with the name of their key in front.
 
-    def decrypted(self, stored: bytes) -> bytes | None:
-        """What was encrypted; None where it was changed since. Raises `KeyMissing` for a key that is not here."""
+        `place` is the row that they are for (table and key): in another one they cannot be read.
+        """
+        nonce, cipher = os.urandom(NONCE), self._ciphers[self._first]
+        packed = zlib.compress(plain, 1)
+        return self._first + nonce + cipher.encrypt(nonce, packed, self._first + place.encode())
+
+    def decrypted(self, stored: bytes, place: str) -> bytes | None:
+        """What was encrypted for this place; None where it was changed or moved since.
+
+        Raises `KeyMissing` for a key that is not here.
+        """
         key, nonce, text = stored[:NAME], stored[NAME : NAME + NONCE], stored[NAME + NONCE :]
         if (cipher := self._ciphers.get(key)) is None:
             raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
         try:
-            return zlib.decompress(cipher.decrypt(nonce, text, key))
+            return zlib.decompress(cipher.decrypt(nonce, text, key + place.encode()))
         except (InvalidTag, ValueError, zlib.error):
             return None
 

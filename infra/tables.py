@@ -47,6 +47,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_overdue", "tenant", "overdue", "escalated"),
         Index("ix_cases_quarantined", "tenant", "quarantined"),
         Index("ix_cases_wakes", "wakes_at"),
+        Index("ix_cases_person", "tenant", "person_id"),
     )
 
     id: str = Field(primary_key=True)
@@ -69,7 +70,7 @@ class CaseRow(SQLModel, table=True):
     opened_by: str
     updated_at: datetime = instant()
     recorded_at: datetime = instant()
-    patient_reference: str
+    person_id: str
     next_due_at: datetime | None = instant(nullable=True)
     wakes_at: datetime | None = instant(nullable=True)
     head: str = ""
@@ -223,7 +224,8 @@ class QuarantineRow(SQLModel, table=True):
 class ProposalRow(SQLModel, table=True):
     """What a feed told about somebody without a case, until a lead opens one or says why not.
 
-    `message` is as it was sent, encrypted; it is let go of when the proposal is settled.
+    `message` is as it was sent, encrypted; it is let go of when the proposal is settled. `person_key` is a keyed
+    digest of the reference by which the feed names the person.
     """
 
     __tablename__ = "proposals"
@@ -231,7 +233,7 @@ class ProposalRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     tenant: str
-    patient_reference: str
+    person_key: str
     kind: str
     program: str
     team: str | None = None

@@ -82,12 +82,15 @@ _STATE = select(StateRow.state).where(
 def state(connection: Connection, keys: KeyRing, case_id: str, seq: int) -> Case | None:
     """The case as it is at its last entry, `seq`: from the state that was kept with that entry, else folded."""
     kept = connection.execute(_STATE, {"case_id": case_id, "seq": seq}).scalar()
-    return (decrypted_state(keys, kept) if kept else None) or folded(connection, case_id)
+    return (decrypted_state(keys, kept, case_id) if kept else None) or folded(connection, case_id)
 
 
-def decrypted_state(keys: KeyRing, kept: bytes) -> Case | None:
-    """A state that was kept; None where it was changed since, or is of a release that this one cannot read."""
-    plain = keys.decrypted(kept)
+def decrypted_state(keys: KeyRing, kept: bytes, case_id: str) -> Case | None:
+    """A state that was kept of a case.
+
+    None where it was changed since, is another case's, or is of a release that this one cannot read.
+    """
+    plain = keys.decrypted(kept, f"states/{case_id}")
     try:
         return Case.model_validate_json(plain) if plain else None
     except ValidationError:

@@ -75,7 +75,7 @@ class Office:
             answer = await self.http.put(f"/staff/{person}", json=entry, headers=self.sign_in("dir-1"))
             assert answer.status_code == 200, answer.text
 
-    async def open(self, person: str = "cm-anna", program: str = "complex-care", **more: Any) -> str:
+    async def open(self, person: str = "cm-anna", /, program: str = "complex-care", **more: Any) -> str:
         """Open a case and return its id."""
         body = {"program": program, "referral": referral(), "team": "north", **more}
         answer = await self.post(person, "/cases", body)

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import infra.person_tables  # noqa: F401 - so that its tables are known
 from infra.tables import SQLModel
 
 connection = context.config.attributes["connection"]

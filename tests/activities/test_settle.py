@@ -143,7 +143,8 @@ async def test_a_fault_in_a_rule_leaves_the_command_set_aside_as_it_was_sent(
     assert (failed.outcome.status, failed.outcome.error) == ("failed", "Bug")
     [kept] = rows(writing, QuarantineRow)
     assert b"SECRET" not in kept["envelope"]
-    assert Envelope.model_validate_json(KEYS.decrypted(kept["envelope"]) or b"") == note(1, "SECRET")
+    place = f"quarantine/{kept['case_id']}/{kept['command_id']}"
+    assert Envelope.model_validate_json(KEYS.decrypted(kept["envelope"], place) or b"") == note(1, "SECRET")
     tick = Envelope(command_id="tick-2", kind="tick", body={}, actor=SYSTEM)
     for again, minutes in ((0, 1), (1, 2), (9, 10)):
         late = settled(settling, tick, failed.known, again=again)
@@ -161,7 +162,7 @@ async def test_a_state_beside_the_line_is_what_the_timeline_makes(writing: Engin
     assert b"Patient" not in kept["state"]
     with writing.connect() as connection:
         case = folded(connection, "case-1")
-    assert decrypted_state(KEYS, kept["state"]) == case
+    assert decrypted_state(KEYS, kept["state"], kept["case_id"]) == case
     with writing.begin() as connection:
         connection.execute(update(StateRow).values(state=kept["state"][:-3] + b"xyz"))
     assert settled(works(writing), note(1), first.known).outcome.status == "applied"

@@ -140,8 +140,9 @@ async def test_a_command_that_was_set_aside_is_healed_with_what_it_said(
     assert (await compare(anna, mend=True)).done
     assert digests(record) == before
     with record.connect() as connection:
-        kept = connection.execute(select(QuarantineRow.envelope)).scalar_one()
-    assert Envelope.model_validate_json(keys.decrypted(kept) or b"") == sent
+        kept = connection.execute(table_of(QuarantineRow).select()).one()
+    place = f"quarantine/{kept.case_id}/{kept.command_id}"
+    assert Envelope.model_validate_json(keys.decrypted(kept.envelope, place) or b"") == sent
 
 
 async def test_a_case_waits_for_what_its_record_lost_and_goes_on_when_that_is_healed(
@@ -251,7 +252,7 @@ async def test_a_sealed_case_is_whole_without_the_engine(
     await anna.until(sealed)
     with record.connect() as connection:
         row = connection.execute(table_of(StateRow).select()).one()
-    assert decrypted_state(keys, row.state) == await anna.case()
+    assert decrypted_state(keys, row.state, row.case_id) == await anna.case()
 
 
 def newest_only(all_of_them: Histories) -> Histories:

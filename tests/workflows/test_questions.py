@@ -31,7 +31,8 @@ async def test_what_a_busy_case_writes_while_it_is_read_can_be_replayed(desk: Op
     for case in cases:
         await _write_and_read(case)
         history = await case.handle.fetch_history()
-        replayer = Replayer(workflows=[CaseLife], namespace="default", plugins=[temporal.plugin([KEY], checked=True)])
+        plugin = temporal.plugin([KEY], checked=True)
+        replayer = Replayer(workflows=[CaseLife], namespace="default", plugins=[plugin])
         assert (await replayer.replay_workflow(history)).replay_failure is None
 
 

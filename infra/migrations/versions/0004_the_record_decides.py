@@ -37,7 +37,7 @@ def upgrade() -> None:
         "proposals",
         sa.Column("id", TEXT, primary_key=True),
         sa.Column("tenant", TEXT, nullable=False),
-        sa.Column("patient_reference", TEXT, nullable=False),
+        sa.Column("person_key", TEXT, nullable=False),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("program", TEXT, nullable=False),
         sa.Column("team", TEXT, nullable=True),

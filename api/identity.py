@@ -1,0 +1,276 @@
+"""Which person somebody means: found by what is known of her, shown to those who may know of her, made once."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, bindparam, insert
+from sqlalchemy import select as select_columns
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
+
+from api.problems import Refusal
+from api.scope import visible
+from api.system import Principal, System
+from domain.persons.matching import NEAR, OTHER_BIRTH, OTHER_NAME, SAME_IDENTIFIER, Match, compare
+from domain.persons.person import REFERENCE, Identifier, Person
+from domain.programs.access import Reach
+from infra.names import keys_of, similar
+from infra.person_tables import LikenessRow, PersonRow
+from infra.persons import Persons
+from infra.tables import CaseRow
+
+MOST_FOUND, MOST_SHOWN = 200, 10
+BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
+Answer = TypeVar("Answer")
+
+
+class OpenCase(BaseModel):
+    case_id: str
+    program: str
+    owner: str | None
+
+
+class Candidate(BaseModel):
+    """Somebody who may be the one that is meant: why, and which of her open cases one may know of."""
+
+    person_id: str
+    name: str | None
+    birth_date: str | None
+    points: int = Field(description="From 50 on somebody is asked before a second person is made")
+    reasons: list[str]
+    open_cases: list[OpenCase] = []
+
+
+@dataclass(frozen=True)
+class Near:
+    """A person near to what was described."""
+
+    row: PersonRow
+    person: Person
+    match: Match
+
+
+@dataclass(frozen=True)
+class Meant:
+    """The person that a referral is about; `made` and who is `near` where she is not on record yet."""
+
+    person_id: str
+    made: Person | None = None
+    near: tuple[Near, ...] = field(default=())
+
+
+async def with_persons(
+    parts: System, tenant: str, act: Callable[[Persons], Answer], write: bool = False
+) -> Answer:
+    """Do something with the persons of a tenant, in one transaction."""
+
+    def acting(connection: Connection) -> Answer:
+        return act(Persons(connection, parts.keys, parts.index_key, tenant))
+
+    if write:
+        async with parts.engine.begin() as connection:
+            return await connection.run_sync(acting)
+    async with parts.connection() as connection:
+        return await connection.run_sync(acting)
+
+
+def survivor(store: Persons, person_id: str) -> PersonRow | None:
+    """The person that an id stands for: where she was merged, the one that she is."""
+    row = store.get(person_id)
+    while row is not None and row.merged_into is not None:
+        row = store.get(row.merged_into)
+    return row
+
+
+def by_identifiers(store: Persons, identifiers: Iterable[Identifier]) -> dict[str, PersonRow]:
+    """The persons who have any of these identifiers."""
+    ids = store.find([f"id {i.system} {i.value}" for i in identifiers], MOST_FOUND)
+    rows = [survivor(store, person_id) for person_id in ids]
+    return {row.id: row for row in rows if row is not None}
+
+
+def near(store: Persons, person: Person) -> tuple[Near, ...]:
+    """Who may be the one that is described, the nearest first."""
+    keys = [key for key in keys_of(person) if not key.startswith(BROAD)]
+    known = store.read(store.find(keys, MOST_FOUND)).values()
+    found = [Near(row, other, compare(person, other, similar)) for row, other in known if row.merged_into is None]
+    close = sorted((n for n in found if n.match.points >= NEAR), key=lambda n: -n.match.points)
+    return tuple(close[:MOST_SHOWN])
+
+
+async def known_to(parts: System, who: Principal, persons: dict[str, tuple[PersonRow, Person]]) -> set[str]:
+    """Those of some persons whom one may know of: by a case that one may see, or because one has made them."""
+    if Reach.TENANT in parts.policy.reach_of(who.role, "read-whole-case"):
+        return set(persons)
+    by_name = {name: id for id, (_, person) in persons.items() for name in (id, *person.references)}
+    query = select_columns(col(CaseRow.person_id)).where(visible(parts, who), col(CaseRow.person_id).in_(by_name))
+    async with parts.connection() as connection:
+        seen = (await connection.execute(query.distinct())).scalars().all()
+    made = {id for id, (row, _) in persons.items() if row.created_by == who.sub}
+    return made | {by_name[name] for name in seen}
+
+
+async def candidates(parts: System, who: Principal, found: Iterable[Near]) -> tuple[list[Candidate], bool]:
+    """Those who are near as one may know them, and whether there are others."""
+    nearest = {n.row.id: n for n in found}
+    persons = {id: (n.row, n.person) for id, n in nearest.items()}
+    known = await known_to(parts, who, persons)
+    cases = await open_cases_of(parts, who, {id: persons[id][1] for id in known})
+    shown = [
+        Candidate(
+            person_id=id,
+            name=n.person.called,
+            birth_date=n.person.birth_date,
+            points=n.match.points,
+            reasons=list(n.match.reasons),
+            open_cases=cases.get(id, []),
+        )
+        for id, n in nearest.items()
+        if id in known
+    ]
+    return shown, len(known) < len(nearest)
+
+
+async def open_cases_of(parts: System, who: Principal, persons: dict[str, Person]) -> dict[str, list[OpenCase]]:
+    """The open cases of some persons that one may see."""
+    by_name = {name: id for id, person in persons.items() for name in (id, *person.references)}
+    wanted = (col(CaseRow.person_id), col(CaseRow.id), col(CaseRow.program), col(CaseRow.owner))
+    mine = (visible(parts, who), col(CaseRow.person_id).in_(by_name), col(CaseRow.status) == "open")
+    found: dict[str, list[OpenCase]] = {}
+    async with parts.connection() as connection:
+        for row in await connection.execute(select_columns(*wanted).where(*mine).order_by(col(CaseRow.id))):
+            case = OpenCase(case_id=row.id, program=row.program, owner=row.owner)
+            found.setdefault(by_name[row.person_id], []).append(case)
+    return found
+
+
+async def whose(
+    parts: System, who: Principal, case_id: str, given: str | None, described: Person, is_new: bool
+) -> Meant:
+    """The person that a referral is about. Repeated under its key it is about the same one.
+
+    Raises 404 `UnknownPerson`, 409 `PersonMaybeKnown` with who is near, unless the sender says that she is new.
+    """
+    opened = await parts.look_up(_OF_CASE, {"tenant": who.tenant, "case_id": case_id})
+    if opened is not None:
+        return Meant(opened.person_id)
+    if given is not None:
+        return Meant(await _given(parts, who, given))
+    return await _found(parts, who, described, is_new)
+
+
+async def _given(parts: System, who: Principal, person_id: str) -> str:
+    row = await with_persons(parts, who.tenant, lambda store: survivor(store, person_id))
+    persons = {row.id: (row, await with_persons(parts, who.tenant, lambda s: s.open(row)))} if row else {}
+    if row is None or row.id not in await known_to(parts, who, persons):
+        raise Refusal(404, "UnknownPerson", "there is no such person, or she is not yours to know of")
+    return row.id
+
+
+async def _found(parts: System, who: Principal, described: Person, is_new: bool) -> Meant:
+    same = await with_persons(parts, who.tenant, lambda store: by_identifiers(store, described.identifiers))
+    if len(same) == 1 and not is_new:
+        return Meant(await _same(parts, who, next(iter(same.values())), described))
+    close = await with_persons(parts, who.tenant, lambda store: near(store, described))
+    if close and not is_new:
+        raise await maybe_known(parts, who, close)
+    named = "/".join(f"{i.system}|{i.value}" for i in described.identifiers)
+    new_id = parts.derived_id(f"{who.tenant}/person/{named}").hex  # two referrals at once make the same one
+    return Meant(new_id, described, close)
+
+
+async def _same(parts: System, who: Principal, row: PersonRow, described: Person) -> str:
+    """The person of an identifier. Raises 409 where all else that is said of her is another's."""
+    person = await with_persons(parts, who.tenant, lambda store: store.open(row))
+    match = compare(described, person, similar)
+    if match.points <= SAME_IDENTIFIER + OTHER_BIRTH + OTHER_NAME:
+        raise await maybe_known(parts, who, [Near(row, person, match)])
+    return row.id
+
+
+async def maybe_known(parts: System, who: Principal, close: Iterable[Near]) -> Refusal:
+    """The question that is asked before a second person is made."""
+    shown, others = await candidates(parts, who, close)
+    detail = "she may be on record: name her `person_id`, or say `is_new`"
+    if others:
+        detail += "; there may be others whom you may not know of: ask a supervisor"
+    return Refusal(409, "PersonMaybeKnown", detail, candidates=[c.model_dump() for c in shown])
+
+
+async def make(parts: System, who: Principal, meant: Meant) -> None:
+    """Put a new person on record, and for the leads whom she may be. Repeated, it is done once."""
+    if meant.made is not None:
+        with contextlib.suppress(IntegrityError):  # somebody else has just done it
+            await with_persons(parts, who.tenant, lambda store: add(store, who, meant), write=True)
+
+
+def add(store: Persons, who: Principal, meant: Meant) -> None:
+    now, person = datetime.now(UTC), meant.made
+    if person is None or store.get(meant.person_id) is not None:
+        return
+    store.add(meant.person_id, person, who.sub, now)
+    alike: list[dict[str, Any]] = [
+        {
+            "person_id": meant.person_id,
+            "other_id": n.row.id,
+            "tenant": who.tenant,
+            "points": n.match.points,
+            "reasons": list(n.match.reasons),
+            "at": now,
+            "status": "open",
+        }
+        for n in meant.near
+    ]
+    if alike:
+        store.connection.execute(insert(LikenessRow), alike)
+
+
+def referred(reference: str) -> Identifier:
+    """The reference by which a sender names a person, as an identifier of hers."""
+    return Identifier(system=REFERENCE, value=reference)
+
+
+async def cases_of_reference(parts: System, tenant: str, reference: str) -> list[str]:
+    """By which ids the cases of a person are found whom somebody names by a reference."""
+    found = await with_persons(parts, tenant, lambda store: list(by_identifiers(store, [referred(reference)])))
+    known = await with_persons(parts, tenant, lambda store: store.together(found)) if found else []
+    return [*known, reference]  # cases of releases up to 0.3 are kept under the reference
+
+
+async def called(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[str, str]:
+    """The names of some persons, by the ids under which their cases are kept. Whoever sees the case may see it."""
+
+    def names(store: Persons) -> dict[str, str]:
+        there = store.read({*person_ids})
+        found = {id: person.called for id, (row, person) in there.items() if row.merged_into is None}
+        for person_id in {*person_ids} - set(found):
+            row = survivor(store, person_id) or _by_reference(store, person_id)
+            found[person_id] = store.open(row).called if row is not None else None
+        return {person_id: name for person_id, name in found.items() if name is not None}
+
+    return await with_persons(parts, tenant, names)
+
+
+def _by_reference(store: Persons, reference: str) -> PersonRow | None:
+    """The person of a case of releases up to 0.3, which knows her by the sender's reference."""
+    return next(iter(by_identifiers(store, [referred(reference)]).values()), None)
+
+
+async def called_in(parts: System, who: Principal, case_ids: Iterable[str]) -> dict[str, str]:
+    """The names of the people of those of some cases that one may see, by case."""
+    query = select_columns(col(CaseRow.id), col(CaseRow.person_id)).where(
+        visible(parts, who), col(CaseRow.id).in_({*case_ids})
+    )
+    async with parts.connection() as connection:
+        person_of = {row.id: row.person_id for row in await connection.execute(query)}
+    names = await called(parts, who.tenant, person_of.values())
+    return {case_id: names[person_id] for case_id, person_id in person_of.items() if person_id in names}
+
+
+_OF_CASE = select_columns(col(CaseRow.person_id)).where(
+    col(CaseRow.tenant) == bindparam("tenant"), col(CaseRow.id) == bindparam("case_id")
+)

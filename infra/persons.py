@@ -1,0 +1,116 @@
+"""Persons on record: sealed, found by keyed look-ups only, and never in clear text in any row."""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, or_, update
+from sqlmodel import col, select
+
+from domain.persons.person import Person
+from infra.encryption import KeyRing
+from infra.names import keys_of
+from infra.person_tables import PersonHistoryRow, PersonKeyRow, PersonRow
+
+KEY_BYTES = 10  # of a look-up's keyed digest: two of a million persons share one by chance in a thousand billion
+
+
+class Persons:
+    """Reads and writes the persons of one tenant, within a transaction of the caller's."""
+
+    def __init__(self, connection: Connection, keys: KeyRing, index_key: bytes, tenant: str) -> None:
+        self.connection, self.tenant = connection, tenant
+        self._keys, self._index_key = keys, index_key
+
+    def blind(self, key: str) -> str:
+        """A look-up as it is stored: the same for the same, and nothing to be read from it without the key."""
+        said = f"person/{self.tenant}/{key}".encode()
+        return hmac.digest(self._index_key, said, "sha256")[:KEY_BYTES].hex()
+
+    def get(self, person_id: str) -> PersonRow | None:
+        """The row of a person, whatever she was merged into."""
+        query = select(PersonRow).where(PersonRow.tenant == self.tenant, PersonRow.id == person_id)
+        row = self.connection.execute(query).first()
+        return PersonRow(**row._mapping) if row else None
+
+    def open(self, row: PersonRow) -> Person:
+        """What a row says of a person. Raises `ValueError` where somebody has changed it by hand."""
+        plain = self._keys.decrypted(row.sealed, self._place("persons", row.id))
+        if plain is None:
+            raise ValueError(f"the row of person {row.id} was changed outside the system")
+        return Person.model_validate_json(plain)
+
+    def read(self, ids: Iterable[str]) -> dict[str, tuple[PersonRow, Person]]:
+        """Those of some persons that there are."""
+        query = select(PersonRow).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(list(ids)))
+        rows = [PersonRow(**row._mapping) for row in self.connection.execute(query)]
+        return {row.id: (row, self.open(row)) for row in rows}
+
+    def find(self, keys: Iterable[str], most: int) -> list[str]:
+        """The ids under any of some look-ups."""
+        blind = [self.blind(key) for key in keys]
+        query = select(PersonKeyRow.person_id).where(
+            PersonKeyRow.tenant == self.tenant, col(PersonKeyRow.key).in_(blind)
+        )
+        return list(self.connection.execute(query.distinct().limit(most)).scalars())
+
+    def together(self, ids: Iterable[str]) -> list[str]:
+        """These persons, and those who were merged into them."""
+        names = list(ids)
+        theirs = or_(col(PersonRow.id).in_(names), col(PersonRow.merged_into).in_(names))
+        query = select(PersonRow.id).where(col(PersonRow.tenant) == self.tenant, theirs)
+        return list(self.connection.execute(query).scalars())
+
+    def add(self, person_id: str, person: Person, by: str, at: datetime) -> None:
+        """Put a new person on record."""
+        row = PersonRow(
+            id=person_id, tenant=self.tenant, version=0, sealed=b"", created_at=at, created_by=by, updated_at=at
+        )
+        self.save(row, person, "created", by, at)
+
+    def save(self, row: PersonRow, person: Person, kind: str, by: str, at: datetime, **more: Any) -> PersonRow:
+        """Write a person as she is known now, and that it was written. The first time she is added."""
+        version = row.version + 1
+        sealed = self._keys.encrypted(person.model_dump_json().encode(), self._place("persons", row.id))
+        said = {"version": version, "sealed": sealed, "updated_at": at, **more}
+        if version == 1:
+            self.connection.execute(insert(PersonRow).values(**{**row.model_dump(), **said}))
+        else:
+            mine = (col(PersonRow.id) == row.id, col(PersonRow.tenant) == self.tenant)
+            self.connection.execute(update(PersonRow).where(*mine).values(**said))
+        self._note(row.id, version, kind, by, at, person)
+        self._index(row.id, person)
+        return row.model_copy(update=said)
+
+    def _note(self, person_id: str, version: int, kind: str, by: str, at: datetime, person: Person) -> None:
+        place = self._place("person_history", f"{person_id}/{version}")
+        sealed = self._keys.encrypted(person.model_dump_json().encode(), place)
+        said = {"person_id": person_id, "version": version, "tenant": self.tenant, "kind": kind}
+        self.connection.execute(insert(PersonHistoryRow).values(**said, by=by, at=at, sealed=sealed))
+
+    def history(self, person_id: str) -> Sequence[tuple[PersonHistoryRow, Person | None]]:
+        """How a person was known, version by version."""
+        query = select(PersonHistoryRow).where(
+            PersonHistoryRow.tenant == self.tenant, PersonHistoryRow.person_id == person_id
+        )
+        rows = [
+            PersonHistoryRow(**row._mapping)
+            for row in self.connection.execute(query.order_by(col(PersonHistoryRow.version)))
+        ]
+        return [(row, self._known_then(row)) for row in rows]
+
+    def _known_then(self, row: PersonHistoryRow) -> Person | None:
+        plain = self._keys.decrypted(row.sealed, self._place("person_history", f"{row.person_id}/{row.version}"))
+        return Person.model_validate_json(plain) if plain is not None else None
+
+    def _index(self, person_id: str, person: Person) -> None:
+        mine = (col(PersonKeyRow.tenant) == self.tenant, col(PersonKeyRow.person_id) == person_id)
+        self.connection.execute(delete(PersonKeyRow).where(*mine))
+        keyed = [self.blind(key) for key in keys_of(person)]
+        if rows := [{"tenant": self.tenant, "key": key, "person_id": person_id} for key in keyed]:
+            self.connection.execute(insert(PersonKeyRow), rows)
+
+    def _place(self, table: str, name: str) -> str:
+        """Where a sealed value stands: moved to another row it cannot be opened."""
+        return f"{table}/{self.tenant}/{name}"

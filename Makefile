@@ -10,7 +10,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up down demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+.PHONY: help up down verify demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
 	lock histories
 
 help:  ## What there is
@@ -69,6 +69,9 @@ doctor: $(VENV)/installed  ## Say what is not well with the running system, and 
 
 drift: $(VENV)/installed  ## Hold the engine's cases against the record (HEAL=1 GAP=1)
 	@$(PY) -m deploy.drift $(if $(HEAL),--heal) $(if $(GAP),--over-gap)
+
+verify: $(VENV)/installed  ## Follow the timelines and the audit row by row, and say what was changed by hand
+	@$(PY) -m deploy.verify
 
 rebuild: $(VENV)/installed  ## Fold the timeline into every derived table again
 	@$(PY) -m deploy.rebuild

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from api import (
     assignment,
+    audit,
     bulk_actions,
     cases,
     clocks,
@@ -92,6 +93,7 @@ ROOMS = (
     quarantine,
     instruments,
     clocks,
+    audit,
     health,
 )
 

@@ -109,7 +109,7 @@ def _csv(name: str, report: Report, rows: list[dict[str, Any]]) -> Response:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(report.columns), lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.csv"',
         "Link": f'</reports/{name}/definition>; rel="describedby"',
@@ -117,7 +117,7 @@ def _csv(name: str, report: Report, rows: list[dict[str, Any]]) -> Response:
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _safe(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 

@@ -23,6 +23,7 @@ from domain.programs.access import AccessPolicy
 from domain.programs.rulebook import Rulebook
 from domain.values import SYSTEM, Actor, Opaque, Role, Slug
 from infra import database
+from infra.audit import Audit
 from infra.database import reading
 from infra.encryption import KeyRing, derived_id
 from infra.settings import Settings
@@ -30,6 +31,7 @@ from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 RECORD_SECONDS = 1.5
 FEED = "feed"
+NOTE = "caseloom.note"  # what a request says of itself for the audit, in its ASGI scope
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class System:
         return Standing()
 
     @cached_property
+    def audit(self) -> Audit:
+        return Audit(self.engine.url, self.index_key)
+
+    @cached_property
     def limits(self) -> Limits:
         return Limits(self.settings.requests_per_minute)
 
@@ -71,6 +77,7 @@ class System:
         return reading(database.blocking(self.engine.url))
 
     async def close(self) -> None:
+        self.audit.close()
         self.looking.dispose()
         await self.engine.dispose()
 
@@ -129,6 +136,8 @@ async def principal(
     A token does not outlive its person: who is inactive in the directory, or was signed out since the token was
     issued, is out within seconds.
     """
+    note: dict[str, Any] = request.scope.get(NOTE, {})
+    note |= {"action": request.scope["route"].name.replace("_", "-"), **request.path_params}
     if credentials is None:
         raise _unsigned("send a bearer token")
     try:
@@ -147,6 +156,7 @@ async def principal(
     if not await parts.standing.holds(parts.look_up, found.tenant, found.sub, claims["iat"]):
         raise _unsigned("this person is not at work here any more, or was signed out; sign in again")
     await parts.limits.check(found.tenant, found.sub, found.role is Role.INTEGRATOR)
+    note |= {"actor": found.sub, "role": found.role.value, "tenant": found.tenant}
     structlog.contextvars.bind_contextvars(actor=found.sub, tenant=found.tenant)
     return found
 

@@ -1,14 +1,25 @@
 """What holds for every request before a route is asked: its host, its time, its log lines, its headers."""
 
 import asyncio
+import re
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import HEADERS, Problem, respond
+from api.problems import HEADERS, Problem, RecordSilent, respond
+from api.system import NOTE, RECORD_SECONDS
+from domain.commands import ALL
 
 BODY_SECONDS = 20.0
+TAKEN = {command.kind for command in ALL} | {"open-new-case", "refer-bundle", "tell", "merge", "assign"}
+NOT_OF_PEOPLE = {
+    *("list-programs", "read-program", "list-instruments", "score-answers", "preview-clock"),
+    *("list-reports", "read-definition", "metrics", "unknown-command"),
+}
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -24,17 +35,62 @@ class Transport:
             return
         structlog.contextvars.clear_contextvars()
 
-        async def answer(message: Message) -> None:
+        note: dict[str, Any] = {}
+        scope[NOTE] = note
+
+        replaced = False
+
+        async def safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 there = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(h for h in _RAW if h[0] not in there)]
             await send(message)
 
+        async def answer(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and not await _on_record(scope, note, message["status"]):
+                replaced = True
+                away = RecordSilent()
+                await respond(away.problem, away.headers)(scope, receive, safely)
+            elif not replaced:
+                await safely(message)
+
         if not _known_host(scope):
             problem = Problem(title="Misdirected Request", status=421, code="UnknownHost", detail=HOSTS)
-            await respond(problem)(scope, receive, answer)
+            await respond(problem)(scope, receive, safely)
             return
         await self.app(scope, _in_time(receive), answer)
+
+
+async def _on_record(scope: Scope, note: dict[str, Any], status: int) -> bool:
+    """Write down who asked what, before anything of the answer leaves. False for what may not be answered then.
+
+    A command that was taken is on its case's timeline, and is not written down twice.
+    """
+    action = note.get("action")
+    taken = status < 400 and action in TAKEN
+    if action is None or action in NOT_OF_PEOPLE or taken or (status >= 500 and "actor" not in note):
+        return True
+    parts = scope["app"].state.system
+    row = {name: note.get(name) for name in ("case_id", "person_id")}
+    row |= {name: note.get(name, "") for name in ("tenant", "actor", "role")}
+    row |= {"at": datetime.now(UTC), "action": action, "status": status, "address": _address(scope)}
+    try:
+        async with asyncio.timeout(RECORD_SECONDS):
+            await parts.audit.note({**row, "purpose": _purpose(scope)})
+    except (SQLAlchemyError, OSError):
+        return bool(status >= 400)
+    return True
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _purpose(scope: Scope) -> str | None:
+    """What somebody says she asks for: a code of HL7's PurposeOfUse (TREAT, HOPERAT …), and nothing else."""
+    said = next((value for name, value in scope["headers"] if name == b"purpose-of-use"), b"").decode("latin-1")
+    return said if re.fullmatch(r"[A-Z][A-Z0-9-]{1,31}", said) else None
 
 
 HOSTS = "this system does not answer under that name; see CASELOOM_HOSTS"

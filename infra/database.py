@@ -57,6 +57,20 @@ def blocking(url: str | URL) -> Engine:
     return engine
 
 
+def hurried(url: str | URL) -> Engine:
+    """A blocking engine whose commits outlive the process at once, and a loss of power a moment later.
+
+    On SQLite in WAL mode `synchronous=NORMAL` (sqlite.org/pragma.html#pragma_synchronous), on PostgreSQL
+    `synchronous_commit=off` (at most three times `wal_writer_delay`).
+    """
+    engine = blocking(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous=NORMAL").close())
+    else:
+        event.listen(engine, "begin", lambda made: made.exec_driver_sql("SET LOCAL synchronous_commit TO off"))
+    return engine
+
+
 def threads() -> ThreadPoolExecutor:
     """Threads for blocking engines. They wait for the database, not for a processor: one that hangs holds many."""
     return ThreadPoolExecutor(THREADS, "record")

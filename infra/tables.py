@@ -339,6 +339,32 @@ class SnapshotRow(SQLModel, table=True):
     digest: str
 
 
+class AuditRow(SQLModel, table=True):
+    """That somebody looked at something, or was refused. Appended by one process, `writer`, in its own chain."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_at", "tenant", "at"),
+        Index("ix_audit_case", "tenant", "case_id", "at"),
+        Index("ix_audit_person", "tenant", "person_id", "at"),
+        Index("ix_audit_actor", "tenant", "actor", "at"),
+    )
+
+    writer: str = Field(primary_key=True)
+    n: int = Field(primary_key=True)
+    tenant: str
+    at: datetime = instant()
+    actor: str
+    role: str
+    action: str
+    case_id: str | None = None
+    person_id: str | None = None
+    status: int
+    address: str
+    purpose: str | None = None
+    mac: str
+
+
 class SignOutRow(SQLModel, table=True):
     """When a person was signed out everywhere: no token that was issued before signs her in."""
 

@@ -52,6 +52,7 @@ class Office:
 
     async def __aexit__(self, *exc: object) -> None:
         self.parts.looking.dispose()
+        self.parts.audit.close()
         await self._stack.aclose()
 
     def sign_in(self, person: str) -> dict[str, str]:

@@ -79,7 +79,7 @@ rebuild: $(VENV)/installed  ## Fold the timeline into every derived table again
 bench: $(VENV)/installed  ## What it costs, as ratios of the engine's own floor (about five minutes)
 	@$(PY) -m benchmarks.run
 
-bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of (about an hour)
+bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of (about two hours)
 	@$(PY) -m benchmarks.run --full
 
 histories: $(VENV)/installed  ## Record workflow histories and timelines that later releases must follow

@@ -12,7 +12,7 @@ from domain.persons.person import Person
 from infra.names import dialled, of_name, similar, sound, words
 from infra.persons import Persons
 
-MOST_ASKED, MOST_SHOWN = 300, 20
+MOST_ASKED, MOST_SHOWN = 120, 20
 LEAST = 40  # points under which somebody is not what was looked for
 ON = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
 NUMBER = re.compile(r"[+(\d][\d ()./-]{5,}\d")

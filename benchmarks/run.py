@@ -13,7 +13,7 @@ import sys
 import structlog
 from rich.console import Console
 
-from benchmarks import cost, floor, growth, lists
+from benchmarks import cost, floor, growth, lists, persons
 from benchmarks.report import Report
 from benchmarks.stage import stage
 
@@ -53,11 +53,13 @@ async def measure(report: Report, full: bool) -> None:
             await growth.many_cases(found, report, (100, 1000, 20_000) if full else (40, 160), times)
     with console.status("lists …"):
         await lists.both(report, 100_000 if full else 5_000)
+    with console.status("people …"):
+        await persons.both(report, 1_000_000 if full else 10_000)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="the sizes that the limits speak of; takes an hour")
+    parser.add_argument("--full", action="store_true", help="the sizes that the limits speak of; takes two hours")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     code = asyncio.run(bench(given.full))

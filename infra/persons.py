@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, update
+from sqlalchemy import Connection, delete, insert, update
 from sqlmodel import col, select
 
 from domain.persons.person import Person
@@ -34,6 +34,10 @@ class Persons:
         row = self.connection.execute(query).first()
         return PersonRow(**row._mapping) if row else None
 
+    def sealed(self, person_id: str, person: Person) -> bytes:
+        """What a person's row keeps of her."""
+        return self._keys.encrypted(person.model_dump_json().encode(), self._place("persons", person_id))
+
     def open(self, row: PersonRow) -> Person:
         """What a row says of a person. Raises `ValueError` where somebody has changed it by hand."""
         plain = self._keys.decrypted(row.sealed, self._place("persons", row.id))
@@ -56,11 +60,14 @@ class Persons:
         return list(self.connection.execute(query.distinct().limit(most)).scalars())
 
     def together(self, ids: Iterable[str]) -> list[str]:
-        """These persons, and those who were merged into them."""
-        names = list(ids)
-        theirs = or_(col(PersonRow.id).in_(names), col(PersonRow.merged_into).in_(names))
-        query = select(PersonRow.id).where(col(PersonRow.tenant) == self.tenant, theirs)
-        return list(self.connection.execute(query).scalars())
+        """These persons, and those who were merged into them, or into one of those."""
+        found, news = list[str](), list(ids)
+        while news:
+            found += news
+            theirs = (col(PersonRow.tenant) == self.tenant, col(PersonRow.merged_into).in_(news))
+            merged = self.connection.execute(select(PersonRow.id).where(*theirs)).scalars()
+            news = [person_id for person_id in merged if person_id not in found]
+        return found
 
     def add(self, person_id: str, person: Person, by: str, at: datetime) -> None:
         """Put a new person on record."""
@@ -72,8 +79,7 @@ class Persons:
     def save(self, row: PersonRow, person: Person, kind: str, by: str, at: datetime, **more: Any) -> PersonRow:
         """Write a person as she is known now, and that it was written. The first time she is added."""
         version = row.version + 1
-        sealed = self._keys.encrypted(person.model_dump_json().encode(), self._place("persons", row.id))
-        said = {"version": version, "sealed": sealed, "updated_at": at, **more}
+        said = {"version": version, "sealed": self.sealed(row.id, person), "updated_at": at, **more}
         if version == 1:
             self.connection.execute(insert(PersonRow).values(**{**row.model_dump(), **said}))
         else:

@@ -323,3 +323,27 @@ def test_points_say_who_is_near_and_what_speaks_against_it(other: dict[str, Any]
     assert (match.points >= 50) == near, match
     assert compare(two, one, similar).points == match.points
     assert len(match.reasons) >= 1
+
+
+@ONE
+async def test_what_was_merged_into_a_record_that_is_merged_itself_is_found_under_the_last(office: Office) -> None:
+    """And each step is taken back by itself."""
+    cases, people = [], []
+    for n, family in enumerate(("Ohm", "Volta", "Faraday")):
+        about = {"names": [{"given": ["Ada"], "family": family}], "birth_date": f"19{n + 3}0-01-01"}
+        patient = referral(reference=f"Patient/{n}", birth_date=about["birth_date"])
+        cases.append(await office.open(referral=patient, person=about))
+        case = (await office.get("cm-anna", f"/cases/{cases[-1]}")).json()["case"]
+        people.append(case["referral"]["patient"]["reference"])
+    one, two, three = people
+    for into, other in ((two, one), (three, two)):
+        answer = await office.post("sup-1", f"/persons/{into}/merge", {"person_id": other, "reason": "x"})
+        assert answer.status_code == 200, answer.text
+    under = (await office.get("cm-anna", f"/persons/{one}/cases")).json()["items"]
+    assert {case["id"] for case in under} == {*cases}
+    assert await found(office, "ada ohm") == [three]
+    loop = await office.post("sup-1", f"/persons/{one}/merge", {"person_id": three, "reason": "x"})
+    assert (loop.status_code, loop.json()["code"]) == (409, "SamePerson")
+    await office.post("sup-1", f"/persons/{three}/unmerge", {"person_id": two, "reason": "x"})
+    under = (await office.get("cm-anna", f"/persons/{two}/cases")).json()["items"]
+    assert {case["id"] for case in under} == {*cases[:2]}

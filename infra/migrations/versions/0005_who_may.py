@@ -25,6 +25,8 @@ def upgrade() -> None:
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.add_column(sa.Column("offered_to", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("excluded", sa.String(), nullable=False, server_default=""))
+    op.create_index("ix_cases_offered", "cases", ["tenant", "offered_to"])
+    op.create_index("ix_cases_opened_by", "cases", ["tenant", "opened_by"])
     op.create_table(
         "sign_outs",
         sa.Column("tenant", sa.String(), primary_key=True),
@@ -55,6 +57,8 @@ def _follow(line: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
 
 def downgrade() -> None:
     op.drop_table("sign_outs")
+    op.drop_index("ix_cases_opened_by", "cases")
+    op.drop_index("ix_cases_offered", "cases")
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.drop_column("excluded")
         batch_op.drop_column("offered_to")

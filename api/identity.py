@@ -242,22 +242,30 @@ async def cases_of_reference(parts: System, tenant: str, reference: str) -> list
 
 
 async def called(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[str, str]:
-    """The names of some persons, by the ids under which their cases are kept. Whoever sees the case may see it."""
+    """The names of some persons, by the ids under which their cases are kept. Whoever sees the case may see it.
+
+    Cases of releases up to 0.3 are kept under the reference that a sender gave; it is an identifier of the person.
+    """
+    wanted = {*person_ids}
 
     def names(store: Persons) -> dict[str, str]:
-        there = store.read({*person_ids})
-        found = {id: person.called for id, (row, person) in there.items() if row.merged_into is None}
-        for person_id in {*person_ids} - set(found):
-            row = survivor(store, person_id) or _by_reference(store, person_id)
-            found[person_id] = store.open(row).called if row is not None else None
-        return {person_id: name for person_id, name in found.items() if name is not None}
+        there = store.read(wanted)
+        meant = {name: name for name in there} | store.under(_keys_of_references(wanted - set(there)))
+        there |= store.read(set(meant.values()) - set(there))
+        found = {name: _called_now(store, *there[person_id]) for name, person_id in meant.items()}
+        return {name: said for name, said in found.items() if said is not None}
 
-    return await with_persons(parts, tenant, names)
+    return await with_persons(parts, tenant, names) if wanted else {}
 
 
-def _by_reference(store: Persons, reference: str) -> PersonRow | None:
-    """The person of a case of releases up to 0.3, which knows her by the sender's reference."""
-    return next(iter(by_identifiers(store, [referred(reference)]).values()), None)
+def _keys_of_references(references: Iterable[str]) -> dict[str, str]:
+    return {name: f"id {REFERENCE} {name}" for name in references}
+
+
+def _called_now(store: Persons, row: PersonRow, person: Person) -> str | None:
+    """Of one that was merged: as the person is called that she is."""
+    now = survivor(store, row.id) if row.merged_into is not None else None
+    return store.open(now).called if now is not None else person.called
 
 
 async def called_in(parts: System, who: Principal, case_ids: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Persons on record: sealed, found by keyed look-ups only, and never in clear text in any row."""
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,9 @@ class Persons:
 
     def read(self, ids: Iterable[str]) -> dict[str, tuple[PersonRow, Person]]:
         """Those of some persons that there are."""
-        query = select(PersonRow).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(list(ids)))
+        if not (ids := list(ids)):
+            return {}
+        query = select(PersonRow).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(ids))
         rows = [PersonRow(**row._mapping) for row in self.connection.execute(query)]
         return {row.id: (row, self.open(row)) for row in rows}
 
@@ -58,6 +60,14 @@ class Persons:
             PersonKeyRow.tenant == self.tenant, col(PersonKeyRow.key).in_(blind)
         )
         return list(self.connection.execute(query.distinct().limit(most)).scalars())
+
+    def under(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """The person under each of some look-ups that name one person at the most, by what the look-up is for."""
+        asked = {self.blind(key): name for name, key in keys.items()}
+        query = select(PersonKeyRow.key, PersonKeyRow.person_id).where(
+            col(PersonKeyRow.tenant) == self.tenant, col(PersonKeyRow.key).in_(list(asked))
+        )
+        return {asked[row.key]: row.person_id for row in self.connection.execute(query)} if asked else {}
 
     def together(self, ids: Iterable[str]) -> list[str]:
         """These persons, and those who were merged into them, or into one of those."""

@@ -14,7 +14,7 @@ from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case
-from api.scope import require_case, visible
+from api.scope import WHOLE, require_case, visible
 from api.submission import CommandResult, answer, command_id, submit
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.steps.ownership import HandOver, ReassignCase
@@ -79,7 +79,7 @@ async def reassign_all(
     body: dict[str, JsonValue] = {"reason": wanted.reason}
     if wanted.to is not None:
         body["owner"] = wanted.to
-    its_own = [visible(parts, who), col(CaseRow.owner) == wanted.owner, col(CaseRow.status) == "open"]
+    its_own = [visible(parts, who, WHOLE), col(CaseRow.owner) == wanted.owner, col(CaseRow.status) == "open"]
     request = wanted.model_dump()
     action = Wanted(ReassignCase.kind, body, its_own, request, to_lightest=wanted.to is None)
     return await begin(parts, who, action, wish.key, response)
@@ -97,4 +97,4 @@ def handing_over(parts: System, who: Principal, person: str) -> Wanted:
     )
     mine = or_(col(CaseRow.owner) == person, col(CaseRow.id).in_(holds))
     body: dict[str, JsonValue] = {"person": person, "reason": "no longer active in the staff directory"}
-    return Wanted(HandOver.kind, body, [visible(parts, who), col(CaseRow.status) == "open", mine], body)
+    return Wanted(HandOver.kind, body, [visible(parts, who, WHOLE), col(CaseRow.status) == "open", mine], body)

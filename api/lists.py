@@ -13,7 +13,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from api.identity import called_in
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
-from api.scope import visible
+from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.programs.caseload import load
 from domain.values import Opaque, Slug, YesNo
@@ -84,10 +84,11 @@ async def worklist(
     queue: Annotated[Slug | None, Query(description="The unclaimed tasks of a group instead")] = None,
 ) -> Page[WorkItem]:
     """What is to be done, by deadline: tasks, contacts, stages; or what waits in a group's queue."""
+    mine = queue is None and owner in (None, who.sub)
     query = select(ClockRow).where(
         ClockRow.tenant == who.tenant,
         col(ClockRow.state).in_(OPEN_STATES),
-        col(ClockRow.case_id).in_(select(CaseRow.id).where(visible(parts, who))),
+        col(ClockRow.case_id).in_(select(CaseRow.id).where(visible(parts, who, LIST if mine else WHOLE))),
     )
     if queue is None:
         query = query.where(ClockRow.owner == (owner or who.sub))
@@ -110,7 +111,8 @@ async def escalations(
     team: Slug | None = None,
 ) -> Page[Escalation]:
     """The missed promises that are still owed, the longest overdue first."""
-    theirs = select(CaseRow.id).where(visible(parts, who), CaseRow.overdue > 0)
+    within = visible(parts, who, LIST if owner == who.sub else WHOLE)
+    theirs = select(CaseRow.id).where(within, CaseRow.overdue > 0)
     if team is not None:
         theirs = theirs.where(CaseRow.team == team)
     query = select(ClockRow).where(
@@ -144,7 +146,8 @@ async def caseload(parts: SystemDep, who: PrincipalDep, team: Slug | None = None
             func.sum(col(CaseRow.overdue)),
             func.sum(col(CaseRow.escalated)),
         )
-        .where(visible(parts, who), func.lower(CaseRow.status) == "open")  # by their ids, not by all that are open
+        .where(visible(parts, who, WHOLE))
+        .where(func.lower(CaseRow.status) == "open")  # by their ids, not by all that are open
         .group_by(col(CaseRow.owner))
         .order_by(col(CaseRow.owner))
     )

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from api.commands import REFUSALS, CaseId
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.scope import Seen, require_case, visible
+from api.scope import WHOLE, Seen, require_case, visible
 from api.submission import CommandResult, Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import Envelope
@@ -38,7 +38,7 @@ class Quarantined(BaseModel):
 @router.get("/quarantine", responses=responses(401, 403, 422, 503))
 async def list_quarantined(parts: SystemDep, who: PrincipalDep, page: PagingDep) -> Page[Quarantined]:
     """What is set aside, case by case; a page is cut between cases."""
-    query = select(CaseRow).where(visible(parts, who), col(CaseRow.quarantined) > 0)
+    query = select(CaseRow).where(visible(parts, who, WHOLE), col(CaseRow.quarantined) > 0)
     async with parts.session() as session:
         rows = list((await session.exec(BY_ID.slice(query, page))).all())
         ids = [row.id for row in rows[: page.limit]]

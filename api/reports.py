@@ -14,7 +14,7 @@ from sqlmodel import col
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.report_definitions import REPORTS, Report
 from api.report_queries import Scope
-from api.scope import visible
+from api.scope import WHOLE, visible
 from api.system import PrincipalDep, System, SystemDep
 from domain.values import Day, Role, Slug
 from infra.tables import CaseRow
@@ -66,7 +66,7 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
         raise Refusal(404, "UnknownReport", "choose one of `missing`", missing=list(REPORTS))
     zone = _zone(parts, asked)
     first, last = _period(asked, datetime.now(zone).date())
-    conditions: list[ColumnElement[bool]] = [visible(parts, who)]
+    conditions: list[ColumnElement[bool]] = [visible(parts, who, WHOLE)]
     if asked.program is not None:
         conditions.append(col(CaseRow.program) == asked.program)
     if asked.team is not None:

@@ -36,13 +36,15 @@ class Seen:
     outcome: Outcome | None = None
 
 
-def visible(parts: System, who: Principal) -> ColumnElement[bool]:
-    """The rows of `cases` that this person may see; every way names the tenant.
+def visible(parts: System, who: Principal, action: str = LIST) -> ColumnElement[bool]:
+    """The rows of `cases` in which this person has an action; every way names the tenant.
+
+    What tells more of a case than its line, or than her own tasks, asks for `WHOLE`: a task gives the task.
 
     Where the cases within reach are listed it is named there, and not once more: SQLite would take it for the
     way in, and read all cases of the tenant to find a few.
     """
-    ways = parts.policy.reach_of(who.role, LIST)
+    ways = parts.policy.reach_of(who.role, action)
     kept_out = ~col(CaseRow.excluded).contains(f"|{who.sub}|", autoescape=True)
     if Reach.TENANT in ways:
         return and_(col(CaseRow.tenant) == who.tenant, kept_out)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlmodel import col, select
 
 from api.problems import BODY_LIMIT, responses
-from api.scope import visible
+from api.scope import WHOLE, visible
 from api.system import PrincipalDep, SystemDep
 from domain.values import Opaque, Slug
 from infra.tables import CaseRow
@@ -36,7 +36,9 @@ async def sample(
     team: Slug | None = None,
 ) -> Sample:
     """Draw cases that were open in a month: a share up to a cap, by setting, the same at every draw."""
-    query = select(CaseRow.id, CaseRow.opened_at, CaseRow.updated_at, CaseRow.status).where(visible(parts, who))
+    query = select(CaseRow.id, CaseRow.opened_at, CaseRow.updated_at, CaseRow.status).where(
+        visible(parts, who, WHOLE)
+    )
     if owner is not None:
         query = query.where(col(CaseRow.owner) == owner)
     if team is not None:

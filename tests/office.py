@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx2
 from temporalio.testing import WorkflowEnvironment
 
-from api.app import build
+from api.app import app
 from api.system import System
 from deploy import moves
 from domain.values import Role
@@ -39,7 +39,7 @@ class Office:
 
     def __init__(self, parts: System, environment: WorkflowEnvironment) -> None:
         self.parts, self.environment = parts, environment
-        self.app = build()
+        self.app = app  # one for all tests: putting its routes together takes two seconds
         self.app.state.system = parts
         self.passed: defaultdict[str, timedelta] = defaultdict(timedelta)
         self._stack = AsyncExitStack()

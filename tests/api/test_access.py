@@ -144,6 +144,11 @@ async def test_a_task_gives_the_task_and_not_the_case(office: Office) -> None:
     ):
         assert await office.refused(case_id, kind, "cm-cora", **body) == (403, "NotPermitted"), kind
     assert await office.refused(case_id, "complete-task", "cm-cora", task_id=other) == (403, "NotYourTask")
+    hers = (await office.get("cm-cora", "/worklist")).json()["items"]
+    assert {item["about"] for item in hers} == {task}
+    for path, asked in (("/worklist", {"owner": "cm-anna"}), ("/escalations", {}), ("/caseload", {})):
+        assert case_id not in (await office.get("cm-cora", path, **asked)).text
+    assert "cm-anna" not in (await office.get("cm-cora", "/caseload")).text
     await office.do(case_id, "add-note", "cm-cora", text="visited")
     await office.do(case_id, "complete-task", "cm-cora", task_id=task)
     assert (await office.get("cm-cora", f"/cases/{case_id}")).status_code == 404

@@ -220,7 +220,9 @@ async def play_until_stopped(path: Path, days: int) -> int:
         loop.add_signal_handler(name, stop)
     try:
         return await play(path, days)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Exception):  # a call that was under way may fail in a way of its own
+        if not stopped.is_set():
+            raise
         aside.print("Stopped; nothing of it is left.")
         return 130
 

@@ -75,7 +75,7 @@ def test_a_stopped_simulation_ends_its_temporal_server(how: signal.Signals, afte
             for pid in (process.pid, *servers):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.strip().endswith("Stopped; nothing of it is left.")
     assert "Traceback" not in said
     assert not left

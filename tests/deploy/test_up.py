@@ -101,14 +101,16 @@ def test_make_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
 
 
 def shown_on_a_terminal(data_dir: Path) -> str:
-    """What `make up` shows to a person until it is up."""
+    """What `make up` shows to a person until it is up. A terminal takes no more than is read off it meanwhile."""
     screen, terminal = pty.openpty()
-    with started(data_dir, stderr=terminal) as process:
+    text = b""
+    with started(data_dir, stderr=terminal):
         os.close(terminal)
-        wait_until_up(process, data_dir)
-        text = b""
-        while b"finds it again" not in text:
-            text += os.read(screen, 10_000)
+        try:
+            while b"finds it again" not in text:
+                text += os.read(screen, 10_000)
+        except OSError:
+            raise AssertionError(f"it stopped by itself: {text.decode()}") from None
     os.close(screen)
     return text.decode()
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +18,21 @@ from pydantic import (
     TypeAdapter,
 )
 
+
+@cache
+def zones() -> frozenset[str]:
+    """The IANA time zones that this machine knows; it takes a while to find them."""
+    return frozenset(available_timezones())
+
+
+def _zone(name: str) -> str:
+    if name not in zones():
+        raise ValueError("not an IANA time zone, such as America/New_York")
+    return name
+
+
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Zone = Annotated[str, AfterValidator(_zone)]
 Opaque = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 

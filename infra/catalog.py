@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, time
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -67,10 +68,14 @@ class DaysOff(Value):
     def days(self) -> frozenset[date]:
         if self.country is None:
             return frozenset(self.dates or ())
-        years = range(FIRST_YEAR, LAST_YEAR + 1)
-        return frozenset(
-            holidays.country_holidays(self.country, subdiv=self.subdivision, years=years, language="en_US")
-        )
+        return _holidays_of(self.country, self.subdivision)
+
+
+@cache
+def _holidays_of(country: str, subdivision: str | None) -> frozenset[date]:
+    """Seventy years of a country are computed once: two calendars may stand on it, and each is looked at twice."""
+    years = range(FIRST_YEAR, LAST_YEAR + 1)
+    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=years, language="en_US"))
 
 
 class CalendarFile(Value):

@@ -1,13 +1,13 @@
 """The real parts that tests stand on: a Temporal server, both databases, a worker."""
 
+import asyncio
 import base64
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from infra import database, temporal
+from infra import database, migrate, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests import postgres
@@ -29,7 +29,6 @@ from tests.desk import Desk
 from tests.story import in_force
 from worker import worker
 
-ROOT = Path(__file__).parents[1]
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
 WHOLE_SYSTEMS = ("tests/deploy/test_up.py", "tests/deploy/test_upgrade.py", "tests/chaos/")
 # How long an example takes says how busy the machine is, and nothing about the rule.
@@ -105,9 +104,9 @@ def migrated_postgres(postgres_server: str) -> str:
 
 
 def _migrate(url: str) -> None:
-    """Migrate as an operator does, in a process of its own."""
-    environment = {**os.environ, "DATABASE_URL": url}
-    subprocess.run([sys.executable, "-m", "infra.migrate"], check=True, env=environment, cwd=ROOT)
+    """In a thread of its own, because this one has a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, migrate.upgrade(postgres.by_psycopg(url))).result()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

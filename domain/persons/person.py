@@ -1,24 +1,14 @@
 """A person: who she is, how she is reached, and who is around her. What she is treated for is a case's."""
 
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from domain.values import Day, Instant, Line, Opaque, PartialDay, Slug, Text, Value
+from domain.values import Day, Instant, Line, Opaque, PartialDay, Slug, Text, Value, Zone
 
 REFERENCE = "urn:caseloom:reference"  # the system of an identifier by which a sender names a person
 MOST = 20
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]  # BCP 47
-
-
-def _zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("name a time zone as America/New_York")
-    return str(ZoneInfo(name))
-
-
-Zone = Annotated[str, AfterValidator(_zone)]
 
 
 class Period(Value):

@@ -2,13 +2,12 @@
 
 from datetime import date
 from typing import Any, Self
-from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from domain.clocks.budget import Budget
 from domain.programs.program import Program
-from domain.values import Day, Line, Slug, Text, Value
+from domain.values import Day, Line, Slug, Text, Value, Zone
 
 THIS_PERSON = "this person"
 
@@ -42,17 +41,10 @@ class Place(Value):
 
     name: Slug
     teams: tuple[Slug, ...] = Field(min_length=1)
-    time_zone: str | None = None
+    time_zone: Zone | None = None
     calendar: Slug | None = None
     policies: tuple[Narrowed, ...] = ()
     source: Text
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in available_timezones():
-            raise ValueError("not an IANA time zone, such as America/Los_Angeles")
-        return zone
 
 
 def narrowed(program: Program, place: Place | None, day: date, personal: tuple[Narrowed, ...] = ()) -> Program:

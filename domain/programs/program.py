@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,7 +33,7 @@ from domain.programs.policies import (
     TransitionPolicy,
     UnableToContact,
 )
-from domain.values import Line, Sensitivity, Slug, Text, Value
+from domain.values import Line, Sensitivity, Slug, Text, Value, Zone
 
 
 class Stage(StrEnum):
@@ -185,7 +185,7 @@ class Program(Value):
     summary: Text
     model: Model
     calendar: Slug
-    time_zone: str
+    time_zone: Zone
     sensitivity: Sensitivity = Sensitivity.GENERAL
     eligibility: Eligibility
     consent: ConsentPolicy
@@ -227,13 +227,6 @@ class Program(Value):
     supervision: SupervisionPolicy | None = None
     place: Slug | None = Field(default=None, exclude=True)
     narrowed: dict[Line, Line] = Field(default={}, exclude=True)
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError("not an IANA time zone, such as America/New_York")
-        return zone
 
     @field_validator("tiers")
     @classmethod

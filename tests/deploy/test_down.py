@@ -13,7 +13,7 @@ import pytest
 
 from deploy import pids
 from infra.loopback import answers
-from tests.deploy.systems import running, started, tool, wait_until, wait_until_up, written
+from tests.deploy.systems import started, tool, wait_until, wait_until_up, written
 
 pytestmark = pytest.mark.timeout(240)
 SLEEPER = [sys.executable, "-c", "import sys, time; print('ready', flush=True); time.sleep(600)"]
@@ -41,7 +41,10 @@ def stranger(**more: object) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_what_a_killed_make_up_left_is_ended_and_the_folder_can_be_used_again(tmp_path: Path) -> None:
-    """`make up` names the processes; a part that hears nothing is killed; a second `make down` does no harm."""
+    """`make up` names the processes; a part that hears nothing is killed; a second `make down` does no harm.
+
+    A system with its keeper is ended by the keeper, as by Ctrl-C: its parts in order, and it leaves with 0.
+    """
     with started(tmp_path) as process:
         wait_until_up(process, tmp_path)
         left = everybody(tmp_path)
@@ -50,8 +53,14 @@ def test_what_a_killed_make_up_left_is_ended_and_the_folder_can_be_used_again(tm
         _refused_then_ended(tmp_path, left)
     again = tool("deploy.down", tmp_path)
     assert (again.returncode, again.stdout) == (0, f"Nothing runs on {tmp_path}.\n")
-    with running(tmp_path) as address:
+    with started(tmp_path) as process:
+        address = wait_until_up(process, tmp_path)
         assert answers(int(address.rpartition(":")[2]))
+        left = everybody(tmp_path)
+        down = tool("deploy.down", tmp_path)
+        assert down.stdout == f"Ended on {tmp_path}: make up (pid {left['make up']}).\n"
+        assert process.wait(5) == 0
+    assert nobody_left(tmp_path, left)
 
 
 def _refused_then_ended(tmp_path: Path, left: dict[str, int]) -> None:
@@ -66,17 +75,6 @@ def _refused_then_ended(tmp_path: Path, left: dict[str, int]) -> None:
     assert f"api (pid {left['api']}, killed), worker (pid {left['worker']}), engine" in down.stdout
     assert nobody_left(tmp_path, left)
     assert not (tmp_path / "running.json").exists()
-
-
-def test_a_system_with_its_keeper_is_ended_by_the_keeper(tmp_path: Path) -> None:
-    """As by Ctrl-C: it ends its parts in order and leaves with 0."""
-    with started(tmp_path) as process:
-        wait_until_up(process, tmp_path)
-        left = everybody(tmp_path)
-        down = tool("deploy.down", tmp_path)
-        assert down.stdout == f"Ended on {tmp_path}: make up (pid {left['make up']}).\n"
-        assert process.wait(5) == 0
-    assert nobody_left(tmp_path, left)
 
 
 def test_a_start_that_was_killed_half_way_is_ended_too(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from domain.values import Role
 from infra import tokens
 from infra.settings import Settings
-from tests.deploy.systems import ROOT, running, started, tool, wait_until, wait_until_up, written
+from tests.deploy.systems import ROOT, running, said, started, tool, written
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -50,8 +50,21 @@ def wait_until_well(address: str) -> None:
     raise AssertionError("it did not come back")
 
 
-def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+def said_of_the_worker(data_dir: Path) -> str:
+    """What `make up` says where it is no terminal: no token, and of a part that ends nothing out of its log but
+    the level and the event of the last line."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said(data_dir).read_text())
+    assert "eyJ" not in text
+    assert "make -s token" in text
+    [ended] = re.findall(r"worker ended.*", text)
+    return str(ended)
+
+
+def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The escalation climbs untouched, the case is closed, and neither kills nor stopping lose anything."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # colours are no terminal
     with running(tmp_path) as address:
         demo = tool("deploy.demo", tmp_path)
         assert demo.returncode == 0, demo.stdout + demo.stderr
@@ -74,6 +87,9 @@ def test_the_demo_runs_on_a_fresh_system_and_everything_is_there_after_a_restart
         wait_until_well(address)
         assert listed(address, tmp_path) == before
         assert not set(written(tmp_path)["parts"].values()) & set(killed.values())
+        log = re.escape(str(tmp_path / "worker.log"))
+        form = rf"worker ended \(exit -9\); starting it again in \d\.\d s; see {log}(, which ends with: [a-z_ ]+)?"
+        assert re.fullmatch(form, said_of_the_worker(tmp_path))
     with running(tmp_path) as address:
         assert listed(address, tmp_path) == before
 
@@ -121,22 +137,3 @@ def test_tokens_are_shown_to_a_person_once(tmp_path: Path) -> None:
         shown = shown_on_a_terminal(tmp_path)
         assert ("eyJ" in shown) is first
         assert "make -s token" in shown
-
-
-def test_what_is_no_terminal_gets_no_token_and_nothing_out_of_the_logs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A part that ends is told with its exit code, its log, and the level and event of the last line."""
-    told, folder = tmp_path / "told", tmp_path / "data"
-    monkeypatch.setenv("FORCE_COLOR", "1")  # colours are no terminal
-    with told.open("wb") as file, started(folder, stderr=file) as process:
-        wait_until_up(process, folder)
-        os.kill(written(folder)["parts"]["worker"], signal.SIGKILL)
-        wait_until(lambda: b"worker ended" in told.read_bytes(), "it did not notice")
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.read_text())
-    assert "eyJ" not in text
-    assert "make -s token" in text
-    [ended] = re.findall(r"worker ended.*", text)
-    log = re.escape(str(folder / "worker.log"))
-    form = rf"worker ended \(exit -9\); starting it again in \d\.\d s; see {log}(, which ends with: [a-z_ ]+)?"
-    assert re.fullmatch(form, ended), ended

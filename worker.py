@@ -31,7 +31,7 @@ from activities.settle import Settling
 from activities.states import States
 from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
@@ -49,12 +49,12 @@ async def worker(
     client: Client, settings: Settings, rulebook: Rulebook, record: str | URL
 ) -> AsyncIterator[Worker]:
     """A running worker for all that the task queue carries; `record` is the address of the database."""
-    states = States(KeyRing(load_keys(settings.encryption_keys, settings.data_dir)))
+    states = States(ring_of(settings))
     preflight.install(rulebook, states.at)
     engine = database.blocking(record)
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
     reach = Reach(client, settings)
-    acting, watching = Acting(engine, reach), Watching(engine, states.keys, reach, settings)
+    acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
     try:
         async with (
             at_work(engine, settings, programs_of(rulebook)),

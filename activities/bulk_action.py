@@ -1,6 +1,7 @@
 """Sends one command to each of many cases, some at a time, and writes down what became of each."""
 
 import asyncio
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,9 @@ from domain.case.command import Envelope, Outcome
 from domain.case.event import Position
 from domain.values import Actor, Instant, Role, Value
 from infra.caseload import lightest
+from infra.encryption import KeyRing
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow, CommandRow
+from infra.timeline import bulk_action_place
 from workflows import messages
 
 SECONDS = 5.0
@@ -43,10 +46,10 @@ class Told(Value):
 
 
 class Acting:
-    """Holds the record, which has the list of cases, and the engine, to reach them."""
+    """Holds the record, which has the list of cases, its keys, and the engine, to reach them."""
 
-    def __init__(self, engine: Engine, reach: Reach) -> None:
-        self._engine, self._reach = engine, reach
+    def __init__(self, engine: Engine, keys: KeyRing, reach: Reach) -> None:
+        self._engine, self._keys, self._reach = engine, keys, reach
 
     @activity.defn(name="carry_on")
     async def carry_on(self, action_id: str, most: int) -> Progress:
@@ -79,7 +82,7 @@ class Acting:
         if action.to_lightest and not case.chosen:
             detail = "nobody else of the team is active and present"
             return Told(case_id=case.case_id, status="refused", code="NobodyToTakeIt", detail=detail)
-        tenant, envelope = action.tenant, _command(action, case)
+        tenant, envelope = action.tenant, _command(self._keys, action, case)
         try:
             outcome = await messages.submit(self._reach.handle(tenant, case.case_id), envelope, SECONDS)
         except messages.TooManyWait:
@@ -151,8 +154,10 @@ def _told(case_id: str, outcome: Outcome) -> Told:
     return Told(case_id=case_id, status=outcome.status, code=outcome.error, detail=outcome.detail)
 
 
-def _command(action: Row, case: Row) -> Envelope:
-    body = {**action.body, "owner": case.chosen} if action.to_lightest else action.body
+def _command(keys: KeyRing, action: Row, case: Row) -> Envelope:
+    body = json.loads(keys.decrypted_text(action.body["encrypted"], bulk_action_place(action.id)))
+    if action.to_lightest:
+        body["owner"] = case.chosen
     return Envelope(
         command_id=f"{action.id}.{case.case_id[:ID_SHARE]}",
         kind=action.command,

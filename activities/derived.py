@@ -7,7 +7,18 @@ from typing import Any
 from sqlalchemy import Connection, delete
 from sqlmodel import SQLModel, col, select
 
-from activities.rows import CONTACT_LOGGED, add, contact_row, lock_case, put, state_row, table_of
+from activities.rows import (
+    CONTACT_LOGGED,
+    add,
+    clock_row,
+    contact_row,
+    lock_case,
+    notice_row,
+    put,
+    state_row,
+    table_of,
+    task_row,
+)
 from domain.case.case import Case
 from domain.case.event import Entry
 from domain.lines import Lines
@@ -30,13 +41,13 @@ def digest_of(rows: Rows) -> str:
 def rebuild_case(connection: Connection, keys: KeyRing, case_id: str) -> dict[str, bool]:
     """Make the derived rows of one case anew; say for each table whether they were right before."""
     lock_case(connection, case_id)
-    begun = beginning(connection, case_id)
+    begun = beginning(connection, keys, case_id)
     timeline = rows_of(connection, case_id, begun.seq if begun else 0)
-    entries = [entry_of(row) for row in timeline]
+    entries = [entry_of(keys, row) for row in timeline]
     lines = (Lines.whole(begun, begun.opened_at) if begun else Lines()).then(entries)
     assert lines.case is not None
     before = {model: _rows(connection, model, case_id) for model in DERIVED}
-    after = _made(lines, entries, begun, before)
+    after = _made(keys, lines, entries, begun, before)
     if timeline:
         after[CaseRow][0]["head"] = timeline[-1].hash
     for model in DERIVED:
@@ -56,7 +67,11 @@ def _state_was_right(connection: Connection, keys: KeyRing, case: Case) -> bool:
 
 
 def _made(
-    lines: Lines, entries: list[Entry], begun: Case | None, before: dict[type[SQLModel], Rows]
+    keys: KeyRing,
+    lines: Lines,
+    entries: list[Entry],
+    begun: Case | None,
+    before: dict[type[SQLModel], Rows],
 ) -> dict[type[SQLModel], Rows]:
     """The derived rows of a case as its timeline makes them, with what is not derived kept.
 
@@ -69,16 +84,16 @@ def _made(
     older = [row for row in before[ContactRow] if row["seq"] <= lost]
     return {
         CaseRow: [{**known, **dict(lines.line)}],
-        TaskRow: [{**key, **dict(task)} for task in lines.tasks.values()],
-        ClockRow: [{**key, **dict(clock)} for clock in lines.clocks.values()],
+        TaskRow: [task_row(keys, key, task) for task in lines.tasks.values()],
+        ClockRow: [clock_row(keys, key, clock) for clock in lines.clocks.values()],
         ContactRow: [*older, *(contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED)],
-        OutboxRow: _notices(key, lines, before[OutboxRow], begun is not None),
+        OutboxRow: _notices(keys, key, lines, before[OutboxRow], begun is not None),
     }
 
 
-def _notices(key: dict[str, str], lines: Lines, before: Rows, with_gap: bool) -> Rows:
+def _notices(keys: KeyRing, key: dict[str, str], lines: Lines, before: Rows, with_gap: bool) -> Rows:
     told = {(row["key"], row["recipient"]): row for row in before}
-    made = {(n.key, n.recipient): {**key, **dict(n), "read_at": None} for n in reversed(lines.notices)}
+    made = {(n.key, n.recipient): notice_row(keys, key, n) for n in reversed(lines.notices)}
     for name, row in made.items():
         row["read_at"] = told[name]["read_at"] if name in told else None
     return list(({**told, **made} if with_gap else made).values())

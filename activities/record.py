@@ -10,12 +10,14 @@ from sqlmodel import col, select
 from activities.rows import (
     CONTACT_LOGGED,
     add,
+    clock_row,
     command_row,
     contact_row,
+    notice_row,
     put,
     quarantine_row,
     state_row,
-    timeline_row,
+    task_row,
 )
 from domain.case.case import Case
 from domain.case.command import Decision, Envelope, Outcome
@@ -34,7 +36,7 @@ from infra.tables import (
     TaskRow,
     TimelineRow,
 )
-from infra.timeline import entry_of, rows_of
+from infra.timeline import entry_of, rows_of, timeline_row
 
 MOST_TOLD = 200
 _CASE = col(CaseRow.id) == bindparam("case_id")
@@ -74,7 +76,7 @@ def look(connection: Connection, case_id: str, command_id: str) -> tuple[Positio
     return Position(seq=seq or 0, head=head or ""), Outcome.model_validate(outcome) if outcome else None
 
 
-def news(connection: Connection, case_id: str, known: Position, at: Position) -> tuple[Entry, ...]:
+def news(connection: Connection, keys: KeyRing, case_id: str, known: Position, at: Position) -> tuple[Entry, ...]:
     """What the record has behind a position; of very much only the newest.
 
     Raises `RecordBehind`, `RecordDiffers` where that position is none of its own.
@@ -89,7 +91,7 @@ def news(connection: Connection, case_id: str, known: Position, at: Position) ->
             raise RecordDiffers
     if known.seq == at.seq:
         return ()
-    return tuple(entry_of(row) for row in rows_of(connection, case_id, max(known.seq, at.seq - MOST_TOLD)))
+    return tuple(entry_of(keys, row) for row in rows_of(connection, case_id, max(known.seq, at.seq - MOST_TOLD)))
 
 
 def write(
@@ -124,24 +126,24 @@ def write_entries(
     lines, at = Lines(before.case).then(entries), before.at
     rows = []
     for entry in entries:
-        rows.append(timeline_row(key, entry, at.head))
+        rows.append(timeline_row(keys, key, entry, at.head))
         at = Position(seq=entry.seq, head=rows[-1]["hash"])
     add(connection, TimelineRow, rows)
-    write_lines(connection, key, lines, at)
+    write_lines(connection, keys, key, lines, at)
     add(connection, ContactRow, [contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED])
     assert lines.case is not None
     put(connection, StateRow, [state_row(keys, lines.case)])
     return Standing(lines.case, at)
 
 
-def write_lines(connection: Connection, key: dict[str, str], lines: Lines, at: Position) -> None:
+def write_lines(connection: Connection, keys: KeyRing, key: dict[str, str], lines: Lines, at: Position) -> None:
     """Put a case's line and those of its tasks, promises and notices into the lists."""
     now = datetime.now(UTC)
     own: dict[str, Any] = {**dict(lines.line or ()), "head": at.head, "recorded_at": now}
     put(connection, CaseRow, [own])
-    put(connection, TaskRow, ({**key, **dict(line)} for line in lines.tasks.values()))
-    put(connection, ClockRow, ({**key, **dict(line)} for line in lines.clocks.values()))
-    add(connection, OutboxRow, ({**key, **dict(notice), "read_at": None} for notice in lines.notices))
+    put(connection, TaskRow, (task_row(keys, key, line) for line in lines.tasks.values()))
+    put(connection, ClockRow, (clock_row(keys, key, line) for line in lines.clocks.values()))
+    add(connection, OutboxRow, (notice_row(keys, key, notice) for notice in lines.notices))
 
 
 _WAKES = update(CaseRow).where(_CASE).values(wakes_at=bindparam("wake_at"))

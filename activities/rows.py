@@ -12,8 +12,9 @@ from sqlmodel import SQLModel, select
 from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry
+from domain.lines import ClockLine, NoticeLine, TaskLine
 from infra.encryption import KeyRing
-from infra.timeline import chain, digest
+from infra.timeline import clock_place, digest, notice_place, snapshot_place
 
 CONTACT_LOGGED = "contact-logged"
 
@@ -24,10 +25,11 @@ def lock_case(connection: Connection, case_id: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(case_id))))
 
 
-def snapshot(case: Case, reason: str, at: datetime) -> dict[str, Any]:
+def snapshot(keys: KeyRing, case: Case, reason: str, at: datetime) -> dict[str, Any]:
     """The row that keeps a case as it was at its last event."""
     kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
-    return {**kept, "state": case.model_dump(mode="json"), "digest": digest(case)}
+    encrypted = keys.encrypted(case.model_dump_json().encode(), snapshot_place(case.id, case.seq))
+    return {**kept, "state": None, "encrypted": encrypted, "digest": digest(case)}
 
 
 def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
@@ -36,20 +38,19 @@ def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
     return {"case_id": case.id, "seq": case.seq, "state": state}
 
 
-def timeline_row(key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
-    """The row of an entry that follows the entry with the hash `previous`."""
-    return {
-        **key,
-        "seq": entry.seq,
-        "at": entry.at,
-        "kind": entry.kind,
-        "actor": entry.actor.subject,
-        "actor_role": entry.actor.role,
-        "command_id": entry.command_id,
-        "data": entry.data,
-        "previous": previous,
-        "hash": chain(previous, key["case_id"], entry),
-    }
+def task_row(keys: KeyRing, key: dict[str, str], task: TaskLine) -> dict[str, Any]:
+    title = keys.encrypted_text(task.title, f"tasks/{key['case_id']}/{task.id}")
+    return {**key, **dict(task), "title": title}
+
+
+def clock_row(keys: KeyRing, key: dict[str, str], clock: ClockLine) -> dict[str, Any]:
+    return {**key, **dict(clock), "title": keys.encrypted_text(clock.title, clock_place(key["case_id"], clock.id))}
+
+
+def notice_row(keys: KeyRing, key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
+    """The row of a notice that nobody has read yet."""
+    subject = keys.encrypted_text(notice.subject, notice_place(key["case_id"], notice.key))
+    return {**key, **dict(notice), "subject": subject, "read_at": None}
 
 
 def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, Any]:

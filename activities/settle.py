@@ -88,7 +88,10 @@ class Settling:
 
     @activity.defn(name="settle")
     async def settle(self, message: Message) -> Settled:
-        """Settle one message. Raises `RecordAway`, `RecordBehind`, `RecordDiffers`, `ProgramMissing`."""
+        """Settle one message.
+
+        Raises `RecordAway`, `RecordBehind`, `RecordDiffers`, `RecordAltered`, `ProgramMissing`.
+        """
         result = await asyncio.get_running_loop().run_in_executor(self._threads, self._in_one_go, message)
         if result.fresh:
             _say(message, result.settled)
@@ -107,7 +110,7 @@ class Settling:
     def _settle(self, connection: Connection, message: Message) -> _Result:
         lock_case(connection, message.case_id)
         at, outcome = record.look(connection, message.case_id, message.envelope.command_id)
-        news = record.news(connection, message.case_id, message.known, at)
+        news = record.news(connection, self.states.keys, message.case_id, message.known, at)
         here = self.states.read(connection, message.case_id, at)
         if outcome is not None:
             decision = Decision(outcome=outcome, **(wakes(here.case, self.rules.spread) if here.case else {}))
@@ -123,7 +126,7 @@ class Settling:
         others: dict[str, Standing] = {}
         other = partial(self._other, connection, message.tenant, others)
         envelope, now = message.envelope, message.now
-        recorded = partial(timeline_of, connection, message.case_id)
+        recorded = partial(timeline_of, connection, self.states.keys, message.case_id)
         decision = self.rules.decide(connection, envelope, here.case, now, message.again, other, recorded)
         key, keys = {"tenant": message.tenant, "case_id": message.case_id}, self.states.keys
         changed = [(here, record.write(connection, keys, key, envelope, here, decision))]

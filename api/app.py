@@ -35,7 +35,7 @@ from api.questions import asked_clearly
 from api.system import System, allowed
 from api.transport import Transport
 from infra import catalog, database, logs, profile, temporal
-from infra.encryption import KeyRing, index_key, load_keys
+from infra.encryption import index_key, ring_of
 from infra.loopback import free_port
 from infra.settings import Settings
 from infra.tokens import Verifier
@@ -55,7 +55,7 @@ async def connect(settings: Settings) -> System:
         client=await temporal.connect(settings, runtime, lazy=True),
         verifier=Verifier(settings),
         runtime=runtime,
-        keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        keys=ring_of(settings),
         index_key=index_key(settings.index_key, settings.data_dir),
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,9 @@ from api.submission import key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import fingerprint_of
 from domain.values import Role
+from infra.encryption import KeyRing
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow
+from infra.timeline import bulk_action_place
 from workflows import messages
 
 router = APIRouter(tags=["bulk actions"], max_body_size=BODY_LIMIT)
@@ -84,7 +87,7 @@ async def begin(
     action_id = (parts.derived_id(name) if key else uuid.uuid4()).hex[:16]
     try:
         async with parts.engine.begin() as connection:
-            await connection.run_sync(write_down, who, wanted, action_id)
+            await connection.run_sync(write_down, parts.keys, who, wanted, action_id)
     except IntegrityError:  # the same request, sent twice at once, was quicker
         pass
     async with parts.session() as session:
@@ -97,7 +100,7 @@ async def begin(
     return await _view(parts, who, action_id)
 
 
-def write_down(connection: Connection, who: Principal, wanted: Wanted, action_id: str) -> None:
+def write_down(connection: Connection, keys: KeyRing, who: Principal, wanted: Wanted, action_id: str) -> None:
     """The action and the cases that it is for now. Written again it changes nothing."""
     now = datetime.now(UTC)
     known = connection.execute(select(BulkActionRow.id).where(col(BulkActionRow.id) == action_id)).first()
@@ -107,7 +110,7 @@ def write_down(connection: Connection, who: Principal, wanted: Wanted, action_id
         "id": action_id,
         "tenant": who.tenant,
         "command": wanted.command,
-        "body": wanted.body,
+        "body": {"encrypted": keys.encrypted_text(json.dumps(wanted.body), bulk_action_place(action_id))},
         "fingerprint": wanted.fingerprint,
         "actor": who.sub,
         "actor_role": who.role,

@@ -33,6 +33,7 @@ from domain.steps.intake import Open
 from domain.steps.minutes import MonthOfMinutes, by_month
 from domain.values import Opaque, Role, Sensitivity, Slug, YesNo
 from infra.tables import CaseRow, StaffRow, TimelineRow
+from infra.timeline import entry_of
 from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
@@ -321,7 +322,7 @@ async def read_timeline(
     async with parts.session() as session:
         rows = list((await session.exec(IN_ORDER.slice(query, page))).all())
         corrections = (await session.exec(query.where(TimelineRow.kind == ENTERED_IN_ERROR))).all()
-    marks = {str(row.data["of_command"]): _mark(row) for row in corrections}
+    marks = {str(row.facts["of_command"]): _mark(parts, row) for row in corrections}
     items = [_shown(parts, who, seen, row) for row in rows[: page.limit]]
     items = [item.model_copy(update={"entered_in_error": marks.get(item.command_id)}) for item in items]
     return Page(items=items, next=IN_ORDER.cursor(items[-1].seq) if len(rows) > page.limit else None)
@@ -329,12 +330,14 @@ async def read_timeline(
 
 def _shown(parts: System, who: Principal, seen: Seen, row: TimelineRow) -> TimelineItem:
     """An entry, or that there is one where its label keeps it from this reader. Its author reads it always."""
-    label = label_of(row.data)
-    item = TimelineItem.model_validate(row)
+    entry = entry_of(parts.keys, row)
+    label = label_of(entry.data)
+    item = TimelineItem.model_validate({**row.model_dump(), "data": entry.data})
     if row.actor == who.sub or parts.policy.reads(who.role, label, seen.reaches):
         return item
     return item.model_copy(update={"data": {}, "withheld": Withheld(label=label, ask=seen.owner)})
 
 
-def _mark(row: TimelineRow) -> InError:
-    return InError(by=row.actor, at=row.at, entry=row.seq, **{n: row.data[n] for n in ("reason", "replaced")})
+def _mark(parts: System, row: TimelineRow) -> InError:
+    said = entry_of(parts.keys, row).data
+    return InError(by=row.actor, at=row.at, entry=row.seq, **{n: said[n] for n in ("reason", "replaced")})

@@ -176,10 +176,12 @@ async def _found(parts: System, who: Principal, described: Person, is_new: bool)
     if len(same) == 1 and not is_new:
         return Meant(await _same(parts, who, next(iter(same.values())), described))
     close = await with_persons(parts, who.tenant, lambda store: near(store, described))
-    if close and not is_new:
-        raise await maybe_known(parts, who, close)
     named = "/".join(f"{i.system}|{i.value}" for i in described.identifiers)
     new_id = parts.derived_id(f"{who.tenant}/person/{named}").hex  # two referrals at once make the same one
+    if close and not is_new:
+        if any(n.row.id == new_id for n in close):  # the other one has made her between the two looks
+            return Meant(new_id)
+        raise await maybe_known(parts, who, close)
     return Meant(new_id, described, close)
 
 

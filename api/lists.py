@@ -18,6 +18,7 @@ from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.programs.caseload import load
 from domain.values import Opaque, Slug, YesNo
 from infra.tables import CaseRow, ClockRow
+from infra.timeline import clock_place
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
@@ -173,6 +174,8 @@ async def _by_deadline(
 ) -> tuple[list[ClockRow], str | None]:
     async with parts.session() as session:
         rows = list((await session.exec(BY_DEADLINE.slice(query, page))).all())
+    for row in rows:
+        row.title = parts.keys.decrypted_text(row.title, clock_place(row.case_id, row.id))
     if len(rows) <= page.limit:
         return rows, None
     rows = rows[: page.limit]

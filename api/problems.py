@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.values import Rejected
+from infra.encryption import KeyMissing
 from infra.logs import places
+from infra.timeline import RecordAltered
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
@@ -136,6 +138,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(SQLAlchemyError, _database)
+    app.add_exception_handler(RecordAltered, _altered)
+    app.add_exception_handler(KeyMissing, _altered)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -203,6 +207,14 @@ async def _database(request: Request, fault: Exception) -> JSONResponse:
     log.error("database_fault", fault=type(fault).__name__, at=places(fault))
     away = RecordSilent()
     return respond(away.problem, away.headers, request)
+
+
+async def _altered(request: Request, fault: Exception) -> JSONResponse:
+    """The record was changed by hand, or its key is missing: nobody is told what may not have been written."""
+    log.error("record_altered", fault=type(fault).__name__)
+    detail = "the record has something that was not written there, or its key is missing: `make verify` says where"
+    problem = Problem(title="Service Unavailable", status=503, code="RecordAltered", detail=detail)
+    return respond(problem, HEADERS, request)
 
 
 async def _fault(request: Request, fault: Exception) -> JSONResponse:

@@ -137,6 +137,7 @@ def _message(parts: System, row: ProposalRow) -> FeedMessage:
 
 async def _settle(parts: System, who: Principal, proposal_id: str, status: str, reason: str | None) -> None:
     change = update(ProposalRow).where(col(ProposalRow.id) == proposal_id, *_waiting(who))
-    values = {"status": status, "settled_by": who.sub, "settled_at": datetime.now(UTC), "reason": reason}
+    kept = parts.keys.encrypted_text(reason, f"proposals/{proposal_id}/reason") if reason is not None else None
+    values = {"status": status, "settled_by": who.sub, "settled_at": datetime.now(UTC), "reason": kept}
     async with parts.engine.begin() as connection:
         await connection.execute(change.values(message=None, **values))

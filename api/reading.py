@@ -46,7 +46,7 @@ async def read_case(parts: System, who: Principal, case_id: str, action: str = S
     case = decrypted_state(parts.keys, row.state, case_id) if row.state else None
     if case is None:  # its state was not kept yet, or not by this release
         async with parts.connection() as connection:
-            case = await connection.run_sync(lambda c: folded(c, case_id))
+            case = await connection.run_sync(lambda c: folded(c, parts.keys, case_id))
     if case is None:
         raise not_found()
     whole = parts.policy.may(who.role, WHOLE, ways)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from api.report_queries import DATA, Rows, Scope, events, middle, recorded, share
+from api.report_queries import SAID, Rows, Scope, events, middle, recorded, share
 from domain.case.case import PastEncounter
 from domain.case.open_parts import Score, Transition
 from domain.case.stays import ACUTE, episodes, following, stays_of
@@ -55,13 +55,13 @@ async def _told(connection: AsyncConnection, scope: Scope) -> dict[str, _Told]:
     """The transitions of every case as they stand: corrected, and without those that were taken back."""
     kinds = ("case-opened", "transition-recorded", "transition-corrected", "transition-retracted")
     query = recorded(scope, *kinds).add_columns(
-        col(TimelineRow.kind), DATA, col(CaseRow.program), col(CaseRow.program_version)
+        col(TimelineRow.kind), *SAID, col(CaseRow.program), col(CaseRow.program_version)
     )
     found: dict[str, _Told] = {}
-    for case_id, kind, data, *program in (
+    for case_id, kind, seq, encrypted, *program in (
         await connection.execute(query.order_by(col(TimelineRow.case_id), col(TimelineRow.seq)))
     ).all():
-        told = found.setdefault(case_id, _Told(tuple(program)))
+        told, data = found.setdefault(case_id, _Told(tuple(program))), scope.said(case_id, seq, encrypted)
         if kind == "case-opened":
             encounters = data["referral"]["patient"].get("encounters", ())
             told.earlier = tuple(PastEncounter.model_validate(e) for e in encounters)
@@ -77,12 +77,13 @@ async def goals(connection: AsyncConnection, scope: Scope) -> Rows:
     """The last status that each goal was given in the period."""
     query = (
         events(scope, "goal-progressed")
-        .add_columns(col(CaseRow.program), DATA["goal"].as_integer(), DATA["achievement"].as_string())
+        .add_columns(col(CaseRow.program), *SAID)
         .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
     )
     last: dict[tuple[str, str, int], str] = {}
-    for case_id, program, goal, achievement in (await connection.execute(query)).all():
-        last[program, case_id, goal] = achievement
+    for case_id, program, *encrypted in (await connection.execute(query)).all():
+        said = scope.said(case_id, *encrypted)
+        last[program, case_id, said["goal"]] = said["achievement"]
     found = []
     for program in sorted({key[0] for key in last}):
         mine = {key: value for key, value in last.items() if key[0] == program}
@@ -141,16 +142,15 @@ async def score_changes(connection: AsyncConnection, scope: Scope) -> Rows:
 async def _totals(connection: AsyncConnection, scope: Scope) -> dict[tuple[str, str, str], list[_Scored]]:
     """Every total on record, by instrument, version and case."""
     query = recorded(scope, "instrument-scored").add_columns(
-        *(DATA[("result", name)].as_string() for name in ("instrument", "version")),
-        DATA[("result", "total")].as_integer(),
-        DATA["scored_at"].as_string(),
-        col(CaseRow.program),
-        col(CaseRow.program_version),
+        *SAID, col(CaseRow.program), col(CaseRow.program_version)
     )
     found: dict[tuple[str, str, str], list[_Scored]] = defaultdict(list)
-    for case_id, name, version, total, at, *program in (await connection.execute(query)).all():
-        if total is not None:
-            found[name, version, case_id].append(_Scored(datetime.fromisoformat(at), total, tuple(program)))
+    for case_id, seq, encrypted, *program in (await connection.execute(query)).all():
+        said = scope.said(case_id, seq, encrypted)
+        result = said["result"]
+        if (total := result.get("total")) is not None:
+            at = datetime.fromisoformat(said["scored_at"])
+            found[result["instrument"], result["version"], case_id].append(_Scored(at, total, tuple(program)))
     return found
 
 

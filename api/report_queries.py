@@ -1,6 +1,6 @@
 """What each report counts. SQL joins, filters and groups; medians are finished here, for SQLite has none."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +15,14 @@ from sqlmodel import col
 
 from domain.case.event import ENTERED_IN_ERROR
 from domain.programs.rulebook import Rulebook
+from infra.encryption import KeyRing
 from infra.tables import CaseRow, ClockRow, TimelineRow, UtcDateTime
+from infra.timeline import data_of
 
 Rows = list[dict[str, Any]]
 DAY = 86400
-DATA = col(TimelineRow.data)
+FACTS = col(TimelineRow.facts)
+SAID = (col(TimelineRow.seq), col(TimelineRow.encrypted))  # what an entry says, to be decrypted by `Scope.said`
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Scope:
     start: datetime
     end: datetime
     rulebook: Rulebook
+    keys: KeyRing
+
+    def said(self, case_id: str, seq: int, encrypted: bytes | None) -> dict[str, Any]:
+        """What an entry says. Raises `RecordAltered`."""
+        return data_of(self.keys, case_id, seq, encrypted)
 
 
 def recorded(scope: Scope, *kinds: str) -> Select[Any]:
@@ -42,7 +50,7 @@ def recorded(scope: Scope, *kinds: str) -> Select[Any]:
     wrong = (
         select_columns(col(correction.seq))
         .where(col(correction.case_id) == col(TimelineRow.case_id), col(correction.kind) == ENTERED_IN_ERROR)
-        .where(col(correction.data)["of_command"].as_string() == col(TimelineRow.command_id))
+        .where(col(correction.facts)["of_command"].as_string() == col(TimelineRow.command_id))
     )
     return (
         select_columns(col(TimelineRow.case_id))
@@ -141,7 +149,7 @@ async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
         partition_by=col(TimelineRow.case_id), order_by=col(TimelineRow.seq)
     )
     until = type_coerce(following, UtcDateTime)
-    stage = case((col(TimelineRow.kind) == "case-opened", "screening"), else_=DATA["stage"].as_string())
+    stage = case((col(TimelineRow.kind) == "case-opened", "screening"), else_=FACTS["stage"].as_string())
     stays = (
         select_columns(
             col(TimelineRow.case_id),
@@ -182,12 +190,11 @@ async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
         "closed": "referral-loop-closed",
         "revoked": "referral-revoked",
     }
-    query = events(scope, *kinds.values()).add_columns(
-        col(TimelineRow.kind), DATA[("referral", "type")].as_string(), DATA[("referral", "id")].as_string()
-    )
+    query = events(scope, *kinds.values()).add_columns(col(TimelineRow.kind), *SAID)
     groups: dict[str, list[Any]] = defaultdict(list)
-    for row in (await connection.execute(query)).all():
-        groups[row[2]].append(row)
+    for case_id, kind, *encrypted in (await connection.execute(query)).all():
+        referral = scope.said(case_id, *encrypted)["referral"]
+        groups[referral["type"]].append((case_id, kind, referral["type"], referral["id"]))
     found = []
     for name, rows in sorted(groups.items()):
         counts = {key: len({(r[0], r[3]) for r in rows if r[1] == kind}) for key, kind in kinds.items()}
@@ -203,8 +210,8 @@ async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
         events(scope, *kinds)
         .add_columns(
             col(TimelineRow.kind),
-            DATA["clock_id"].as_string(),
-            DATA[("climb", "tell")].as_string(),
+            FACTS["clock_id"].as_string(),
+            FACTS["tell"].as_string(),
             col(TimelineRow.at),
         )
         .order_by(col(TimelineRow.case_id), col(TimelineRow.seq))
@@ -237,20 +244,18 @@ async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
 
 
 async def avoidable_days(connection: AsyncConnection, scope: Scope) -> Rows:
-    reason, attributed = DATA["reason"].as_string(), DATA["attributed_to"].as_string()
-    query = (
-        events(scope, "avoidable-days-recorded")
-        .with_only_columns(
-            reason,
-            attributed,
-            func.count(func.distinct(col(TimelineRow.case_id))),
-            func.sum(DATA["days"].as_integer()),
-        )
-        .group_by(reason, attributed)
-        .order_by(func.sum(DATA["days"].as_integer()).desc(), reason, attributed)
-    )
-    names = ("reason", "attributed_to", "people", "days")
-    return [dict(zip(names, row, strict=True)) for row in (await connection.execute(query)).all()]
+    query = events(scope, "avoidable-days-recorded").add_columns(*SAID)
+    people: dict[tuple[str, str], set[str]] = defaultdict(set)
+    days: Counter[tuple[str, str]] = Counter()
+    for case_id, *encrypted in (await connection.execute(query)).all():
+        said = scope.said(case_id, *encrypted)
+        key = (said["reason"], said["attributed_to"])
+        people[key].add(case_id)
+        days[key] += said["days"]
+    return [
+        {"reason": key[0], "attributed_to": key[1], "people": len(people[key]), "days": days[key]}
+        for key in sorted(days, key=lambda key: (-days[key], key))
+    ]
 
 
 async def workload(connection: AsyncConnection, scope: Scope) -> Rows:

@@ -73,7 +73,9 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
         conditions.append(col(CaseRow.team) == asked.team)
     start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
     async with parts.connection() as connection:
-        rows = await report.rows(connection, Scope(who.tenant, tuple(conditions), start, end, parts.rulebook))
+        rows = await report.rows(
+            connection, Scope(who.tenant, tuple(conditions), start, end, parts.rulebook, parts.keys)
+        )
     below = parts.settings.suppress_below
     rows = [_hidden(row, below) for row in rows]
     if asked.format == "csv":

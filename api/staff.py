@@ -18,6 +18,7 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
 from infra.tables import OutboxRow, SignOutRow, StaffRow
+from infra.timeline import notice_place, staff_place
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 BY_SUBJECT = Order([col(StaffRow.subject)])
@@ -76,12 +77,13 @@ async def put_staff(
     if entry.supervisor == subject:
         raise Refusal(422, "Malformed", "nobody is their own supervisor; leave supervisor empty")
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
+    row.name = parts.keys.encrypted_text(entry.name, staff_place(who.tenant, subject))
     action_id = uuid.uuid4().hex[:16]
     async with AsyncSession(parts.engine) as session:
         await session.merge(row)
         if not entry.active:  # together, so that nobody's work waits for somebody who has left
             connection = await session.connection()
-            await connection.run_sync(write_down, who, handing_over(parts, who, subject), action_id)
+            await connection.run_sync(write_down, parts.keys, who, handing_over(parts, who, subject), action_id)
         await session.commit()
     if not entry.active:
         await start(parts, action_id, handing_over(parts, who, subject).per_minute)
@@ -123,6 +125,8 @@ async def list_staff(
         query = query.where(StaffRow.team == team)
     async with parts.session() as session:
         rows = list((await session.exec(BY_SUBJECT.slice(query, page))).all())
+    for row in rows:
+        row.name = parts.keys.decrypted_text(row.name, staff_place(who.tenant, row.subject))
     items = [StaffView.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
     return Page(items=items, next=BY_SUBJECT.cursor(items[-1].subject) if len(rows) > page.limit else None)
 
@@ -140,11 +144,16 @@ async def list_notices(
         query = query.where(col(OutboxRow.read_at).is_(None))
     async with parts.session() as session:
         rows = list((await session.exec(NEWEST_FIRST.slice(query, page))).all())
-    items = [NoticeView.model_validate(row) for row in rows[: page.limit]]
+    items = [_told(parts, row) for row in rows[: page.limit]]
     names = await called_in(parts, who, (item.case_id for item in items))
     items = [item.model_copy(update={"name": names.get(item.case_id)}) for item in items]
     last = items[-1] if len(rows) > page.limit else None
     return Page(items=items, next=NEWEST_FIRST.cursor(last.created_at, last.case_id, last.key) if last else None)
+
+
+def _told(parts: System, row: OutboxRow) -> NoticeView:
+    subject = parts.keys.decrypted_text(row.subject, notice_place(row.case_id, row.key))
+    return NoticeView.model_validate(row).model_copy(update={"subject": subject})
 
 
 @router.post("/notices/{case_id}/{key}/read", responses=responses(401, 404))
@@ -155,6 +164,6 @@ async def read_notice(case_id: CaseId, key: Slug, parts: SystemDep, who: Princip
         if row is None or row.tenant != who.tenant:
             raise Refusal(404, "NotFound", "there is no such notice in your inbox")
         row.read_at = row.read_at or datetime.now(UTC)
-        view = NoticeView.model_validate(row)
+        view = _told(parts, row)
         await session.commit()
     return view

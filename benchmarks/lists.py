@@ -24,7 +24,7 @@ from activities.rows import table_of
 from api.system import System
 from benchmarks.report import Report
 from infra import database, migrate, temporal
-from infra.encryption import KeyRing, index_key, load_keys
+from infra.encryption import index_key, ring_of
 from infra.settings import Settings
 from infra.tables import CaseRow, ClockRow, TaskRow
 from infra.tokens import Verifier
@@ -170,7 +170,7 @@ async def office_over(url: str, folder: Path) -> AsyncIterator[Office]:
         client=await temporal.connect(settings, lazy=True),
         verifier=Verifier(settings),
         runtime=Runtime.default(),
-        keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        keys=ring_of(settings),
         index_key=index_key(settings.index_key, settings.data_dir),
     )
     async with Office(parts, None) as office:  # type: ignore[arg-type]

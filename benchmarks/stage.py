@@ -20,14 +20,20 @@ from activities.rows import table_of
 from benchmarks.bare import QUEUE, Bare
 from domain.values import Role
 from infra import database, temporal
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyRing, ring_of
 from infra.tables import TimelineRow
+from infra.timeline import entry_of
 from tests.chaos.parts import Part, Plant
 from tests.chaos.workload import STAFF
 from tests.story import referral
 
 BODY = {"program": "complex-care", "referral": referral(), "team": "north", "owner": "cm-anna"}
 Measure = Callable[[int], Awaitable[float]]
+
+
+def decrypted(keys: KeyRing, row: Any) -> TimelineRow:
+    """A row of the timeline with what it says in `data`. Raises `RecordAltered`."""
+    return TimelineRow(**{**row._mapping, "data": entry_of(keys, row).data})
 
 
 class Stage:
@@ -41,8 +47,7 @@ class Stage:
         self.anna = plant.sign_in("cm-anna", Role.CASE_MANAGER, "north")
         self.bare: list[WorkflowHandle[Any, Any]] = []
         self.record = database.blocking(plant.settings.database)
-        keys = load_keys(plant.settings.encryption_keys, plant.settings.data_dir)
-        self.keys = KeyRing(keys)
+        self.keys = ring_of(plant.settings)
 
     async def hire(self) -> None:
         director = self.plant.sign_in("dir-1", Role.DIRECTOR)
@@ -82,7 +87,8 @@ class Stage:
     def rows(self, model: type[TimelineRow], kind: str) -> list[Any]:
         """The timeline's rows of a kind."""
         with database.reading(self.record).connect() as connection:
-            return list(connection.execute(table_of(model).select().where(table_of(model).c.kind == kind)))
+            found = connection.execute(table_of(model).select().where(table_of(model).c.kind == kind))
+            return [decrypted(self.keys, row) for row in found]
 
     def checkpoint(self) -> None:
         """Let what SQLite has in its write-ahead logs reach the files, so that they can be measured."""

@@ -28,7 +28,7 @@ from deploy.console import id_column
 from deploy.heal import Healing, NotHealed
 from deploy.runs import begin_again
 from domain.case.event import Position
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import CaseRow, TimelineRow
 from infra.temporal import workflow_id
@@ -68,7 +68,7 @@ class Comparison:
 
     def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
         self.client, self.engine, self.settings, self.mend = client, engine, settings, mend
-        keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+        keys = ring_of(settings)
         self.healing = Healing(client, engine, keys, over_gap)
 
     async def run(self) -> list[Finding]:

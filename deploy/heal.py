@@ -20,7 +20,7 @@ from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry, Position
 from infra.encryption import KeyRing
 from infra.tables import CommandRow, QuarantineRow, SnapshotRow, TimelineRow
-from infra.timeline import GAP, chain, digest, folded
+from infra.timeline import GAP, digest, folded, timeline_row
 
 
 class NotHealed(Exception):
@@ -82,8 +82,8 @@ class Healing:
 
     def _write(self, connection: Connection, key: dict[str, str], known: Known) -> tuple[int, bool]:
         case_id = key["case_id"]
-        there = Standing(folded(connection, case_id), _end(connection, case_id))
-        _same_past(connection, case_id, known, there.at)
+        there = Standing(folded(connection, self.keys, case_id), _end(connection, case_id))
+        _same_past(connection, self.keys, key, known, there.at)
         entries, gap = known.after(there.at.seq), False
         if entries and entries[0].seq > there.at.seq + 1:
             there = self._over_gap(connection, known, f"entries {there.at.seq + 1} to {entries[0].seq - 1}")
@@ -110,7 +110,7 @@ class Healing:
             raise NotHealed(f"{lost} are in no history that the engine still has; GAP=1 goes on without them")
         if known.oldest is None:
             raise NotHealed(f"{lost} are in no history, and no run was given the case as it was after them")
-        add(connection, SnapshotRow, [snapshot(known.oldest, GAP, known.oldest.opened_at)])
+        add(connection, SnapshotRow, [snapshot(self.keys, known.oldest, GAP, known.oldest.opened_at)])
         return Standing(known.oldest, Position(seq=known.oldest.seq, head=digest(known.oldest)))
 
 
@@ -121,11 +121,11 @@ def _end(connection: Connection, case_id: str) -> Position:
     return Position(seq=row.seq, head=row.hash) if row else Position()
 
 
-def _same_past(connection: Connection, case_id: str, known: Known, at: Position) -> None:
+def _same_past(connection: Connection, keys: KeyRing, key: dict[str, str], known: Known, at: Position) -> None:
     """Raises `NotHealed` unless the last entry on record is the one that the case's run was told."""
     if (entry := known.entries.get(at.seq)) is None:
         return
-    mine = (col(TimelineRow.case_id) == case_id, col(TimelineRow.seq) == at.seq)
+    mine = (col(TimelineRow.case_id) == key["case_id"], col(TimelineRow.seq) == at.seq)
     previous = connection.execute(select(TimelineRow.previous).where(*mine)).scalar_one()
-    if chain(previous, case_id, entry) != at.head:
+    if timeline_row(keys, key, entry, previous)["hash"] != at.head:
         raise NotHealed("the record has something else than its histories; look at its timeline")

@@ -15,7 +15,7 @@ from activities.derived import DERIVED, rebuild_case
 from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column, ids
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyRing, ring_of
 from infra.tables import TimelineRow
 
 SHOWN = 10
@@ -50,7 +50,7 @@ def show(changed: dict[str, list[str]]) -> int:
 
 def main() -> int:
     settings = running.settings()
-    keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+    keys = ring_of(settings)
     with running.record(settings) as engine:
         return show(rebuild(engine, keys))
 

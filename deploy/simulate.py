@@ -34,6 +34,7 @@ from domain.programs.program import Program
 from domain.programs.rulebook import Rulebook
 from domain.values import Role
 from infra import catalog
+from infra.encryption import KeyRing, ring_of
 from infra.timeline import folded, states
 from workflows import messages
 
@@ -54,6 +55,7 @@ class Player:
 
     environment: WorkflowEnvironment
     engine: AsyncEngine
+    keys: KeyRing
     queue: str
     rulebook: Rulebook
     program: Program
@@ -102,7 +104,7 @@ class Player:
             await self.do(kind, **body)
         await self.do("agree-plan", **moves.plan(rules, today))
         async with self.engine.connect() as connection:
-            case = await connection.run_sync(folded, self.case_id)
+            case = await connection.run_sync(folded, self.keys, self.case_id)
         for task in case.open_tasks if case else ():
             await self.do("complete-task", task_id=task.id)
 
@@ -194,7 +196,8 @@ async def play(path: Path, days: int) -> int:
         aside.print(pace.says())
     async with stage(rulebook) as (environment, engine, settings):
         for title, act in SCENARIOS.items():
-            player = Player(environment, engine, settings.task_queue, rulebook, program, uuid.uuid4().hex)
+            queue, case_id = settings.task_queue, uuid.uuid4().hex
+            player = Player(environment, engine, ring_of(settings), queue, rulebook, program, case_id)
             try:
                 await act(player)
                 await player.nobody_acts(pace, title)
@@ -231,7 +234,7 @@ async def show(player: Player, title: str, pace: Pace) -> None:
     """What happened by itself, in order, in the programme's own time."""
     table = Table("day", "when", "what", "promise", "whom", title=f"{player.program.title}: {title}")
     async with player.engine.connect() as connection:
-        steps = await connection.run_sync(lambda c: list(states(c, player.case_id)))
+        steps = await connection.run_sync(lambda c: list(states(c, player.keys, player.case_id)))
     opened = steps[0][1].at
     for before, entry, after in steps:
         if entry.kind not in TIMES or entry.actor.role is not Role.SYSTEM:

@@ -60,7 +60,8 @@ async def bring_up_to_date(system: System, settings: Settings) -> None:
     engine = database.blocking(settings.database)
     try:
         await asyncio.to_thread(upgrade.name_old_people, engine, settings)
-        await upgrade.renew(client, engine, settings)
+        anew = await asyncio.to_thread(upgrade.encrypt_old_timelines, engine, settings)
+        await upgrade.renew(client, engine, settings, anew)
     finally:
         engine.dispose()
 

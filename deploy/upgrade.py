@@ -6,34 +6,49 @@ API first.
 """
 
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import track
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, update
 from sqlmodel import col, select
 from temporalio.client import Client
 
+from activities.derived import rebuild_case
+from activities.rows import table_of
 from deploy import running
 from deploy.runs import OLD_TYPE, begin_again
-from domain.case.event import Position
+from domain.case.event import Entry, Position
 from domain.persons.person import REFERENCE, Identifier, Person
+from domain.values import Actor, Role
 from infra import database, migrate, temporal
-from infra.encryption import KeyRing, derived_id, index_key, load_keys
+from infra.encryption import KeyRing, derived_id, index_key, ring_of
 from infra.persons import Persons
 from infra.settings import Settings
-from infra.tables import CaseRow
+from infra.tables import BulkActionRow, CaseRow, SnapshotRow, StaffRow, TimelineRow
+from infra.temporal import workflow_id
+from infra.timeline import bulk_action_place, rows_of, snapshot_place, staff_place, timeline_row
 from workflows import messages
 
 OLD = f"WorkflowType = '{OLD_TYPE}' AND ExecutionStatus = 'Running'"
+RUNNING = "WorkflowId STARTS_WITH 'case-' AND ExecutionStatus = 'Running'"
 console = Console(stderr=True)
 
 
-async def renew(client: Client, engine: Engine, settings: Settings) -> int:
-    """Begin every run of an older release anew; return how many there were."""
-    names = sorted([found.id async for found in client.list_workflows(OLD)])
+async def renew(
+    client: Client, engine: Engine, settings: Settings, chained_anew: Iterable[tuple[str, str]] = ()
+) -> int:
+    """Begin every run of an older release anew, and those whose timeline has other hashes than they know.
+
+    Return how many there were.
+    """
+    old = {found.id async for found in client.list_workflows(OLD)}
+    running = {found.id async for found in client.list_workflows(RUNNING)}
+    names = sorted(old | running & {workflow_id(*case) for case in chained_anew})
     for name in track(names, "Beginning cases anew", console=console, transient=True):
         tenant, case_id = name.removeprefix("case-").rsplit("-", 1)
         with engine.connect() as connection:
@@ -56,7 +71,7 @@ def name_old_people(engine: Engine, settings: Settings) -> int:
 
     She has that reference as her identifier and no more; what else is known of her is added by whoever knows.
     """
-    keys = KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+    keys = ring_of(settings)
     secret, now, made = index_key(settings.index_key, settings.data_dir), datetime.now(UTC), 0
     with engine.connect() as connection:
         query = select(col(CaseRow.tenant), col(CaseRow.person_id)).distinct()
@@ -71,6 +86,75 @@ def name_old_people(engine: Engine, settings: Settings) -> int:
             store.add(person_id, Person(identifiers=(reference,)), "caseloom", now)
             made += 1
     return made
+
+
+def encrypt_old_timelines(engine: Engine, settings: Settings) -> list[tuple[str, str]]:
+    """Encrypt what releases up to 0.3 left in clear, and chain it under the key; safe to repeat.
+
+    Return the cases, with their tenants. A case of which anything is encrypted was written by this release: what
+    lies in clear there was put in by hand, and stays refused.
+    """
+    keys = ring_of(settings)
+    with engine.connect() as connection:
+        encrypted = col(TimelineRow.case_id).in_(
+            select(col(TimelineRow.case_id)).where(col(TimelineRow.encrypted).is_not(None))
+        )
+        query = select(col(TimelineRow.tenant), col(TimelineRow.case_id)).where(~encrypted).distinct()
+        cases = [(str(tenant), str(case_id)) for tenant, case_id in connection.execute(query)]
+    _encrypt_the_rest(engine, keys)
+    for tenant, case_id in track(cases, "Encrypting timelines", console=console, transient=True):
+        with engine.begin() as connection:
+            _encrypt(connection, keys, {"tenant": tenant, "case_id": case_id})
+    if cases:  # what was in clear is otherwise still in the pages that it was written to
+        _vacuum(engine)
+    return cases
+
+
+def _vacuum(engine: Engine) -> None:
+    connection = engine.raw_connection()
+    try:
+        if engine.dialect.name == "postgresql":
+            connection.driver_connection.autocommit = True  # type: ignore[union-attr]
+            connection.cursor().execute("VACUUM FULL timeline")
+        else:
+            connection.cursor().execute("VACUUM")
+    finally:
+        connection.close()
+
+
+def _encrypt_the_rest(engine: Engine, keys: KeyRing) -> None:
+    """The names of staff, and what bulk actions said."""
+    table, actions = table_of(StaffRow), table_of(BulkActionRow)
+    with engine.begin() as connection:
+        for row in connection.execute(table.select()).all():
+            place = staff_place(row.tenant, row.subject)
+            mine = (table.c.tenant == row.tenant, table.c.subject == row.subject)
+            name = keys.encrypted_text(keys.decrypted_text(row.name, place), place)
+            connection.execute(table.update().where(*mine).values(name=name))
+        for row in connection.execute(actions.select()).all():
+            if "encrypted" not in row.body:
+                body = {"encrypted": keys.encrypted_text(json.dumps(row.body), bulk_action_place(row.id))}
+                connection.execute(actions.update().where(actions.c.id == row.id).values(body=body))
+
+
+def _encrypt(connection: Connection, keys: KeyRing, key: dict[str, str]) -> None:
+    """Encrypt one case: the states kept of it where entries are lost, and its entries, chained anew."""
+    table, mine = table_of(SnapshotRow), table_of(SnapshotRow).c.case_id == key["case_id"]
+    for row in connection.execute(table.select().where(mine)).all():
+        place = snapshot_place(row.case_id, row.seq)
+        kept = {"state": None, "encrypted": keys.encrypted(json.dumps(row.state).encode(), place)}
+        connection.execute(table.update().where(mine, table.c.seq == row.seq).values(kept))
+    table, head = table_of(TimelineRow), None
+    for row in rows_of(connection, key["case_id"]):
+        actor = Actor(subject=row.actor, role=Role(row.actor_role))
+        said = {"seq": row.seq, "at": row.at, "kind": row.kind, "command_id": row.command_id, "data": row.data}
+        before = row.previous if head is None else head
+        made = timeline_row(keys, key, Entry(actor=actor, **said), before)
+        there = (table.c.case_id == key["case_id"], table.c.seq == row.seq)
+        connection.execute(table.update().where(*there).values(made))
+        head = made["hash"]
+    connection.execute(update(CaseRow).where(col(CaseRow.id) == key["case_id"]).values(head=head))
+    rebuild_case(connection, keys, key["case_id"])
 
 
 async def main() -> int:
@@ -89,7 +173,9 @@ async def main() -> int:
     engine = database.blocking(settings.database)
     try:
         console.print(f"{name_old_people(engine, settings)} people put on record for cases of an older release.")
-        console.print(f"{await renew(client, engine, settings)} cases of an older release begun anew.")
+        anew = encrypt_old_timelines(engine, settings)
+        console.print(f"{len(anew)} timelines of an older release encrypted.")
+        console.print(f"{await renew(client, engine, settings, anew)} cases of an older release begun anew.")
     finally:
         engine.dispose()
     return 0

@@ -10,24 +10,30 @@ from sqlmodel import col, select
 from deploy import running
 from deploy.console import console as shown
 from infra import audit
-from infra.encryption import index_key
+from infra.encryption import KeyMissing, KeyRing, index_key, ring_of
 from infra.tables import CaseRow, TimelineRow
-from infra.timeline import beginning, chain, entry_of, rows_of
+from infra.timeline import RecordAltered, beginning, entry_of, rows_of
 
 console = shown()
 
 
-def faults_of(connection: Connection, case_id: str) -> Iterator[str]:
+def faults_of(connection: Connection, keys: KeyRing, case_id: str) -> Iterator[str]:
     """Where the timeline of a case is not the chain that was written."""
-    begun = beginning(connection, case_id)
+    try:
+        begun = beginning(connection, keys, case_id)
+    except (RecordAltered, KeyMissing) as fault:
+        yield str(fault)
+        return
     expected, previous = (begun.seq if begun else 0) + 1, None
     for row in rows_of(connection, case_id, begun.seq if begun else 0):
         if row.seq != expected:
             yield f"case {case_id}: entries {expected} to {row.seq - 1} are missing"
         elif previous is not None and row.previous != previous:
             yield f"case {case_id}: entry {row.seq} does not follow the one before it"
-        if row.hash != chain(row.previous, case_id, entry_of(row)):
-            yield f"case {case_id}: entry {row.seq} is not what was written"
+        try:
+            entry_of(keys, row)
+        except (RecordAltered, KeyMissing) as fault:
+            yield str(fault)
         expected, previous = row.seq + 1, row.hash
     head = connection.execute(select(col(CaseRow.head)).where(col(CaseRow.id) == case_id)).scalar()
     if previous is not None and head is not None and head != previous:
@@ -36,14 +42,14 @@ def faults_of(connection: Connection, case_id: str) -> Iterator[str]:
 
 def main() -> int:
     settings = running.settings()
-    key = index_key(settings.index_key, settings.data_dir)
+    keys, key = ring_of(settings), index_key(settings.index_key, settings.data_dir)
     with running.record(settings) as engine, engine.connect() as connection:
         named = select(col(TimelineRow.case_id)).distinct().order_by(col(TimelineRow.case_id))
         cases = list(connection.execute(named).scalars())
         found = [
             fault
             for case_id in track(cases, "Following timelines", console=console, transient=True)
-            for fault in faults_of(connection, case_id)
+            for fault in faults_of(connection, keys, case_id)
         ]
         found += audit.broken(connection, key)
     for fault in found:

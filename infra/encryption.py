@@ -10,6 +10,7 @@ import base64
 import copy
 import hashlib
 import hmac
+import json
 import os
 import uuid
 import zlib
@@ -29,8 +30,11 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
+from infra.settings import Settings
+
 ENCODING = b"binary/caseloom-aes256gcm"
 NONCE = 12
+TEXT = "aes:"
 WORTH_PACKING = 120  # bytes
 NAME = 16  # characters of a key's fingerprint
 UNREADABLE = Payload(metadata={"encoding": b"binary/unreadable"}, data=b"")
@@ -43,7 +47,9 @@ class KeyMissing(Exception):
 class KeyRing(PayloadCodec, WithSerializationContext):
     """Encrypts under the first key and decrypts under any. Keys are 32 bytes each."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes], secret: bytes = b"") -> None:
+        """`secret` is what the digests of the record are made under; it stays when the keys change."""
+        self._secret = hmac.digest(secret, b"record", "sha256")
         self._ciphers = {fingerprint(key): AESGCM(key) for key in keys}
         self._first = fingerprint(keys[0])
         self._place = b""
@@ -113,6 +119,37 @@ class KeyRing(PayloadCodec, WithSerializationContext):
         except (InvalidTag, ValueError, zlib.error):
             return None
 
+    def encrypted_text(self, text: str, place: str) -> str:
+        """A short text of a list as its column keeps it, for `place` alone.
+
+        The same text there gives the same again, so that a list made anew is the same list; the nonce is a keyed
+        digest of both.
+        """
+        nonce = hmac.digest(self._secret, f"{place}\0{text}".encode(), "sha256")[:NONCE]
+        kept = self._ciphers[self._first].encrypt(nonce, text.encode(), self._first + place.encode())
+        return TEXT + base64.b64encode(self._first + nonce + kept).decode()
+
+    def decrypted_text(self, kept: str, place: str) -> str:
+        """The text again; what is not encrypted, of an older release, as it is. Raises `KeyMissing`.
+
+        What was changed or moved is an empty text: `make rebuild` puts it right.
+        """
+        if not kept.startswith(TEXT):
+            return kept
+        stored = base64.b64decode(kept.removeprefix(TEXT))
+        key, nonce, text = stored[:NAME], stored[NAME : NAME + NONCE], stored[NAME + NONCE :]
+        if (cipher := self._ciphers.get(key)) is None:
+            raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
+        try:
+            return cipher.decrypt(nonce, text, key + place.encode()).decode()
+        except InvalidTag:
+            return ""
+
+    def digest(self, said: object) -> str:
+        """A keyed digest of what JSON can hold: whoever has the database alone cannot make one."""
+        written = json.dumps(said, sort_keys=True, ensure_ascii=False)
+        return hmac.new(self._secret, written.encode(), "sha256").hexdigest()
+
 
 def fingerprint(key: bytes) -> bytes:
     """The public name of a key."""
@@ -133,6 +170,12 @@ def load_keys(given: str, data_dir: Path) -> list[bytes]:
     if not keys or any(len(key) != 32 for key in keys):
         raise ValueError("an encryption key is 32 bytes, written in base64")
     return keys
+
+
+def ring_of(settings: Settings) -> KeyRing:
+    """The keys of this process, as the settings say. Raises what `load_keys` raises."""
+    keys = load_keys(settings.encryption_keys, settings.data_dir)
+    return KeyRing(keys, index_key(settings.index_key, settings.data_dir))
 
 
 def index_key(given: str, data_dir: Path) -> bytes:

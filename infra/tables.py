@@ -94,7 +94,11 @@ class StateRow(SQLModel, table=True):
 
 
 class TimelineRow(SQLModel, table=True):
-    """One event of one case. Each row carries the hash of the one before, so that a change shows."""
+    """One event of one case. Each row carries the keyed hash of the one before, so that a change shows.
+
+    What happened is `encrypted`, its keyed `digest` beside it; `facts` are the ids and words of process
+    that reports count. `data` is what releases up to 0.3 left in clear, until `make migrate`.
+    """
 
     __tablename__ = "timeline"
     __table_args__ = (Index("ix_timeline_kind", "tenant", "kind", "at"),)
@@ -107,7 +111,10 @@ class TimelineRow(SQLModel, table=True):
     actor: str
     actor_role: str
     command_id: str
-    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    facts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    encrypted: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    data: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    digest: str
     previous: str
     hash: str
 
@@ -193,10 +200,8 @@ class CommandRow(SQLModel, table=True):
 
 
 class QueuedRow(SQLModel, table=True):
-    """A command that was answered 202, encrypted as it was sent, until its outcome is on record.
-
-    `sent_at` is when it was last handed to the engine. Rows of releases up to 0.3 have no envelope.
-    """
+    """A command that was answered 202, encrypted as it was sent, until its outcome is on record; `sent_at` is when
+    it was last handed to the engine. Rows of releases up to 0.3 have no envelope."""
 
     __tablename__ = "queued"
 
@@ -337,7 +342,8 @@ class SnapshotRow(SQLModel, table=True):
     tenant: str
     reason: str
     at: datetime = instant()
-    state: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    state: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    encrypted: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     digest: str
 
 

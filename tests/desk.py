@@ -20,6 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.decide import Rules
 from activities.settle import Message, Settled, Settling
 from activities.states import States
+from benchmarks.stage import decrypted
 from deploy import moves
 from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
@@ -27,7 +28,7 @@ from domain.case.event import Position
 from domain.values import Actor
 from infra import database
 from infra.database import reading
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import CaseRow, CommandRow, TimelineRow
 from infra.timeline import folded
@@ -135,7 +136,7 @@ class Desk:
     async def case(self) -> Case:
         """The case as its timeline makes it."""
         async with reading(self.engine).connect() as connection:
-            found = await connection.run_sync(folded, self.case_id)
+            found = await connection.run_sync(folded, ring_of(self.settings), self.case_id)
         assert found is not None
         return found
 
@@ -163,10 +164,10 @@ class Desk:
                     await self.forward(seconds=span.total_seconds() + 1)
                 await asyncio.sleep(0.05)
 
-    async def timeline(self) -> list[TimelineRow]:
+    async def timeline(self) -> list[Any]:
         async with reading(self.engine).connect() as connection:
             query = select(TimelineRow).where(TimelineRow.case_id == self.case_id).order_by("seq")
-            return [row for row in (await connection.execute(query)).all()]  # type: ignore[misc]
+            return [decrypted(ring_of(self.settings), row) for row in (await connection.execute(query)).all()]
 
     async def until(self, condition: Any, seconds: float = 20) -> None:
         """Wait until an awaited condition holds."""
@@ -197,7 +198,7 @@ class Desk:
 def settling(engine: AsyncEngine, settings: Settings) -> Iterator[Settling]:
     """What settles messages without a workflow, as a worker does whose task is lost after it has committed."""
     writing = database.blocking(engine.url)
-    states = States(KeyRing(load_keys(settings.encryption_keys, settings.data_dir)))
+    states = States(ring_of(settings))
     works = Settling(writing, Rules(in_force()), states)
     yield works
     works.close()

@@ -7,7 +7,7 @@ from sqlalchemy import URL, Engine
 from activities.record import Standing, write_entries
 from domain.case.event import Entry, Position
 from infra import database
-from infra.encryption import KeyRing, load_keys
+from infra.encryption import KeyRing, ring_of
 from infra.settings import Settings
 
 
@@ -21,7 +21,7 @@ def put_entries(
 
 def put_on_record(url: str | URL, settings: Settings, case_id: str, entries: Sequence[Entry]) -> Position:
     """Write a whole timeline with all that follows from it; return where it ends."""
-    engine, keys = database.blocking(url), KeyRing(load_keys(settings.encryption_keys, settings.data_dir))
+    engine, keys = database.blocking(url), ring_of(settings)
     try:
         return put_entries(engine, keys, case_id, Standing(), entries).at
     finally:

@@ -19,6 +19,7 @@ from api.system import Principal
 from domain.steps.ownership import ReassignCase
 from domain.values import Role
 from infra import database
+from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow, StaffRow
 from tests.desk import Desk
@@ -49,12 +50,12 @@ async def opened(environment: WorkflowEnvironment, engine: AsyncEngine, settings
     return desk
 
 
-def begin(record: Engine) -> None:
+def begin(record: Engine, settings: Settings) -> None:
     wanted = Wanted(ReassignCase.kind, {"owner": "cm-ben", "reason": "x"}, [col(CaseRow.tenant) == "local"], {})
     with record.begin() as connection:
         ben = {"subject": "cm-ben", "tenant": "local", "name": "Ben", "role": Role.CASE_MANAGER, "team": "north"}
         connection.execute(insert(StaffRow).values(**ben))
-        write_down(connection, SUPERVISOR, wanted, ACTION)
+        write_down(connection, ring_of(settings), SUPERVISOR, wanted, ACTION)
 
 
 async def left_with(desk: Desk) -> int:
@@ -73,8 +74,8 @@ async def test_a_case_that_does_not_answer_is_left_the_command_once_and_the_othe
     """Round after round asks the next ones; once a worker is there, all are settled, each once."""
     monkeypatch.setattr(bulk_action, "SECONDS", 0.5)
     desks = [await opened(environment, engine, settings) for _ in range(3)]
-    begin(record)
-    acting = Acting(record, Reach(environment.client, settings))
+    begin(record, settings)
+    acting = Acting(record, ring_of(settings), Reach(environment.client, settings))
     rounds = [await acting.carry_on(ACTION, 2) for _ in range(4)]
     assert [found.asked for found in rounds] == [2, 1, 0, 0]
     assert all(found.running for found in rounds)
@@ -103,8 +104,8 @@ async def test_a_case_that_the_engine_lost_after_it_was_left_the_command_is_aske
     """Ten minutes later; the case begins again from the record, and the list of cases is finished."""
     monkeypatch.setattr(bulk_action, "SECONDS", 0.5)
     desk = await opened(environment, engine, settings)
-    begin(record)
-    acting = Acting(record, Reach(environment.client, settings))
+    begin(record, settings)
+    acting = Acting(record, ring_of(settings), Reach(environment.client, settings))
     assert (await acting.carry_on(ACTION, 2)).asked == 1
     await desk.handle.terminate()
     with record.begin() as connection:

@@ -8,7 +8,7 @@ from temporalio.runtime import Runtime
 from temporalio.testing import WorkflowEnvironment
 
 from api.system import System
-from infra.encryption import KeyRing, index_key, load_keys
+from infra.encryption import index_key, ring_of
 from infra.settings import Settings
 from infra.tokens import Verifier
 from tests.office import Office
@@ -28,7 +28,7 @@ async def quiet_office(
         client=environment.client,
         verifier=Verifier(settings),
         runtime=Runtime.default(),
-        keys=KeyRing(load_keys(settings.encryption_keys, settings.data_dir)),
+        keys=ring_of(settings),
         index_key=index_key(settings.index_key, settings.data_dir),
     )
     async with Office(parts, environment) as office:

@@ -128,7 +128,7 @@ async def test_what_a_killed_api_has_only_written_down_is_carried_on_by_the_nigh
     wanted = Wanted(ReassignCase.kind, {"owner": "cm-ben", "reason": "x"}, [col(CaseRow.id) == case_id], {})
     supervisor = Principal(sub="sup-1", role=Role.SUPERVISOR, teams=("north",), tenant="local")
     async with office.parts.engine.begin() as connection:
-        await connection.run_sync(write_down, supervisor, wanted, "00000000000000ab")
+        await connection.run_sync(write_down, office.parts.keys, supervisor, wanted, "00000000000000ab")
         late = datetime.now(UTC) - timedelta(minutes=5)
         await connection.execute(update(BulkActionRow).values(touched_at=late))
     record = database.blocking(office.parts.engine.url)

@@ -218,7 +218,7 @@ async def test_a_bundle_says_who_the_person_is_and_lists_name_her(office: Office
             {"use": "official", "given": ["Æsa"], "family": "Þórsdóttir"},
             {"use": "maiden", "text": "Æsa Ólafs"},
         ],
-        "identifier": [{"system": "urn:mrn", "value": "4711"}, {"value": "no system"}],
+        "identifier": [{"system": "urn:mrn", "value": "mrn-zz-4711"}, {"value": "no system"}],
         "telecom": [{"system": "phone", "use": "mobile", "value": "+354 555 1234"}, {"system": "email"}],
         "communication": [{"language": {"coding": [{"code": "is"}]}, "preferred": True}],
     }
@@ -244,7 +244,7 @@ async def test_a_bundle_says_who_the_person_is_and_lists_name_her(office: Office
     await office.until(lambda: named("/notices"))  # a notice is delivered after the command
     timeline = (await office.get("cm-anna", f"/cases/{answer.json()['case_id']}/timeline")).text
     assert "Þórsdóttir" not in timeline
-    assert "4711" not in timeline
+    assert "zz-4711" not in timeline
 
 
 @ONE

@@ -21,6 +21,7 @@ from domain.values import Role
 from infra import database, temporal, tokens
 from infra.loopback import free_port
 from infra.settings import Settings
+from tests.deploy.systems import tool
 from tests.story import referral
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +129,6 @@ async def test_cases_of_the_last_release_go_on_and_what_was_queued_is_applied(
         texts = [row["data"].get("text") for row in http.get(f"/cases/{case_id}/timeline").json()["items"]]
         assert texts.count("sent to the old release") == 1
         assert await all_well(data_dir, system["temporal"])
+        assert tool("deploy.verify", data_dir).returncode == 0
+    assert [p.name for p in data_dir.glob("caseloom.db*") if b"sent to the old release" in p.read_bytes()] == []
+    assert [p.name for p in data_dir.glob("caseloom.db*") if b"verbal" in p.read_bytes()] == []

@@ -72,7 +72,7 @@ async def test_the_same_command_many_times_is_applied_once_even_across_continue_
         await asyncio.gather(*(send(pair) for pair in pairs))
 
     async def all_there() -> bool:
-        return sum(row.kind == "note-added" for row in await anna.timeline()) >= 20
+        return [row.kind for row in await anna.timeline()].count("note-added") >= 20
 
     await anna.until(all_there)
     rows = await anna.timeline()
@@ -185,7 +185,7 @@ async def test_the_same_garbage_to_a_run_that_began_again_is_set_aside_again(des
 
     async def set_aside(count: int) -> None:
         async def there() -> bool:
-            return sum(row.kind == "message-unreadable" for row in await anna.timeline()) == count
+            return [row.kind for row in await anna.timeline()].count("message-unreadable") == count
 
         await anna.until(there)
 

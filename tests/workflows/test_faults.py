@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,7 +13,6 @@ from domain.case.command import Draft
 from domain.steps.contacts import AddNote
 from domain.tick import Tick
 from infra.settings import Settings
-from infra.tables import TimelineRow
 from tests.desk import Desk
 from tests.story import in_force
 from worker import worker
@@ -176,7 +176,7 @@ async def test_a_tick_that_has_failed_for_days_is_still_tried_again(
     assert kinds.index("note-added") < kinds.index("clock-missed")
 
 
-def added_clock(timeline: list[TimelineRow], task_id: str) -> str:
+def added_clock(timeline: list[Any], task_id: str) -> str:
     """The id of a task's clock."""
     started = [row.data["clock"] for row in timeline if row.kind == "clock-started"]
     return next(str(clock["id"]) for clock in started if clock.get("about") == task_id)

@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
@@ -76,15 +77,18 @@ async def read_audit(
     items = [AuditItem.model_validate(row) for row in shown]
     last = shown[-1] if len(rows) > page.limit else None
     following = NEWEST_FIRST.cursor(last.at, last.writer, last.n) if last else None
-    return _csv(items, following) if wanted.format == "csv" else Page(items=items, next=following)
+    asked = {**wanted.model_dump(exclude_none=True, mode="json"), "limit": page.limit}
+    return _csv(items, following, asked) if wanted.format == "csv" else Page(items=items, next=following)
 
 
-def _csv(items: list[AuditItem], following: str | None) -> Response:
+def _csv(items: list[AuditItem], following: str | None, asked: dict[str, Any]) -> Response:
+    """A page as a file; `asked` is what it was asked by, for the next one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(AuditItem.model_fields), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({name: safe_cell(value) for name, value in item.model_dump().items()} for item in items)
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     if following is not None:
-        headers["Link"] = f'</audit?cursor={following}>; rel="next"'
+        again = {**asked, "format": "csv", "cursor": following}
+        headers["Link"] = f'</audit?{urlencode(again)}>; rel="next"'
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -16,7 +16,7 @@ from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.scope import Seen, require_case, visible
+from api.scope import WHOLE, Seen, require_case, visible
 from api.submission import CommandResult, Wish, answer, command_id, open_case, recorded, same_request
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Case, Patient, Referral
@@ -38,6 +38,12 @@ from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
 IN_ORDER = Order([col(TimelineRow.seq)])
+OUTLINE = {
+    **dict.fromkeys(("closure_reason", "tier", "offered_to", "next_due_at", "wakes_at")),
+    **dict.fromkeys(("overdue", "escalated", "open_tasks", "quarantined"), 0),
+    "in_crisis": False,
+    "weight": 1.0,
+}
 SORTS = {"opened_at": col(CaseRow.opened_at), "next_due_at": col(CaseRow.next_due_at)}
 
 
@@ -107,6 +113,7 @@ class CaseItem(CaseLine):
     model_config = ConfigDict(from_attributes=True, extra="ignore")
 
     tenant: str = Field(exclude=True)
+    excluded: str = Field(exclude=True)
     name: str | None = Field(default=None, description="By which the person is called")
 
 
@@ -297,8 +304,15 @@ async def read_case(
 
 
 async def named(parts: System, who: Principal, rows: Iterable[CaseRow]) -> list[CaseItem]:
-    """Lines of cases that somebody may see, with the names of their people."""
+    """Lines of cases that somebody may see, with the names of their people.
+
+    Of a case that is hers by a task, an offer or her referral alone, the line says no more than its outline does.
+    """
     items = [CaseItem.model_validate(row) for row in rows]
+    wanted = (visible(parts, who, WHOLE), col(CaseRow.id).in_([item.id for item in items]))
+    async with parts.connection() as connection:
+        whole = set((await connection.execute(select_columns(col(CaseRow.id)).where(*wanted))).scalars())
+    items = [item if item.id in whole else item.model_copy(update=OUTLINE) for item in items]
     names = await identity.called(parts, who.tenant, [item.person_id for item in items])
     return [item.model_copy(update={"name": names.get(item.person_id)}) for item in items]
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from api.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
 from api.fhir_person import person_of
 from domain.case.case import Coded, Coding, PastEncounter, Patient
 from domain.persons.person import Person
-from domain.values import span_of
+from domain.values import PartialDay, span_of
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
 NOT_HERS = ("entered-in-error", "refuted", "differential")  # ruled out, or one of several that it may be
@@ -24,6 +26,7 @@ SETTINGS = {
     "AMB": "ambulatory",
 }
 UNNAMED = "unnamed"
+BIRTH: TypeAdapter[str | None] = TypeAdapter(PartialDay | None)
 NO_REASON = "Referred electronically"
 HAPPENED = ("arrived", "triaged", "in-progress", "onleave", "finished")
 MOST_CODINGS = 10
@@ -93,7 +96,7 @@ def _by_another_name(bundle: Bundle, patient: Any, resource: Any, reference: str
 def _patient(bundle: Bundle, patient: Any, as_of: date) -> Patient:
     return Patient(
         reference=f"Patient/{patient.id}",
-        birth_date=_partial(patient.birthDate),
+        birth_date=_birth_date(patient.birthDate),
         deceased=_deceased(patient, as_of),
         conditions=_unique(_conditions(bundle, as_of)),
         medications=_unique(_medications(bundle, as_of)),
@@ -239,6 +242,14 @@ def _day(value: Any) -> date | None:
 def _span(value: Any) -> tuple[date, date]:
     """The first and the last day that a FHIR date may mean."""
     return span_of(_partial(value) or "")
+
+
+def _birth_date(value: Any) -> str | None:
+    """Raises `UnreadableBundle` for one that nobody can have."""
+    try:
+        return BIRTH.validate_python(_partial(value))
+    except ValidationError:
+        raise UnreadableBundle("nobody was born then", ("Patient.birthDate: give one from 1900 on",)) from None
 
 
 def _partial(value: Any) -> str | None:

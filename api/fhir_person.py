@@ -20,7 +20,10 @@ def person_of(patient: Any) -> Person:
     """Who a Patient is."""
     read = Person(
         names=_parts(patient.name, _name),
-        identifiers=_parts(patient.identifier, lambda i: Identifier(system=str(i.system), value=i.value)),
+        identifiers=_parts(
+            [i for i in patient.identifier or () if i.system],  # a number of nobody's is not hers alone
+            lambda i: Identifier(system=str(i.system), value=i.value),
+        ),
         contacts=_parts(patient.telecom, _contact),
         addresses=_parts(patient.address, _address),
     )

@@ -1,7 +1,7 @@
 """Which person somebody means: found by what is known of her, shown to those who may know of her, made once."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,15 +15,17 @@ from sqlmodel import col
 from api.problems import Refusal
 from api.scope import visible
 from api.system import Principal, System
-from domain.persons.matching import NEAR, OTHER_BIRTH, OTHER_NAME, SAME_IDENTIFIER, Match, compare
+from domain.persons.matching import NEAR, Match, compare
 from domain.persons.person import REFERENCE, Identifier, Person
 from domain.programs.access import Reach
+from domain.values import Role
 from infra.names import keys_of, similar
 from infra.person_tables import LikenessRow, PersonRow
 from infra.persons import Persons
 from infra.tables import CaseRow
 
 MOST_FOUND, MOST_SHOWN = 200, 10
+SHARED = ("sounds ", "born ")
 BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
 Answer = TypeVar("Answer")
 
@@ -80,10 +82,21 @@ async def with_persons(
 
 def survivor(store: Persons, person_id: str) -> PersonRow | None:
     """The person that an id stands for: where she was merged, the one that she is."""
-    row = store.get(person_id)
-    while row is not None and row.merged_into is not None:
+    row, passed = store.get(person_id), {person_id}
+    while row is not None and row.merged_into is not None and row.merged_into not in passed:
+        passed.add(row.merged_into)
         row = store.get(row.merged_into)
     return row
+
+
+def names_of(store: Persons, persons: Mapping[str, Person]) -> dict[str, str]:
+    """By what the cases of some persons are kept, and whose each is: also those of records merged into theirs."""
+    merged = store.read(id for id in store.together(persons) if id not in persons)
+    every = {**persons, **{id: person for id, (_, person) in merged.items()}}
+    whose = {id: (survivor(store, id) if id in merged else None) for id in every}
+    return {
+        name: (row.id if (row := whose[id]) else id) for id, p in every.items() for name in (id, *p.references)
+    }
 
 
 def by_identifiers(store: Persons, identifiers: Iterable[Identifier]) -> dict[str, PersonRow]:
@@ -96,22 +109,37 @@ def by_identifiers(store: Persons, identifiers: Iterable[Identifier]) -> dict[st
 def near(store: Persons, person: Person) -> tuple[Near, ...]:
     """Who may be the one that is described, the nearest first."""
     keys = [key for key in keys_of(person) if not key.startswith(BROAD)]
-    known = store.read(store.find(keys, MOST_FOUND)).values()
-    found = [Near(row, other, compare(person, other, similar)) for row, other in known if row.merged_into is None]
-    close = sorted((n for n in found if n.match.points >= NEAR), key=lambda n: -n.match.points)
-    return tuple(close[:MOST_SHOWN])
+    shared = [key for key in keys if key.startswith(SHARED)]  # what a whole town may have: asked for by itself
+    ids = {*store.find([k for k in keys if k not in shared], MOST_FOUND), *store.find(shared, MOST_FOUND)}
+    found: dict[str, Near] = {}
+    for row, other in store.read(ids).values():
+        match = compare(person, other, similar)
+        into = survivor(store, row.id) if row.merged_into is not None else row
+        if match.points >= NEAR and into is not None:
+            best = found.get(into.id)
+            if best is None or best.match.points < match.points:
+                found[into.id] = Near(into, other if into is row else store.open(into), match)
+    return tuple(sorted(found.values(), key=lambda n: (-n.match.points, n.row.id))[:MOST_SHOWN])
 
 
 async def known_to(parts: System, who: Principal, persons: dict[str, tuple[PersonRow, Person]]) -> set[str]:
-    """Those of some persons whom one may know of: by a case that one may see, or because one has made them."""
-    if Reach.TENANT in parts.policy.reach_of(who.role, "read-whole-case"):
-        return set(persons)
-    by_name = {name: id for id, (_, person) in persons.items() for name in (id, *person.references)}
-    query = select_columns(col(CaseRow.person_id)).where(visible(parts, who), col(CaseRow.person_id).in_(by_name))
+    """Those of some persons whom one may know of: by a case that one may see, or because one has made them.
+
+    Who is excluded from a case of theirs knows nothing of them in any way.
+    """
+    known = {id: person for id, (_, person) in persons.items()}
+    by_name = await with_persons(parts, who.tenant, lambda store: names_of(store, known))
+    theirs = select_columns(col(CaseRow.person_id)).where(col(CaseRow.person_id).in_(by_name)).distinct()
+    shut = theirs.where(
+        col(CaseRow.tenant) == who.tenant, col(CaseRow.excluded).contains(f"|{who.sub}|", autoescape=True)
+    )
     async with parts.connection() as connection:
-        seen = (await connection.execute(query.distinct())).scalars().all()
+        seen = {by_name[name] for name in (await connection.execute(theirs.where(visible(parts, who)))).scalars()}
+        out = {by_name[name] for name in (await connection.execute(shut)).scalars()}
+    if Reach.TENANT in parts.policy.reach_of(who.role, "read-whole-case"):
+        return set(persons) - out
     made = {id for id, (row, _) in persons.items() if row.created_by == who.sub}
-    return made | {by_name[name] for name in seen}
+    return (made | seen) - out
 
 
 async def candidates(parts: System, who: Principal, found: Iterable[Near]) -> tuple[list[Candidate], bool]:
@@ -137,7 +165,7 @@ async def candidates(parts: System, who: Principal, found: Iterable[Near]) -> tu
 
 async def open_cases_of(parts: System, who: Principal, persons: dict[str, Person]) -> dict[str, list[OpenCase]]:
     """The open cases of some persons that one may see."""
-    by_name = {name: id for id, person in persons.items() for name in (id, *person.references)}
+    by_name = await with_persons(parts, who.tenant, lambda store: names_of(store, persons))
     wanted = (col(CaseRow.person_id), col(CaseRow.id), col(CaseRow.program), col(CaseRow.owner))
     mine = (visible(parts, who), col(CaseRow.person_id).in_(by_name), col(CaseRow.status) == "open")
     found: dict[str, list[OpenCase]] = {}
@@ -160,7 +188,10 @@ async def whose(
         return Meant(opened.person_id)
     if given is not None:
         return Meant(await _given(parts, who, given))
-    return await _found(parts, who, described, is_new)
+    if is_new:  # whoever else has these identifiers, this is another person: the leads see both
+        close = await with_persons(parts, who.tenant, lambda store: near(store, described))
+        return Meant(parts.derived_id(f"{who.tenant}/person/new/{case_id}").hex, described, close)
+    return await _found(parts, who, described)
 
 
 async def _given(parts: System, who: Principal, person_id: str) -> str:
@@ -171,25 +202,30 @@ async def _given(parts: System, who: Principal, person_id: str) -> str:
     return row.id
 
 
-async def _found(parts: System, who: Principal, described: Person, is_new: bool) -> Meant:
+async def _found(parts: System, who: Principal, described: Person) -> Meant:
     same = await with_persons(parts, who.tenant, lambda store: by_identifiers(store, described.identifiers))
-    if len(same) == 1 and not is_new:
+    if len(same) == 1:
         return Meant(await _same(parts, who, next(iter(same.values())), described))
     close = await with_persons(parts, who.tenant, lambda store: near(store, described))
     named = "/".join(f"{i.system}|{i.value}" for i in described.identifiers)
     new_id = parts.derived_id(f"{who.tenant}/person/{named}").hex  # two referrals at once make the same one
-    if close and not is_new:
-        if any(n.row.id == new_id for n in close):  # the other one has made her between the two looks
-            return Meant(new_id)
+    if made := next((n for n in close if n.row.id == new_id), None):  # by another one, between the two looks
+        return Meant(await _same(parts, who, made.row, described))
+    if close:
         raise await maybe_known(parts, who, close)
     return Meant(new_id, described, close)
 
 
 async def _same(parts: System, who: Principal, row: PersonRow, described: Person) -> str:
-    """The person of an identifier. Raises 409 where all else that is said of her is another's."""
+    """The person of an identifier. Raises 409 where what else is said of her speaks against it.
+
+    Whoever may not know of her, and is no feed, says at least her name or her birth date as it is: a number that
+    somebody has picked up opens nobody's record.
+    """
     person = await with_persons(parts, who.tenant, lambda store: store.open(row))
     match = compare(described, person, similar)
-    if match.points <= SAME_IDENTIFIER + OTHER_BIRTH + OTHER_NAME:
+    strange = who.role is not Role.INTEGRATOR and row.id not in await known_to(parts, who, {row.id: (row, person)})
+    if match.against or (strange and (person.names or person.birth_date) and not match.beyond_identifiers):
         raise await maybe_known(parts, who, [Near(row, person, match)])
     return row.id
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.identity import Candidate, Near, candidates, with_persons
+from api.identity import Candidate, Near, candidates, survivor, with_persons
 from api.system import Principal, System
 from domain.persons.matching import Match
 from domain.persons.person import Person
@@ -82,9 +82,8 @@ def _surviving(store: Persons, known: dict[str, Near]) -> list[Near]:
     """Those who were merged as the persons that they are, each once."""
     found: dict[str, Near] = {}
     for near in known.values():
-        row = near.row
-        while row.merged_into is not None and (into := store.get(row.merged_into)) is not None:
-            row = into
+        row = survivor(store, near.row.id) if near.row.merged_into is not None else near.row
+        assert row is not None
         person = near.person if row is near.row else store.open(row)
         if row.id not in found or found[row.id].match.points < near.match.points:
             found[row.id] = Near(row, person, near.match)

@@ -104,8 +104,10 @@ async def create_person(
     name = f"{who.tenant}/{who.sub}/person/{wish.key}" if wish.key else f"{datetime.now(UTC)}/{id(new)}"
     person = Person(**new.model_dump(exclude={"is_new"}))
     new_id = parts.derived_id(name).hex
-    made = await with_persons(parts, who.tenant, lambda store: store.get(new_id))
-    if made is None:
+    first = await with_persons(parts, who.tenant, lambda store: store.history(new_id)[:1])
+    if first and first[0][1] != person:
+        raise Refusal(422, "KeyReused", "another person was put on record under this Idempotency-Key")
+    if not first:
         close = await with_persons(parts, who.tenant, lambda store: identity.near(store, person))
         if close and not new.is_new:
             raise await identity.maybe_known(parts, who, close)
@@ -145,7 +147,9 @@ async def change_person(
     changed = _changed(person, changes)
 
     def write(store: Persons) -> PersonRow:
-        now = _same_version(store, row.id, wish.expected_seq or row.version)
+        store.lock()
+        now = _same_version(store, row.id, row.version if wish.expected_seq is None else wish.expected_seq)
+        _not_anothers(store, now, person, changed)
         return store.save(now, changed, "changed", who.sub, datetime.now(UTC))
 
     return _view(await with_persons(parts, who.tenant, write, write=True), changed)
@@ -156,8 +160,8 @@ async def list_person_cases(
     person_id: PersonId, parts: SystemDep, who: PrincipalDep, page: PagingDep
 ) -> Page[CaseItem]:
     """Her cases, as far as one may see them; also those under records that were merged into hers."""
-    row, _ = await _read(parts, who, person_id)
-    names = await with_persons(parts, who.tenant, lambda store: _names(store, row.id))
+    row, person = await _read(parts, who, person_id)
+    names = await with_persons(parts, who.tenant, lambda store: identity.names_of(store, {row.id: person}))
     query = BY_CASE.slice(select(CaseRow).where(visible(parts, who), col(CaseRow.person_id).in_(names)), page)
     async with parts.session() as session:
         rows = list((await session.exec(query)).all())
@@ -189,6 +193,8 @@ async def merge_persons(person_id: PersonId, other: OtherPerson, parts: SystemDe
 
     def write(store: Persons) -> None:
         now = datetime.now(UTC)
+        store.lock()
+        _same_version(store, row.id, row.version)
         here = _same_version(store, gone.id, gone.version)
         store.save(here, store.open(gone), "merged", who.sub, now, merged_into=row.id)
         _settle(store, row.id, gone.id, "merged", who.sub)
@@ -207,8 +213,9 @@ async def unmerge_persons(
     row, _ = await _read(parts, who, person_id)
 
     def write(store: Persons) -> tuple[PersonRow, Person]:
-        gone = store.get(other.person_id)
-        if gone is None or gone.merged_into != row.id:
+        store.lock()
+        gone, into = store.get(other.person_id), survivor(store, other.person_id)
+        if gone is None or gone.merged_into is None or into is None or into.id != row.id:
             raise Refusal(409, "NotMerged", "that record is not merged into this person")
         person = store.open(gone)
         return store.save(gone, person, "unmerged", who.sub, datetime.now(UTC), merged_into=None), person
@@ -272,10 +279,11 @@ def _same_version(store: Persons, person_id: str, version: int) -> PersonRow:
     return row
 
 
-def _names(store: Persons, person_id: str) -> list[str]:
-    """All under which the cases of a person are kept."""
-    ids = store.together([person_id])
-    return [*ids, *(name for _, person in store.read(ids).values() for name in person.references)]
+def _not_anothers(store: Persons, row: PersonRow, before: Person, after: Person) -> None:
+    """Raises 409 where somebody is given an identifier that another one has: her feed would tell both."""
+    new = [i for i in after.identifiers if i not in before.identifiers]
+    if set(identity.by_identifiers(store, new)) - {row.id}:
+        raise Refusal(409, "IdentifierTaken", "somebody else has this identifier; a lead merges two who are one")
 
 
 def _settle(store: Persons, one: str, other: str, status: str, by: str) -> None:

@@ -12,12 +12,15 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from api.problems import Refusal
+from domain.values import Role
 from infra.tables import SignOutRow, StaffRow
 
 KNOWN_SECONDS = 3.0  # how long an answer is believed: who is made inactive is out within five seconds
 MOST_KNOWN = 10_000
 FAILURES_A_MINUTE = 60
 FEED_TIMES = 10
+ABOVE = (Role.DIRECTOR, Role.AUDITOR, Role.INTEGRATOR)
+BELOW = (Role.CASE_MANAGER, Role.SENIOR)
 LookUp = Callable[[Any, dict[str, Any]], Awaitable[Any]]
 
 _ONE = select_columns(bindparam("tenant").label("tenant"), bindparam("sub").label("sub")).subquery()
@@ -26,7 +29,7 @@ _FOUND = outerjoin(
     SignOutRow,
     (col(SignOutRow.tenant) == _ONE.c.tenant) & (col(SignOutRow.subject) == _ONE.c.sub),
 )
-_STANDING = select_columns(col(StaffRow.active), col(SignOutRow.at)).select_from(_FOUND)
+_STANDING = select_columns(col(StaffRow.active), col(StaffRow.role), col(SignOutRow.at)).select_from(_FOUND)
 
 
 class Standing:
@@ -35,17 +38,19 @@ class Standing:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[float, bool, int]] = {}
 
-    async def holds(self, look_up: LookUp, tenant: str, sub: str, issued_at: float) -> bool:
+    async def holds(self, look_up: LookUp, tenant: str, sub: str, role: Role, issued_at: float) -> bool:
         """Whether a token that was issued then still signs this person in. Raises `RecordSilent`.
 
-        Who is in no directory (a feed, an auditor) is at work for as long as the provider says so.
+        Who is in no directory (a feed, an auditor) is at work for as long as the provider says so. An entry that
+        a supervisor could write, as a case manager, locks out nobody of whom that is not his to say.
         """
-        now, key = time.monotonic(), (tenant, sub)
+        now, key = time.monotonic(), (tenant, f"{sub} {role}")
         seen_at, active, signed_out_at = self._known.get(key, (float("-inf"), True, 0))
         if now - seen_at > KNOWN_SECONDS:
             row = await look_up(_STANDING, {"tenant": tenant, "sub": sub})
-            active = row.active is not False
-            signed_out_at = int(row.at.timestamp()) if row.at else 0
+            anothers = role in ABOVE and row.role in BELOW
+            active = row.active is not False or anothers
+            signed_out_at = int(row.at.timestamp()) if row.at and not anothers else 0
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[key] = (now, active, signed_out_at)

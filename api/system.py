@@ -1,6 +1,7 @@
 """What every route works with: the system's parts, and who is asking."""
 
 import asyncio
+import re
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,7 @@ from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 RECORD_SECONDS = 1.5
 FEED = "feed"
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 NOTE = "caseloom.note"  # what a request says of itself for the audit, in its ASGI scope
 
 
@@ -137,8 +139,9 @@ async def principal(
     issued, is out within seconds.
     """
     note: dict[str, Any] = request.scope.get(NOTE, {})
-    note |= {"action": request.scope["route"].name.replace("_", "-"), **request.path_params}
+    note |= {"action": request.scope["route"].name.replace("_", "-"), **_ids(request.path_params)}
     if credentials is None:
+        await parts.limits.check_failures(request.client.host if request.client else "")
         raise _unsigned("send a bearer token")
     try:
         claims = await parts.verifier.claims(credentials.credentials)
@@ -153,12 +156,17 @@ async def principal(
         raise _unsigned("the token lacks a subject, role, team or tenant of the right form") from None
     if found.role is Role.SYSTEM or found.sub == SYSTEM.subject:
         raise _unsigned("nobody signs in as the system")
-    if not await parts.standing.holds(parts.look_up, found.tenant, found.sub, claims["iat"]):
+    note |= {"actor": found.sub, "role": found.role.value, "tenant": found.tenant}
+    if not await parts.standing.holds(parts.look_up, found.tenant, found.sub, found.role, claims["iat"]):
         raise _unsigned("this person is not at work here any more, or was signed out; sign in again")
     await parts.limits.check(found.tenant, found.sub, found.role is Role.INTEGRATOR)
-    note |= {"actor": found.sub, "role": found.role.value, "tenant": found.tenant}
     structlog.contextvars.bind_contextvars(actor=found.sub, tenant=found.tenant)
     return found
+
+
+def _ids(params: dict[str, str]) -> dict[str, str]:
+    """What of a path can be an id of ours: the audit keeps no name that somebody has typed there, and no page."""
+    return {name: said for name, said in params.items() if ID.fullmatch(said) and any(c.isdigit() for c in said)}
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]

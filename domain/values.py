@@ -94,7 +94,11 @@ def _partial(written: Any) -> str:
 
 def span_of(partial: str) -> tuple[date, date]:
     """The first and the last day that a partial date may mean. Raises `ValueError` for one that is none."""
+    if "00" in partial.split("-")[1:]:
+        raise ValueError("there is no month and no day 00")
     year, month, day = (*(int(part) for part in partial.split("-")), 0, 0)[:3]
+    if not year:
+        raise ValueError("there is no year 0000")
     if day:
         return date(year, month, day), date(year, month, day)
     last = date(year + (month in (0, 12)), 1 if month in (0, 12) else month + 1, 1) - timedelta(days=1)

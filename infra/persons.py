@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, func, insert, update
 from sqlmodel import col, select
 
 from domain.persons.person import Person
@@ -22,6 +22,11 @@ class Persons:
     def __init__(self, connection: Connection, keys: KeyRing, index_key: bytes, tenant: str) -> None:
         self.connection, self.tenant = connection, tenant
         self._keys, self._index_key = keys, index_key
+
+    def lock(self) -> None:
+        """One who makes, merges or changes identifiers at a time; SQLite has one writer in any case."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"persons/{self.tenant}"))))
 
     def blind(self, key: str) -> str:
         """A look-up as it is stored: the same for the same, and nothing to be read from it without the key."""
@@ -59,7 +64,9 @@ class Persons:
         query = select(PersonKeyRow.person_id).where(
             PersonKeyRow.tenant == self.tenant, col(PersonKeyRow.key).in_(blind)
         )
-        return list(self.connection.execute(query.distinct().limit(most)).scalars())
+        return list(
+            self.connection.execute(query.distinct().order_by(col(PersonKeyRow.person_id)).limit(most)).scalars()
+        )
 
     def under(self, keys: Mapping[str, str]) -> dict[str, str]:
         """The person under each of some look-ups that name one person at the most, by what the look-up is for."""

@@ -157,6 +157,8 @@ class Verifier:
         kinds = {str(said.get("typ")).lower() for said in (jwt.get_unverified_header(token), claims)}
         if kinds & {"id", "id+jwt"} or not OF_ID_TOKENS.isdisjoint(claims):
             raise InvalidToken("IdToken")
+        if not all(isinstance(claims[name], int | float) for name in ("exp", "iat")):
+            raise InvalidToken("TimesMalformed")
         if claims["exp"] - claims["iat"] > self._settings.token_hours * 3600 + LEEWAY.total_seconds():
             raise InvalidToken("LivesTooLong")
         return claims

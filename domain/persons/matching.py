@@ -12,8 +12,8 @@ from domain.values import span_of
 
 NEAR = 50  # points from which somebody is asked before a second person is made
 SAME_IDENTIFIER, SAME_BIRTH, LIKE_BIRTH, OTHER_BIRTH = 100, 30, 10, -40
-SAME_NAME, LIKE_NAME, OTHER_NAME = 35, 22, -20
-SAME_CONTACT, SAME_POSTCODE = 25, 10
+SAME_NAME, LIKE_NAME, OTHER_NAME = 50, 22, -20
+SAME_CONTACT, SAME_POSTCODE = 41, 11
 SAME, LIKE = 0.97, 0.8
 Similar = Callable[[str, str], float]
 
@@ -24,9 +24,21 @@ class Match:
 
     points: int = 0
     reasons: tuple[str, ...] = ()
+    said: tuple[int, ...] = ()
 
     def and_(self, points: int, reason: str) -> "Match":
-        return Match(self.points + points, (*self.reasons, f"{reason} ({points:+d})"))
+        return Match(self.points + points, (*self.reasons, f"{reason} ({points:+d})"), (*self.said, points))
+
+    @property
+    def against(self) -> bool:
+        """Whether an identifier is not enough: another birth date, or another name and no birth date alike."""
+        other_name = OTHER_NAME in self.said and not {SAME_BIRTH, LIKE_BIRTH} & {*self.said}
+        return OTHER_BIRTH in self.said or other_name
+
+    @property
+    def beyond_identifiers(self) -> bool:
+        """Whether anything is the same that is not an identifier."""
+        return bool({SAME_BIRTH, SAME_NAME, LIKE_NAME} & {*self.said})
 
 
 def compare(one: Person, other: Person, similar: Similar) -> Match:
@@ -50,8 +62,9 @@ def _births(found: Match, one: str | None, other: str | None) -> Match:
     (first, last), (begins, ends) = span_of(one), span_of(other)
     if first <= ends and begins <= last:
         return found.and_(LIKE_BIRTH, "birth dates that may be the same")
-    if sorted(one) == sorted(other):
-        return found.and_(LIKE_BIRTH, "birth dates with digits exchanged")
+    slips = sum(a != b for a, b in zip(one, other, strict=False)) if len(one) == len(other) else len(one)
+    if slips == 1 or sorted(one) == sorted(other):
+        return found.and_(LIKE_BIRTH, "birth dates with a digit or two exchanged")
     return found.and_(OTHER_BIRTH, "other birth dates")
 
 

@@ -33,26 +33,26 @@ def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() ->
 # role, by which way, the groups of actions; written down a second time, so that a slip in the file shows
 WANTED = """
 case-manager         tenant   anyone open directory lists know describe
-case-manager         own      outline read tell task-work work answer
-case-manager         team     outline read tell task-work work answer
-case-manager         task     outline tell task-work
+case-manager         own      outline read tell correct task-work work answer
+case-manager         team     outline read tell correct task-work work answer
+case-manager         task     outline tell correct task-work
 case-manager         offered  outline answer
 senior-case-manager  tenant   anyone open directory lists know describe unite watch measure
-senior-case-manager  own      outline read tell task-work work answer lead
-senior-case-manager  team     outline read tell task-work work answer lead
+senior-case-manager  own      outline read tell correct task-work work answer lead
+senior-case-manager  team     outline read tell correct task-work work answer lead
 senior-case-manager  task     outline tell task-work
 senior-case-manager  offered  outline answer
 supervisor           tenant   anyone open directory lists know describe unite watch measure
-supervisor           own      outline read tell task-work work answer lead above
-supervisor           team     outline read tell task-work work answer lead above
+supervisor           own      outline read tell correct task-work work answer lead above
+supervisor           team     outline read tell correct task-work work answer lead above
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
-director             tenant   anyone open directory lists know describe unite outline read tell task-work work \
-answer lead above direct watch measure operate
+director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
+work answer lead above direct watch measure operate
 auditor              tenant   anyone directory lists know outline read watch measure operate
 integrator           tenant   anyone open feed
-integrator           opened   outline tell
-integrator           feed     tell
+integrator           opened   outline tell correct
+integrator           feed     tell correct
 system               tenant   itself
 """
 LABELS = """

@@ -20,8 +20,15 @@ _DECIDED = exists().where(
 )
 
 
-def undecided(connection: Connection, now: datetime, most: int) -> list[Any]:
-    """The commands to send again, the longest waiting first, with how far their cases are on record.
+def waiting(connection: Connection, since: datetime) -> list[str]:
+    """The cases with a command that was answered 202, was sent before then, and is not decided."""
+    late = (col(QueuedRow.sent_at) < since, col(QueuedRow.envelope).is_not(None), ~_DECIDED)
+    return list(connection.execute(select_columns(col(QueuedRow.case_id)).where(*late).distinct()).scalars())
+
+
+def undecided(connection: Connection, now: datetime, most: int, sent: timedelta = SENT) -> list[Any]:
+    """The commands sent so long ago that are to be sent again, the longest waiting first, with how far their cases
+    are on record.
 
     They are taken for sent now; those that were decided are struck off.
     """
@@ -31,7 +38,7 @@ def undecided(connection: Connection, now: datetime, most: int) -> list[Any]:
     query = (
         select_columns(*mine, seq.label("seq"), head.label("head"))
         .outerjoin(CaseRow, col(CaseRow.id) == col(QueuedRow.case_id))
-        .where(col(QueuedRow.sent_at) < now - SENT, col(QueuedRow.envelope).is_not(None), ~_DECIDED)
+        .where(col(QueuedRow.sent_at) <= now - sent, col(QueuedRow.envelope).is_not(None), ~_DECIDED)
         .order_by(col(QueuedRow.sent_at))
         .limit(most)
     )

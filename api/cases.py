@@ -218,6 +218,8 @@ async def refer_as(
     known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
     if known is None:
         await _require_known(parts, who.tenant, str(body["team"]))
+        if await identity.has_died(parts, who.tenant, meant.person_id):
+            raise Refusal(409, "PatientDeceased", "the record says the person has died; check it with the sender")
     if known is not None:
         return answer(case_id.hex, same_request(known, envelope), response)
     _look_ahead(parts, envelope, case_id.hex)

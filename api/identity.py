@@ -27,6 +27,7 @@ from infra.tables import CaseRow
 MOST_FOUND, MOST_SHOWN = 200, 10
 SHARED = ("sounds ", "born ")
 BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
+DIED = "died"
 Answer = TypeVar("Answer")
 
 
@@ -265,6 +266,26 @@ def add(store: Persons, who: Principal, meant: Meant) -> None:
     ]
     if alike:
         store.connection.execute(insert(LikenessRow), alike)
+
+
+async def has_died(parts: System, tenant: str, person_id: str) -> bool:
+    """Whether it is on record that a person has died: said of her, or a case of hers was closed because of it.
+
+    A case that is reopened takes that back.
+    """
+
+    def said(store: Persons) -> tuple[bool, list[str]]:
+        row = survivor(store, person_id)
+        person = store.open(row) if row is not None else Person()
+        names = names_of(store, {row.id: person}) if row is not None else [person_id]
+        return person.deceased is not None, list(names)
+
+    deceased, names = await with_persons(parts, tenant, said)
+    died = select_columns(col(CaseRow.id)).where(
+        col(CaseRow.tenant) == tenant, col(CaseRow.person_id).in_(names), col(CaseRow.closure_reason) == DIED
+    )
+    async with parts.connection() as connection:
+        return deceased or (await connection.execute(died.limit(1))).first() is not None
 
 
 def referred(reference: str) -> Identifier:

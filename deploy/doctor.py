@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import Client
 
+from activities.queued import waiting
 from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column, ids
@@ -74,6 +75,14 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         f"{len(odd)} cases have something set aside",
         "GET /quarantine says what; decide it again after a fix, or dismiss it with a reason",
         tuple(odd),
+    )
+    queued = waiting(connection, now - watchdog.GRACE)
+    yield Check(
+        "queued",
+        not queued,
+        f"{len(queued)} cases have a command that was answered 202 minutes ago and is not decided",
+        "see that a worker runs; the night watch sends again what the engine lost, `make drift HEAL=1` at once",
+        tuple(queued),
     )
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(

@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.progress import Progress
@@ -22,6 +23,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.queued import opened, undecided
 from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column
@@ -33,6 +35,8 @@ from infra.settings import Settings
 from infra.tables import CaseRow, TimelineRow
 from infra.temporal import workflow_id
 from workflows import messages
+
+ALL = 100_000  # more than can wait undecided
 
 ASK_SECONDS = 10
 OPEN = f"WorkflowType = '{messages.CASE_WORKFLOW}' AND ExecutionStatus = 'Running'"
@@ -72,7 +76,9 @@ class Comparison:
         self.healing = Healing(client, engine, keys, over_gap)
 
     async def run(self) -> list[Finding]:
-        """Compare all open cases; mend if asked to."""
+        """Compare all open cases; mend if asked to, and send again what was answered 202 and is not decided."""
+        if self.mend:
+            await self._send_again()
         on_record = self._on_record()
         running = {w.id async for w in self.client.list_workflows(OPEN)}
         findings = []
@@ -90,6 +96,16 @@ class Comparison:
                     findings.append(await self.lost(case_id, tenant))
             progress.update(task, completed=len(running) + len(on_record))
         return findings
+
+    async def _send_again(self) -> None:
+        """A case decides each once, however often it is sent."""
+        with self.engine.begin() as connection:
+            rows = undecided(connection, datetime.now(UTC), ALL, timedelta())
+        for row in rows:
+            if (envelope := opened(self.healing.keys, row)) is not None:
+                name, life = workflow_id(row.tenant, row.case_id), self._life(row.case_id, row.tenant)
+                queue = self.settings.task_queue
+                await messages.wake(self.client, name, queue, life, messages.SUBMIT_LATER, envelope)
 
     def _on_record(self) -> list[tuple[str, str]]:
         """The cases that must be running: all that are not sealed, as far as the record knows."""

@@ -14,6 +14,8 @@ import sys
 from contextlib import AsyncExitStack
 from typing import TextIO
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from deploy import pids
 from deploy.console import console as shown
 from deploy.processes import StartFailed, System
@@ -171,7 +173,14 @@ async def main() -> int:
             from deploy import population
 
             with console.status("Looking after the demo population …"):
-                await population.ensure(system.address, settings)
+                try:
+                    await population.ensure(system.address, settings)
+                except OSError as fault:  # what runs, runs
+                    _warn(f"{fault}; `make down` and `make up` try it again")
+        except SQLAlchemyError as fault:
+            says = f"the record does not answer, or somebody holds it ({type(fault).__name__}); try again"
+            console.print(f"[red]Could not start:[/] {says}", soft_wrap=True)
+            return 1
         except (StartFailed, TimeoutError, OSError) as fault:
             console.print(f"[red]Could not start:[/] {fault or 'a part did not answer in time'}", soft_wrap=True)
             return 1

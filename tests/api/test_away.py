@@ -8,6 +8,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from deploy.doctor import examine
+from deploy.drift import Comparison
 from infra import database, temporal
 from infra.loopback import free_port
 from infra.tables import QueuedRow
@@ -133,11 +135,12 @@ async def test_a_message_to_a_case_that_the_engine_has_lost_begins_it_again(offi
     assert shown["live"]["wakes_at"]
 
 
+@pytest.mark.parametrize("by", ["the night watch", "make drift HEAL=1"])
 async def test_what_was_answered_202_is_applied_even_where_the_engine_loses_it(
-    quiet_office: Office, engine: AsyncEngine
+    quiet_office: Office, engine: AsyncEngine, by: str
 ) -> None:
     """An opening, and a note to another case: nobody was at work, and the engine was emptied. Said to be queued
-    meanwhile, sent again by the night watch, applied once, and struck off.
+    meanwhile, named by doctor, sent again, applied once, and struck off.
     """
     office, settings = quiet_office, quiet_office.parts.settings
     settings.update_seconds = 2
@@ -154,9 +157,15 @@ async def test_what_was_answered_202_is_applied_even_where_the_engine_loses_it(
     places = [("cm-anna", note.headers["Location"]), ("ehr-1", opened.headers["Location"])]
     for person, place in places:
         assert (await office.get(person, place)).json()["status"] == "queued"
-    await sent_long_ago(engine)
+    record = database.blocking(engine.url)
     async with worker(client, settings, in_force(), engine.url):
-        await client.execute_workflow(NightWatch.run, id=f"watch-{new}", task_queue=settings.task_queue)
+        if by == "the night watch":
+            await sent_long_ago(engine)
+            [queued] = [c for c in await examine(client, record, settings) if c.name == "queued"]
+            assert (queued.well, set(queued.cases)) == (False, {case_id, new})
+            await client.execute_workflow(NightWatch.run, id=f"watch-{new}", task_queue=settings.task_queue)
+        else:
+            await Comparison(client, record, settings, mend=True, over_gap=False).run()
 
         async def applied() -> bool:
             answers = [(await office.get(person, place)).json() for person, place in places]
@@ -168,6 +177,7 @@ async def test_what_was_answered_202_is_applied_even_where_the_engine_loses_it(
     assert (await office.kinds(case_id)).count("note-added") == 1
     assert (await office.kinds(new)).count("case-opened") == 1
     assert await waiting(engine) == 0
+    record.dispose()
 
 
 async def test_what_the_engine_did_not_take_is_not_said_to_be_queued(office: Office, engine: AsyncEngine) -> None:

@@ -174,3 +174,20 @@ async def test_who_has_a_task_of_a_case_corrects_only_what_she_wrote_and_reads_n
     assert (line["tier"], line["open_tasks"], "excluded" in line) == (None, 0, False)
     [line] = [c for c in (await office.get("cm-anna", "/cases")).json()["items"] if c["id"] == case_id]
     assert line["tier"] == "high"
+
+
+@ONE
+async def test_nobody_who_has_died_is_referred_again_until_that_is_taken_back(office: Office) -> None:
+    """Neither where a case of hers was closed by it, nor where it is said of herself; a slip is mended first."""
+    case_id = (await office.post("cm-anna", "/cases", about("six", ALICE))).json()["case_id"]
+    await office.do(case_id, "close", reason="died")
+    refused = await office.post("cm-anna", "/cases", about("six", ALICE))
+    assert (refused.status_code, refused.json()["code"]) == (409, "PatientDeceased")
+    await office.do(case_id, "reopen-case", "sup-1", reason="Another person of that name")
+    person = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["referral"]["patient"]["reference"]
+    said = {"deceased": {"known_at": "2026-11-29T10:00:00Z", "source": "her daughter", "on": "2026-11"}}
+    told = await office.http.patch(f"/persons/{person}", json=said, headers=office.sign_in("cm-anna"))
+    assert told.status_code == 200, told.text
+    assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 409
+    await office.http.patch(f"/persons/{person}", json={"deceased": None}, headers=office.sign_in("cm-anna"))
+    assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 201

@@ -11,7 +11,7 @@ export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
 .PHONY: help up down verify demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
-	lock histories
+	lock histories licences sbom rotate-keys
 
 help:  ## What there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -70,6 +70,9 @@ doctor: $(VENV)/installed  ## Say what is not well with the running system, and 
 drift: $(VENV)/installed  ## Hold the engine's cases against the record (HEAL=1 GAP=1)
 	@$(PY) -m deploy.drift $(if $(HEAL),--heal) $(if $(GAP),--over-gap)
 
+rotate-keys: $(VENV)/installed  ## Encrypt the record anew under the first key, while the system runs
+	@$(PY) -m deploy.rotate
+
 verify: $(VENV)/installed  ## Follow the timelines and the audit row by row, and say what was changed by hand
 	@$(PY) -m deploy.verify
 
@@ -85,6 +88,13 @@ bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of
 histories: $(VENV)/installed  ## Record workflow histories and timelines that later releases must follow
 	@$(PY) -m tests.record_histories
 
-lock:  ## Pin all dependencies with hashes (needs uv)
-	@uv lock -q && uv export -q --no-emit-project --all-groups --format requirements-txt \
-		--no-annotate --no-header -o requirements.lock && rm -f uv.lock
+licences: $(VENV)/installed  ## What stands in the image, with its licence
+	@$(PY) -m deploy.licences
+
+sbom:  ## Write dist/sbom.json, what stands in the image as CycloneDX (needs uv)
+	@mkdir -p dist && uv lock -q && uv export -q --no-default-groups --format cyclonedx1.5 -o dist/sbom.json && rm -f uv.lock
+
+EXPORT := uv export -q --no-emit-project --format requirements-txt --no-annotate --no-header
+lock:  ## Pin all dependencies with hashes, and those of the image (needs uv)
+	@uv lock -q && $(EXPORT) --all-groups -o requirements.lock \
+		&& $(EXPORT) --no-default-groups -o deploy/requirements.lock && rm -f uv.lock

@@ -71,6 +71,10 @@ class Limits:
         if not await self._limiter.hit(self._of_feed if system else self._of_person, tenant, sub):
             raise _too_many("you have sent more requests than you may in a minute")
 
+    async def is_flood(self, address: str) -> bool:
+        """Whether so much came from an address without any token that it is not worth a row each."""
+        return not await self._limiter.hit(self._failures, "no-token", address)
+
     async def check_failures(self, address: str) -> None:
         """Raises 429. Only what cannot be trusted is counted, so nobody with a good token is kept out by it."""
         if not await self._limiter.hit(self._failures, "bad-token", address):

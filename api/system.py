@@ -141,7 +141,7 @@ async def principal(
     note: dict[str, Any] = request.scope.get(NOTE, {})
     note |= {"action": request.scope["route"].name.replace("_", "-"), **_ids(request.path_params)}
     if credentials is None:
-        await parts.limits.check_failures(request.client.host if request.client else "")
+        note["flood"] = await parts.limits.is_flood(request.client.host if request.client else "")
         raise _unsigned("send a bearer token")
     try:
         claims = await parts.verifier.claims(credentials.credentials)

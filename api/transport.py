@@ -69,7 +69,7 @@ async def _on_record(scope: Scope, note: dict[str, Any], status: int) -> bool:
     """
     action = note.get("action")
     taken = status < 400 and action in TAKEN
-    flood = status == 429 and "actor" not in note  # a stranger fills no table
+    flood = note.get("flood") or (status == 429 and "actor" not in note)  # a stranger fills no table
     if action is None or action in NOT_OF_PEOPLE or taken or flood or (status >= 500 and "actor" not in note):
         return True
     parts = scope["app"].state.system

@@ -78,7 +78,7 @@ class Comparison:
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to, and send again what was answered 202 and is not decided."""
         if self.mend:
-            await self._send_again()
+            await self.send_again()
         on_record = self._on_record()
         running = {w.id async for w in self.client.list_workflows(OPEN)}
         findings = []
@@ -97,7 +97,7 @@ class Comparison:
             progress.update(task, completed=len(running) + len(on_record))
         return findings
 
-    async def _send_again(self) -> None:
+    async def send_again(self) -> None:
         """A case decides each once, however often it is sent."""
         with self.engine.begin() as connection:
             rows = undecided(connection, datetime.now(UTC), ALL, timedelta())

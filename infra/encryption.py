@@ -51,7 +51,7 @@ class KeyRing(PayloadCodec, WithSerializationContext):
         """`secret` is what the digests of the record are made under; it stays when the keys change."""
         self._secret = hmac.digest(secret, b"record", "sha256")
         self._ciphers = {fingerprint(key): AESGCM(key) for key in keys}
-        self._first = fingerprint(keys[0])
+        self.first = fingerprint(keys[0])  # the name of the key that encrypts
         self._place = b""
 
     def with_context(self, context: SerializationContext) -> Self:
@@ -72,8 +72,8 @@ class KeyRing(PayloadCodec, WithSerializationContext):
         nonce, plain, how = os.urandom(NONCE), payload.SerializeToString(), {}
         if len(plain) > WORTH_PACKING:
             plain, how = zlib.compress(plain, 1), {"packed": b"zlib"}
-        text = self._ciphers[self._first].encrypt(nonce, plain, self._first + self._place)
-        return Payload(metadata={"encoding": ENCODING, "key": self._first, **how}, data=nonce + text)
+        text = self._ciphers[self.first].encrypt(nonce, plain, self.first + self._place)
+        return Payload(metadata={"encoding": ENCODING, "key": self.first, **how}, data=nonce + text)
 
     def _decrypt(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
@@ -102,9 +102,9 @@ class KeyRing(PayloadCodec, WithSerializationContext):
 
         `place` is the row that they are for (table and key): in another one they cannot be read.
         """
-        nonce, cipher = os.urandom(NONCE), self._ciphers[self._first]
+        nonce, cipher = os.urandom(NONCE), self._ciphers[self.first]
         packed = zlib.compress(plain, 1)
-        return self._first + nonce + cipher.encrypt(nonce, packed, self._first + place.encode())
+        return self.first + nonce + cipher.encrypt(nonce, packed, self.first + place.encode())
 
     def decrypted(self, stored: bytes, place: str) -> bytes | None:
         """What was encrypted for this place; None where it was changed or moved since.
@@ -126,8 +126,8 @@ class KeyRing(PayloadCodec, WithSerializationContext):
         digest of both.
         """
         nonce = hmac.digest(self._secret, f"{place}\0{text}".encode(), "sha256")[:NONCE]
-        kept = self._ciphers[self._first].encrypt(nonce, text.encode(), self._first + place.encode())
-        return TEXT + base64.b64encode(self._first + nonce + kept).decode()
+        kept = self._ciphers[self.first].encrypt(nonce, text.encode(), self.first + place.encode())
+        return TEXT + base64.b64encode(self.first + nonce + kept).decode()
 
     def decrypted_text(self, kept: str, place: str) -> str:
         """The text again; what is not encrypted, of an older release, as it is. Raises `KeyMissing`.

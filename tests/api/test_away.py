@@ -165,7 +165,7 @@ async def test_what_was_answered_202_is_applied_even_where_the_engine_loses_it(
             assert (queued.well, set(queued.cases)) == (False, {case_id, new})
             await client.execute_workflow(NightWatch.run, id=f"watch-{new}", task_queue=settings.task_queue)
         else:
-            await Comparison(client, record, settings, mend=True, over_gap=False).run()
+            await Comparison(client, record, settings, mend=True, over_gap=False).send_again()
 
         async def applied() -> bool:
             answers = [(await office.get(person, place)).json() for person, place in places]

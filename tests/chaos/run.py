@@ -56,8 +56,8 @@ class Findings:
 class Run:
     """One run: a plant, a workload, faults in an order that the seed gives."""
 
-    def __init__(self, plant: Plant, seed: int, log: OperationLog) -> None:
-        self.plant, self.log, self.chance = plant, log, random.Random(seed)
+    def __init__(self, plant: Plant, seed: int, log: OperationLog, patience: float) -> None:
+        self.plant, self.log, self.chance, self.patience = plant, log, random.Random(seed), patience
         self.findings = Findings(seed)
 
     async def strike(self, workload: Workload, fault: Fault) -> None:
@@ -69,11 +69,12 @@ class Run:
         await asyncio.sleep(self.chance.uniform(*fault.lasts))
         await fault.end(self.plant, self.chance)
         self.findings.kills += fault.kills
+        within = fault.alive_within * self.patience
         try:
-            seconds = await workload.alive(fault.alive_within)
+            seconds = await workload.alive(within)
         except TimeoutError:
-            self.findings.faults.append(f"{fault.name}: no command acknowledged in {fault.alive_within:.0f} s")
-            seconds = fault.alive_within
+            self.findings.faults.append(f"{fault.name}: no command acknowledged in {within:.0f} s")
+            seconds = within
         self.findings.rounds.append((fault.name, seconds))
 
     async def go(self, workload: Workload, faults: list[Fault], until_time: float) -> None:
@@ -136,9 +137,17 @@ class Run:
 
 
 async def chaos(
-    seed: int, minutes: float, names: list[str], own_disk: bool, on_postgres: postgres.Server | None = None
+    seed: int,
+    minutes: float,
+    names: list[str],
+    own_disk: bool,
+    on_postgres: postgres.Server | None = None,
+    patience: float = 1,
 ) -> Findings:
-    """A whole run in a folder of its own; the folder stays when something did not hold."""
+    """A whole run in a folder of its own; the folder stays when something did not hold.
+
+    `patience`: how many times longer than by itself a command may take to be acknowledged after a fault.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="caseloom-chaos-"))
     folder = scratch / "plant"  # the operation log is not on the disk that gets full
     folder.mkdir()
@@ -148,7 +157,7 @@ async def chaos(
     url = postgres.by_psycopg(postgres.create(on_postgres.address, f"chaos{seed}")) if on_postgres else ""
     plant = Plant(folder, url, workers=2, CASELOOM_HISTORY_EVENTS="100")
     plant.own_disk, plant.postgres = mounted, on_postgres
-    run = Run(plant, seed, log)
+    run = Run(plant, seed, log, patience)
     try:
         async with plant, Workload(plant, log, run.chance) as workload:
             await workload.hire()

@@ -15,10 +15,10 @@ from activities.reach import Reach
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Position
 from domain.values import Actor, Instant, Role, Value
+from infra import row_places
 from infra.caseload import lightest
 from infra.encryption import KeyRing
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow, CommandRow
-from infra.timeline import bulk_action_place
 from workflows import messages
 
 SECONDS = 5.0
@@ -155,7 +155,7 @@ def _told(case_id: str, outcome: Outcome) -> Told:
 
 
 def _command(keys: KeyRing, action: Row, case: Row) -> Envelope:
-    body = json.loads(keys.decrypted_text(action.body["encrypted"], bulk_action_place(action.id)))
+    body = json.loads(keys.decrypted_text(action.body["encrypted"], row_places.bulk_action(action.id)))
     if action.to_lightest:
         body["owner"] = case.chosen
     return Envelope(

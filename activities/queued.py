@@ -10,6 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from domain.case.command import Envelope
+from infra import row_places
 from infra.encryption import KeyMissing, KeyRing
 from infra.tables import CaseRow, CommandRow, QueuedRow
 
@@ -52,7 +53,7 @@ def undecided(connection: Connection, now: datetime, most: int, sent: timedelta 
 def opened(keys: KeyRing, row: Any) -> Envelope | None:
     """The command as it was sent; None where it cannot be read, which is said in the log."""
     try:
-        plain = keys.decrypted(row.envelope, f"queued/{row.case_id}/{row.command_id}")
+        plain = keys.decrypted(row.envelope, row_places.queued(row.case_id, row.command_id))
         return Envelope.model_validate_json(plain) if plain is not None else None
     except (KeyMissing, ValidationError) as fault:
         log.warning("queued_unreadable", command_id=row.command_id, fault=type(fault).__name__)

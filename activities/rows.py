@@ -13,8 +13,9 @@ from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry
 from domain.lines import ClockLine, NoticeLine, TaskLine
+from infra import row_places
 from infra.encryption import KeyRing
-from infra.timeline import clock_place, digest, notice_place, snapshot_place
+from infra.timeline import digest
 
 CONTACT_LOGGED = "contact-logged"
 
@@ -28,28 +29,32 @@ def lock_case(connection: Connection, case_id: str) -> None:
 def snapshot(keys: KeyRing, case: Case, reason: str, at: datetime) -> dict[str, Any]:
     """The row that keeps a case as it was at its last event."""
     kept = {"case_id": case.id, "tenant": case.tenant, "seq": case.seq, "reason": reason, "at": at}
-    encrypted = keys.encrypted(case.model_dump_json().encode(), snapshot_place(case.id, case.seq))
+    encrypted = keys.encrypted(case.model_dump_json().encode(), row_places.snapshot(case.id, case.seq))
     return {**kept, "state": None, "encrypted": encrypted, "digest": digest(case)}
 
 
 def state_row(keys: KeyRing, case: Case) -> dict[str, Any]:
     """The row that keeps the state of a case beside its line."""
-    state = keys.encrypted(case.model_dump_json().encode(), f"states/{case.id}")
+    state = keys.encrypted(case.model_dump_json().encode(), row_places.state(case.id))
     return {"case_id": case.id, "seq": case.seq, "state": state}
 
 
 def task_row(keys: KeyRing, key: dict[str, str], task: TaskLine) -> dict[str, Any]:
-    title = keys.encrypted_text(task.title, f"tasks/{key['case_id']}/{task.id}")
+    title = keys.encrypted_text(task.title, row_places.task(key["case_id"], task.id))
     return {**key, **dict(task), "title": title}
 
 
 def clock_row(keys: KeyRing, key: dict[str, str], clock: ClockLine) -> dict[str, Any]:
-    return {**key, **dict(clock), "title": keys.encrypted_text(clock.title, clock_place(key["case_id"], clock.id))}
+    return {
+        **key,
+        **dict(clock),
+        "title": keys.encrypted_text(clock.title, row_places.clock(key["case_id"], clock.id)),
+    }
 
 
 def notice_row(keys: KeyRing, key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
     """The row of a notice that nobody has read yet."""
-    subject = keys.encrypted_text(notice.subject, notice_place(key["case_id"], notice.key))
+    subject = keys.encrypted_text(notice.subject, row_places.notice(key["case_id"], notice.key))
     return {**key, **dict(notice), "subject": subject, "read_at": None}
 
 
@@ -63,7 +68,7 @@ def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, 
 def quarantine_row(key: dict[str, str], keys: KeyRing, envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
     """The row of a command that met a fault of ours."""
     named = {"command_id": envelope.command_id, "kind": envelope.kind, "fault": outcome.error, "at": outcome.at}
-    place = f"quarantine/{key['case_id']}/{envelope.command_id}"
+    place = row_places.quarantined(key["case_id"], envelope.command_id)
     return {**key, **named, "envelope": keys.encrypted(envelope.model_dump_json().encode(), place)}
 
 

@@ -22,9 +22,9 @@ from api.submission import key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import fingerprint_of
 from domain.values import Role
+from infra import row_places
 from infra.encryption import KeyRing
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow
-from infra.timeline import bulk_action_place
 from workflows import messages
 
 router = APIRouter(tags=["bulk actions"], max_body_size=BODY_LIMIT)
@@ -110,7 +110,7 @@ def write_down(connection: Connection, keys: KeyRing, who: Principal, wanted: Wa
         "id": action_id,
         "tenant": who.tenant,
         "command": wanted.command,
-        "body": {"encrypted": keys.encrypted_text(json.dumps(wanted.body), bulk_action_place(action_id))},
+        "body": {"encrypted": keys.encrypted_text(json.dumps(wanted.body), row_places.bulk_action(action_id))},
         "fingerprint": wanted.fingerprint,
         "actor": who.sub,
         "actor_role": who.role,

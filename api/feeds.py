@@ -25,6 +25,7 @@ from domain.commands import FROM_PEOPLE
 from domain.programs.program import Program
 from domain.programs.rulebook import UnknownProgram
 from domain.values import Line, Opaque, Slug
+from infra import row_places
 from infra.tables import CaseRow, ProposalRow
 
 router = APIRouter(tags=["feeds"], max_body_size=BODY_LIMIT)
@@ -142,7 +143,7 @@ async def _propose(parts: System, who: Principal, kind: str, message: FeedMessag
         team=message.team,
         feed=who.sub,
         at=datetime.now(UTC),
-        message=parts.keys.encrypted(said.encode(), f"proposals/{proposal_id}"),
+        message=parts.keys.encrypted(said.encode(), row_places.proposal(proposal_id)),
     )
     try:
         async with parts.session() as session:

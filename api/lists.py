@@ -17,8 +17,8 @@ from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.programs.caseload import load
 from domain.values import Opaque, Slug, YesNo
+from infra import row_places
 from infra.tables import CaseRow, ClockRow
-from infra.timeline import clock_place
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
@@ -175,7 +175,7 @@ async def _by_deadline(
     async with parts.session() as session:
         rows = list((await session.exec(BY_DEADLINE.slice(query, page))).all())
     for row in rows:
-        row.title = parts.keys.decrypted_text(row.title, clock_place(row.case_id, row.id))
+        row.title = parts.keys.decrypted_text(row.title, row_places.clock(row.case_id, row.id))
     if len(rows) <= page.limit:
         return rows, None
     rows = rows[: page.limit]

@@ -15,6 +15,7 @@ from api.problems import Refusal, responses
 from api.submission import Wish
 from api.system import FEED, Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, Text
+from infra import row_places
 from infra.tables import ProposalRow
 
 router = APIRouter(tags=["feeds"])
@@ -129,7 +130,7 @@ async def _pass_on(parts: System, row: ProposalRow, case_id: str) -> Told:
 
 
 def _message(parts: System, row: ProposalRow) -> FeedMessage:
-    plain = parts.keys.decrypted(row.message, f"proposals/{row.id}") if row.message is not None else None
+    plain = parts.keys.decrypted(row.message, row_places.proposal(row.id)) if row.message is not None else None
     if plain is None:
         raise Refusal(409, "Unreadable", "what the feed told cannot be read any more; dismiss it")
     return FeedMessage.model_validate_json(plain)
@@ -137,7 +138,9 @@ def _message(parts: System, row: ProposalRow) -> FeedMessage:
 
 async def _settle(parts: System, who: Principal, proposal_id: str, status: str, reason: str | None) -> None:
     change = update(ProposalRow).where(col(ProposalRow.id) == proposal_id, *_waiting(who))
-    kept = parts.keys.encrypted_text(reason, f"proposals/{proposal_id}/reason") if reason is not None else None
+    kept = (
+        parts.keys.encrypted_text(reason, row_places.proposal_reason(proposal_id)) if reason is not None else None
+    )
     values = {"status": status, "settled_by": who.sub, "settled_at": datetime.now(UTC), "reason": kept}
     async with parts.engine.begin() as connection:
         await connection.execute(change.values(message=None, **values))

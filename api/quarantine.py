@@ -18,6 +18,7 @@ from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import Envelope
 from domain.case.quarantine import DismissQuarantined
 from domain.values import Opaque
+from infra import row_places
 from infra.tables import CaseRow, QuarantineRow, StateRow
 from infra.timeline import decrypted_state
 
@@ -83,7 +84,7 @@ async def _kept(parts: System, who: Principal, case_id: str, command_id: str) ->
     query = select(QuarantineRow).where(QuarantineRow.case_id == case_id, QuarantineRow.command_id == command_id)
     async with parts.session() as session:
         row = (await session.exec(query.where(QuarantineRow.tenant == who.tenant))).first()
-    place = f"quarantine/{case_id}/{command_id}"
+    place = row_places.quarantined(case_id, command_id)
     plain = parts.keys.decrypted(row.envelope, place) if row is not None else None
     if plain is None:
         detail = "nothing of this id can be decided again; a message that nobody can read is dismissed"

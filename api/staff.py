@@ -17,8 +17,8 @@ from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
+from infra import row_places
 from infra.tables import OutboxRow, SignOutRow, StaffRow
-from infra.timeline import notice_place, staff_place
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 BY_SUBJECT = Order([col(StaffRow.subject)])
@@ -77,7 +77,7 @@ async def put_staff(
     if entry.supervisor == subject:
         raise Refusal(422, "Malformed", "nobody is their own supervisor; leave supervisor empty")
     row = StaffRow(tenant=who.tenant, subject=subject, **entry.model_dump())
-    row.name = parts.keys.encrypted_text(entry.name, staff_place(who.tenant, subject))
+    row.name = parts.keys.encrypted_text(entry.name, row_places.staff(who.tenant, subject))
     action_id = uuid.uuid4().hex[:16]
     async with AsyncSession(parts.engine) as session:
         await session.merge(row)
@@ -126,7 +126,7 @@ async def list_staff(
     async with parts.session() as session:
         rows = list((await session.exec(BY_SUBJECT.slice(query, page))).all())
     for row in rows:
-        row.name = parts.keys.decrypted_text(row.name, staff_place(who.tenant, row.subject))
+        row.name = parts.keys.decrypted_text(row.name, row_places.staff(who.tenant, row.subject))
     items = [StaffView.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
     return Page(items=items, next=BY_SUBJECT.cursor(items[-1].subject) if len(rows) > page.limit else None)
 
@@ -152,7 +152,7 @@ async def list_notices(
 
 
 def _told(parts: System, row: OutboxRow) -> NoticeView:
-    subject = parts.keys.decrypted_text(row.subject, notice_place(row.case_id, row.key))
+    subject = parts.keys.decrypted_text(row.subject, row_places.notice(row.case_id, row.key))
     return NoticeView.model_validate(row).model_copy(update={"subject": subject})
 
 

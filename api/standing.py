@@ -36,7 +36,7 @@ class Standing:
     """Remembers for a moment who is at work here and who was signed out."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[float, bool, int]] = {}
+        self._known: dict[tuple[str, str, Role], tuple[float, bool, int]] = {}
 
     async def holds(self, look_up: LookUp, tenant: str, sub: str, role: Role, issued_at: float) -> bool:
         """Whether a token that was issued then still signs this person in. Raises `RecordSilent`.
@@ -44,7 +44,7 @@ class Standing:
         Who is in no directory (a feed, an auditor) is at work for as long as the provider says so. An entry that
         a supervisor could write, as a case manager, locks out nobody of whom that is not his to say.
         """
-        now, key = time.monotonic(), (tenant, f"{sub} {role}")
+        now, key = time.monotonic(), (tenant, sub, role)
         seen_at, active, signed_out_at = self._known.get(key, (float("-inf"), True, 0))
         if now - seen_at > KNOWN_SECONDS:
             row = await look_up(_STANDING, {"tenant": tenant, "sub": sub})

@@ -27,6 +27,7 @@ from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
 from api.system import RECORD_SECONDS, Principal, System
 from domain.case.command import Envelope, Outcome
+from infra import row_places
 from infra.encryption import derived_id
 from infra.tables import CommandRow, QueuedRow
 from infra.temporal import workflow_id
@@ -278,7 +279,7 @@ async def _reserved(parts: System, tenant: str, case_id: str, envelope: Envelope
 
 async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope) -> bool:
     """Whether it was written down now. Raises 422 for an id that stands for another request."""
-    place = f"queued/{case_id}/{envelope.command_id}"
+    place = row_places.queued(case_id, envelope.command_id)
     row = {
         "case_id": case_id,
         "command_id": envelope.command_id,

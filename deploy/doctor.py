@@ -76,14 +76,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         "GET /quarantine says what; decide it again after a fix, or dismiss it with a reason",
         tuple(odd),
     )
-    queued = waiting(connection, now - watchdog.GRACE)
-    yield Check(
-        "queued",
-        not queued,
-        f"{len(queued)} cases have a command that was answered 202 minutes ago and is not decided",
-        "see that a worker runs; the night watch sends again what the engine lost, `make drift HEAL=1` at once",
-        tuple(queued),
-    )
+    yield _queued(connection, now)
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
         "bulk actions",
@@ -98,6 +91,17 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         not missing,
         f"missing: {', '.join(missing)}" if missing else "all that cases run under are there",
         "put the file back into catalog/programs and restart the workers; commands of these cases wait",
+    )
+
+
+def _queued(connection: Connection, now: datetime) -> Check:
+    cases = tuple(waiting(connection, now - watchdog.GRACE))
+    return Check(
+        "queued",
+        not cases,
+        f"{len(cases)} cases have a command that was answered 202 minutes ago and is not decided",
+        "see that a worker runs; the night watch sends again what the engine lost, `make drift HEAL=1` at once",
+        cases,
     )
 
 

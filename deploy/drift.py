@@ -36,9 +36,8 @@ from infra.tables import CaseRow, TimelineRow
 from infra.temporal import workflow_id
 from workflows import messages
 
-ALL = 100_000  # more than can wait undecided
-
 ASK_SECONDS = 10
+ALL = 100_000  # more than can wait undecided
 OPEN = f"WorkflowType = '{messages.CASE_WORKFLOW}' AND ExecutionStatus = 'Running'"
 WELL = ("agrees", "follows")
 console = shown()
@@ -72,8 +71,7 @@ class Comparison:
 
     def __init__(self, client: Client, engine: Engine, settings: Settings, mend: bool, over_gap: bool) -> None:
         self.client, self.engine, self.settings, self.mend = client, engine, settings, mend
-        keys = ring_of(settings)
-        self.healing = Healing(client, engine, keys, over_gap)
+        self.healing = Healing(client, engine, ring_of(settings), over_gap)
 
     async def run(self) -> list[Finding]:
         """Compare all open cases; mend if asked to, and send again what was answered 202 and is not decided."""

@@ -19,8 +19,8 @@ from activities.rows import table_of
 from deploy import running
 from deploy.console import console as shown
 from infra import person_tables, tables
+from infra import row_places as places
 from infra.encryption import TEXT, KeyMissing, KeyRing, ring_of
-from infra.timeline import bulk_action_place, clock_place, notice_place, snapshot_place, staff_place
 
 BATCH = 500
 CHARACTERS = 20  # of base64 that the first fifteen of the sixteen characters of a key's name make
@@ -53,23 +53,21 @@ class Kept:
 
 
 EVERYTHING = (
-    Kept(tables.TimelineRow, "encrypted", lambda r: f"timeline/{r.case_id}/{r.seq}"),
-    Kept(tables.StateRow, "state", lambda r: f"states/{r.case_id}"),
-    Kept(tables.SnapshotRow, "encrypted", lambda r: snapshot_place(r.case_id, r.seq)),
-    Kept(tables.QueuedRow, "envelope", lambda r: f"queued/{r.case_id}/{r.command_id}"),
-    Kept(tables.QuarantineRow, "envelope", lambda r: f"quarantine/{r.case_id}/{r.command_id}"),
-    Kept(tables.ProposalRow, "message", lambda r: f"proposals/{r.id}"),
-    Kept(tables.ProposalRow, "reason", lambda r: f"proposals/{r.id}/reason", text=True),
-    Kept(person_tables.PersonRow, "sealed", lambda r: f"persons/{r.tenant}/{r.id}"),
+    Kept(tables.TimelineRow, "encrypted", lambda r: places.timeline(r.case_id, r.seq)),
+    Kept(tables.StateRow, "state", lambda r: places.state(r.case_id)),
+    Kept(tables.SnapshotRow, "encrypted", lambda r: places.snapshot(r.case_id, r.seq)),
+    Kept(tables.QueuedRow, "envelope", lambda r: places.queued(r.case_id, r.command_id)),
+    Kept(tables.QuarantineRow, "envelope", lambda r: places.quarantined(r.case_id, r.command_id)),
+    Kept(tables.ProposalRow, "message", lambda r: places.proposal(r.id)),
+    Kept(tables.ProposalRow, "reason", lambda r: places.proposal_reason(r.id), text=True),
+    Kept(person_tables.PersonRow, "sealed", lambda r: places.person(r.tenant, r.id)),
     Kept(
-        person_tables.PersonHistoryRow,
-        "sealed",
-        lambda r: f"person_history/{r.tenant}/{r.person_id}/{r.version}",
+        person_tables.PersonHistoryRow, "sealed", lambda r: places.person_version(r.tenant, r.person_id, r.version)
     ),
-    Kept(tables.TaskRow, "title", lambda r: f"tasks/{r.case_id}/{r.id}", text=True),
-    Kept(tables.ClockRow, "title", lambda r: clock_place(r.case_id, r.id), text=True),
-    Kept(tables.OutboxRow, "subject", lambda r: notice_place(r.case_id, r.key), text=True),
-    Kept(tables.StaffRow, "name", lambda r: staff_place(r.tenant, r.subject), text=True),
+    Kept(tables.TaskRow, "title", lambda r: places.task(r.case_id, r.id), text=True),
+    Kept(tables.ClockRow, "title", lambda r: places.clock(r.case_id, r.id), text=True),
+    Kept(tables.OutboxRow, "subject", lambda r: places.notice(r.case_id, r.key), text=True),
+    Kept(tables.StaffRow, "name", lambda r: places.staff(r.tenant, r.subject), text=True),
 )
 
 
@@ -93,7 +91,7 @@ def _bulk_actions(engine: Engine, keys: KeyRing) -> int:
     table, done = table_of(tables.BulkActionRow), 0
     with engine.begin() as connection:
         for row in connection.execute(table.select()).all():
-            place, kept = bulk_action_place(row.id), row.body["encrypted"]
+            place, kept = places.bulk_action(row.id), row.body["encrypted"]
             anew = keys.encrypted_text(keys.decrypted_text(kept, place), place)
             if anew != kept:
                 connection.execute(table.update().where(table.c.id == row.id).values(body={"encrypted": anew}))

@@ -93,6 +93,17 @@ def _well(port: int) -> bool:
         asking.close()
 
 
+async def populate(system: System, settings: Settings) -> None:
+    """Open the demo's cases. Without them the system runs as well, and is not stopped for their sake."""
+    from deploy import population
+
+    with console.status("Looking after the demo population …"):
+        try:
+            await population.ensure(system.address, settings)
+        except OSError as fault:
+            _warn(f"{fault}; `make down` and `make up` try it again")
+
+
 def say(system: System, settings: Settings, new: bool) -> None:
     """What somebody needs who has just started it: the address, how to sign in, and what to try."""
     console.print(f"\n[bold]Caseloom is up:[/] {system.address}   (API page: {system.address}/docs)")
@@ -170,13 +181,7 @@ async def main() -> int:
                 await start_engine(system)
             with console.status("Starting the record, the worker and the API …"):
                 await start_parts(system, settings)
-            from deploy import population
-
-            with console.status("Looking after the demo population …"):
-                try:
-                    await population.ensure(system.address, settings)
-                except OSError as fault:  # what runs, runs
-                    _warn(f"{fault}; `make down` and `make up` try it again")
+            await populate(system, settings)
         except SQLAlchemyError as fault:
             says = f"the record does not answer, or somebody holds it ({type(fault).__name__}); try again"
             console.print(f"[red]Could not start:[/] {says}", soft_wrap=True)

@@ -25,13 +25,13 @@ from deploy.runs import OLD_TYPE, begin_again
 from domain.case.event import Entry, Position
 from domain.persons.person import REFERENCE, Identifier, Person
 from domain.values import Actor, Role
-from infra import database, migrate, temporal
-from infra.encryption import KeyRing, derived_id, index_key, ring_of
+from infra import database, migrate, row_places, temporal
+from infra.encryption import TEXT, KeyRing, derived_id, index_key, ring_of
 from infra.persons import Persons
 from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, SnapshotRow, StaffRow, TimelineRow
 from infra.temporal import workflow_id
-from infra.timeline import bulk_action_place, rows_of, snapshot_place, staff_place, timeline_row
+from infra.timeline import rows_of, timeline_row
 from workflows import messages
 
 OLD = f"WorkflowType = '{OLD_TYPE}' AND ExecutionStatus = 'Running'"
@@ -115,7 +115,7 @@ def _vacuum(engine: Engine) -> None:
     try:
         if engine.dialect.name == "postgresql":
             connection.driver_connection.autocommit = True  # type: ignore[union-attr]
-            connection.cursor().execute("VACUUM FULL timeline")
+            connection.cursor().execute("VACUUM FULL")
         else:
             connection.cursor().execute("VACUUM")
     finally:
@@ -126,14 +126,13 @@ def _encrypt_the_rest(engine: Engine, keys: KeyRing) -> None:
     """The names of staff, and what bulk actions said."""
     table, actions = table_of(StaffRow), table_of(BulkActionRow)
     with engine.begin() as connection:
-        for row in connection.execute(table.select()).all():
-            place = staff_place(row.tenant, row.subject)
+        for row in connection.execute(table.select().where(~table.c.name.startswith(TEXT))).all():
             mine = (table.c.tenant == row.tenant, table.c.subject == row.subject)
-            name = keys.encrypted_text(keys.decrypted_text(row.name, place), place)
+            name = keys.encrypted_text(row.name, row_places.staff(row.tenant, row.subject))
             connection.execute(table.update().where(*mine).values(name=name))
         for row in connection.execute(actions.select()).all():
             if "encrypted" not in row.body:
-                body = {"encrypted": keys.encrypted_text(json.dumps(row.body), bulk_action_place(row.id))}
+                body = {"encrypted": keys.encrypted_text(json.dumps(row.body), row_places.bulk_action(row.id))}
                 connection.execute(actions.update().where(actions.c.id == row.id).values(body=body))
 
 
@@ -141,7 +140,7 @@ def _encrypt(connection: Connection, keys: KeyRing, key: dict[str, str]) -> None
     """Encrypt one case: the states kept of it where entries are lost, and its entries, chained anew."""
     table, mine = table_of(SnapshotRow), table_of(SnapshotRow).c.case_id == key["case_id"]
     for row in connection.execute(table.select().where(mine)).all():
-        place = snapshot_place(row.case_id, row.seq)
+        place = row_places.snapshot(row.case_id, row.seq)
         kept = {"state": None, "encrypted": keys.encrypted(json.dumps(row.state).encode(), place)}
         connection.execute(table.update().where(mine, table.c.seq == row.seq).values(kept))
     table, head = table_of(TimelineRow), None

@@ -111,13 +111,17 @@ class KeyRing(PayloadCodec, WithSerializationContext):
 
         Raises `KeyMissing` for a key that is not here.
         """
+        try:
+            return zlib.decompress(self._plain(stored, place))
+        except (InvalidTag, ValueError, zlib.error):
+            return None
+
+    def _plain(self, stored: bytes, place: str) -> bytes:
+        """Raises `KeyMissing`, `InvalidTag`, `ValueError`."""
         key, nonce, text = stored[:NAME], stored[NAME : NAME + NONCE], stored[NAME + NONCE :]
         if (cipher := self._ciphers.get(key)) is None:
             raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
-        try:
-            return zlib.decompress(cipher.decrypt(nonce, text, key + place.encode()))
-        except (InvalidTag, ValueError, zlib.error):
-            return None
+        return cipher.decrypt(nonce, text, key + place.encode())
 
     def encrypted_text(self, text: str, place: str) -> str:
         """A short text of a list as its column keeps it, for `place` alone.
@@ -136,13 +140,9 @@ class KeyRing(PayloadCodec, WithSerializationContext):
         """
         if not kept.startswith(TEXT):
             return kept
-        stored = base64.b64decode(kept.removeprefix(TEXT))
-        key, nonce, text = stored[:NAME], stored[NAME : NAME + NONCE], stored[NAME + NONCE :]
-        if (cipher := self._ciphers.get(key)) is None:
-            raise KeyMissing(f"no encryption key {key.decode(errors='replace')}")
         try:
-            return cipher.decrypt(nonce, text, key + place.encode()).decode()
-        except InvalidTag:
+            return self._plain(base64.b64decode(kept.removeprefix(TEXT), validate=True), place).decode()
+        except (InvalidTag, ValueError):
             return ""
 
     def digest(self, said: object) -> str:

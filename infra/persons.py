@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, update
 from sqlmodel import col, select
 
 from domain.persons.person import Person
+from infra import row_places
 from infra.encryption import KeyRing
 from infra.names import keys_of
 from infra.person_tables import PersonHistoryRow, PersonKeyRow, PersonRow
@@ -41,11 +42,11 @@ class Persons:
 
     def sealed(self, person_id: str, person: Person) -> bytes:
         """What a person's row keeps of her."""
-        return self._keys.encrypted(person.model_dump_json().encode(), self._place("persons", person_id))
+        return self._keys.encrypted(person.model_dump_json().encode(), row_places.person(self.tenant, person_id))
 
     def open(self, row: PersonRow) -> Person:
         """What a row says of a person. Raises `ValueError` where somebody has changed it by hand."""
-        plain = self._keys.decrypted(row.sealed, self._place("persons", row.id))
+        plain = self._keys.decrypted(row.sealed, row_places.person(self.tenant, row.id))
         if plain is None:
             raise ValueError(f"the row of person {row.id} was changed outside the system")
         return Person.model_validate_json(plain)
@@ -107,7 +108,7 @@ class Persons:
         return row.model_copy(update=said)
 
     def _note(self, person_id: str, version: int, kind: str, by: str, at: datetime, person: Person) -> None:
-        place = self._place("person_history", f"{person_id}/{version}")
+        place = row_places.person_version(self.tenant, person_id, version)
         sealed = self._keys.encrypted(person.model_dump_json().encode(), place)
         said = {"person_id": person_id, "version": version, "tenant": self.tenant, "kind": kind}
         self.connection.execute(insert(PersonHistoryRow).values(**said, by=by, at=at, sealed=sealed))
@@ -124,7 +125,9 @@ class Persons:
         return [(row, self._known_then(row)) for row in rows]
 
     def _known_then(self, row: PersonHistoryRow) -> Person | None:
-        plain = self._keys.decrypted(row.sealed, self._place("person_history", f"{row.person_id}/{row.version}"))
+        plain = self._keys.decrypted(
+            row.sealed, row_places.person_version(self.tenant, row.person_id, row.version)
+        )
         return Person.model_validate_json(plain) if plain is not None else None
 
     def _index(self, person_id: str, person: Person) -> None:
@@ -133,7 +136,3 @@ class Persons:
         keyed = [self.blind(key) for key in keys_of(person)]
         if rows := [{"tenant": self.tenant, "key": key, "person_id": person_id} for key in keyed]:
             self.connection.execute(insert(PersonKeyRow), rows)
-
-    def _place(self, table: str, name: str) -> str:
-        """Where a sealed value stands: moved to another row it cannot be opened."""
-        return f"{table}/{self.tenant}/{name}"

@@ -18,6 +18,7 @@ import domain.commands  # noqa: F401 - so that every event is known, with those 
 from domain.case.case import Case
 from domain.case.event import Entry, Timeline
 from domain.values import Actor, Role
+from infra import row_places
 from infra.encryption import KeyRing
 from infra.tables import SnapshotRow, StateRow, TimelineRow
 
@@ -32,7 +33,7 @@ class RecordAltered(Exception):
 
 def timeline_row(keys: KeyRing, key: dict[str, str], entry: Entry, previous: str) -> dict[str, Any]:
     """The row of an entry that follows the entry with the hash `previous`."""
-    place = f"timeline/{key['case_id']}/{entry.seq}"
+    place = row_places.timeline(key["case_id"], entry.seq)
     row = {
         **key,
         "seq": entry.seq,
@@ -78,7 +79,7 @@ def chain(keys: KeyRing, row: Mapping[str, Any]) -> str:
 
 def data_of(keys: KeyRing, case_id: str, seq: int, encrypted: bytes | None) -> dict[str, Any]:
     """What an entry says. Raises `RecordAltered`, `KeyMissing`."""
-    plain = keys.decrypted(encrypted, f"timeline/{case_id}/{seq}") if encrypted else None
+    plain = keys.decrypted(encrypted, row_places.timeline(case_id, seq)) if encrypted else None
     if plain is None:
         raise RecordAltered(f"entry {seq} of case {case_id} is not what was written")
     found: dict[str, Any] = json.loads(plain)
@@ -115,30 +116,10 @@ def beginning(connection: Connection, keys: KeyRing, case_id: str) -> Case | Non
     )
     if (found := connection.execute(query).first()) is None:
         return None
-    plain = keys.decrypted(found.encrypted, snapshot_place(case_id, found.seq)) if found.encrypted else None
+    plain = keys.decrypted(found.encrypted, row_places.snapshot(case_id, found.seq)) if found.encrypted else None
     if plain is None:
         raise RecordAltered(f"the state kept of case {case_id} at {found.seq} is not what was written")
     return Case.model_validate_json(plain)
-
-
-def clock_place(case_id: str, clock_id: str) -> str:
-    return f"clocks/{case_id}/{clock_id}"
-
-
-def notice_place(case_id: str, key: str) -> str:
-    return f"outbox/{case_id}/{key}"
-
-
-def bulk_action_place(action_id: str) -> str:
-    return f"bulk_actions/{action_id}"
-
-
-def staff_place(tenant: str, subject: str) -> str:
-    return f"staff/{tenant}/{subject}"
-
-
-def snapshot_place(case_id: str, seq: int) -> str:
-    return f"snapshots/{case_id}/{seq}"
 
 
 def timeline_of(connection: Connection, keys: KeyRing, case_id: str) -> Timeline:
@@ -174,7 +155,7 @@ def decrypted_state(keys: KeyRing, kept: bytes, case_id: str) -> Case | None:
 
     None where it was changed since, is another case's, or is of a release that this one cannot read.
     """
-    plain = keys.decrypted(kept, f"states/{case_id}")
+    plain = keys.decrypted(kept, row_places.state(case_id))
     try:
         return Case.model_validate_json(plain) if plain else None
     except ValidationError:

@@ -3,16 +3,30 @@
 import base64
 
 import pytest
-from sqlmodel import col, select
+from sqlalchemy import text
+from sqlmodel import SQLModel, col, select
 
-from deploy.rotate import EVERYTHING, rotate
+from deploy.rotate import CHARACTERS, EVERYTHING, rotate
 from infra import database
-from infra.encryption import KeyMissing, KeyRing, index_key, load_keys
+from infra.encryption import KeyMissing, KeyRing, fingerprint, index_key, load_keys
 from infra.tables import TimelineRow
 from infra.timeline import entry_of, folded, rows_of
+from tests.api.test_at_rest import as_bytes
 from tests.office import Office
 
 NEW = base64.b64encode(b"n" * 32).decode()
+
+
+async def under(office: Office, key: bytes) -> set[str]:
+    """The tables in which anything is still encrypted under a key: none may be forgotten."""
+    name = fingerprint(key)
+    marks = (name, base64.b64encode(name)[:CHARACTERS])
+    async with office.parts.engine.connect() as connection:
+        rows = {
+            table: (await connection.execute(text(f'SELECT * FROM "{table}"'))).all()
+            for table in SQLModel.metadata.tables
+        }
+    return {table for table in rows if any(m in as_bytes(v) for row in rows[table] for v in row for m in marks)}
 
 
 async def test_after_a_change_of_keys_the_record_is_read_without_the_old_one(office: Office) -> None:
@@ -30,6 +44,7 @@ async def test_after_a_change_of_keys_the_record_is_read_without_the_old_one(off
         with pytest.raises(KeyMissing):
             folded(connection, KeyRing([new], secret), case_id)
     both, alone = KeyRing([new, old], secret), KeyRing([new], secret)
+    assert await under(office, old) >= {"timeline", "states", "persons", "clocks", "outbox", "bulk_actions"}
     first = rotate(record, both)
     await office.do(case_id, "add-note", text="written under the old key meanwhile")
     second = rotate(record, both)
@@ -40,6 +55,7 @@ async def test_after_a_change_of_keys_the_record_is_read_without_the_old_one(off
         *("timeline.encrypted", "states.state", "persons.sealed", "person_history.sealed", "tasks.title"),
         *("clocks.title", "staff.name", "bulk_actions.body"),
     }
+    assert await under(office, old) == set()
     with record.connect() as connection:
         after = folded(connection, alone, case_id)
         assert before is not None

@@ -8,9 +8,19 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from activities.same_person import open_cases_of_person
 from activities.staff import directory
 from domain.case.case import Case
-from domain.case.command import AT_ONCE, Decision, Envelope, Moment, OtherCaseNeeded, StaffNeeded, TimelineNeeded
+from domain.case.command import (
+    AT_ONCE,
+    Decision,
+    Envelope,
+    Moment,
+    OtherCaseNeeded,
+    SamePersonNeeded,
+    StaffNeeded,
+    TimelineNeeded,
+)
 from domain.case.event import Timeline
 from domain.decide import decide, set_aside
 from domain.programs.rulebook import ProgramMissing, Rulebook
@@ -71,9 +81,13 @@ class Rules:
                 return decide(envelope, case, moment)
             except StaffNeeded:
                 tenant = case.tenant if case else str(envelope.body.get("tenant"))
-                staff = directory(connection, tenant, case, envelope.body, envelope.actor.subject)
+                cases = [c for c in (case, *moment.others.values()) if c is not None]
+                staff = directory(connection, tenant, cases, envelope.body, envelope.actor.subject)
                 moment = replace(moment, staff=staff)
-            except OtherCaseNeeded as needed:
-                moment = replace(moment, others={**moment.others, needed.case_id: other(needed.case_id)})
+            except SamePersonNeeded:
+                moment = replace(moment, same_person=open_cases_of_person(connection, case) if case else ())
+            except OtherCaseNeeded as needed:  # its people are not among those who were read yet
+                others = {**moment.others, needed.case_id: other(needed.case_id)}
+                moment = replace(moment, others=others, staff=None)
             except TimelineNeeded:
                 moment = replace(moment, timeline=recorded())

@@ -20,17 +20,17 @@ NAMING = ("owner", "assignee", "to", "person")
 
 
 def directory(
-    connection: Connection, tenant: str, case: Case | None, body: dict[str, JsonValue], sender: str
+    connection: Connection, tenant: str, cases: Sequence[Case], body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, owner, assignees and whoever the body names, those above and covering them, the leads, and
-    whoever of the team has a licence."""
+    """The sender, owners, assignees and whoever the body names, those above and covering them, the leads, and
+    whoever of the teams has a licence."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)
-    if case is not None:
+    for case in cases:
         named |= {task.assignee for task in case.open_tasks if task.assignee}
         named |= {case.owner} if case.owner else set()
-    found = {row.subject: row for row in _leads(connection, tenant, case.team if case else None)}
+    found = {row.subject: row for row in _leads(connection, tenant, {case.team for case in cases})}
     for _ in range(LEVELS):
         if missing := named - set(found):
             found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
@@ -44,10 +44,10 @@ def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) ->
     return connection.execute(_PEOPLE.where(*where)).all()
 
 
-def _leads(connection: Connection, tenant: str, team: str | None) -> Sequence[Row[Any]]:
+def _leads(connection: Connection, tenant: str, teams: set[str]) -> Sequence[Row[Any]]:
     leads = col(StaffRow.role).in_([Role.SENIOR, Role.SUPERVISOR])
     licensed = cast(col(StaffRow.licences), String) != "[]"
-    of_team = (col(StaffRow.team) == team) & (leads | licensed)
+    of_team = col(StaffRow.team).in_(sorted(teams)) & (leads | licensed)
     wanted = or_(of_team, col(StaffRow.role) == Role.DIRECTOR)
     mine = col(StaffRow.tenant) == tenant
     return connection.execute(_PEOPLE.where(mine, wanted).order_by(col(StaffRow.subject))).all()

@@ -18,6 +18,7 @@ from api.system import Principal, System
 from domain.persons.matching import NEAR, Match, compare
 from domain.persons.person import REFERENCE, Identifier, Person
 from domain.programs.access import Reach
+from domain.programs.program import DIED
 from domain.values import Role
 from infra.names import keys_of, similar
 from infra.person_tables import LikenessRow, PersonRow
@@ -27,7 +28,6 @@ from infra.tables import CaseRow
 MOST_FOUND, MOST_SHOWN = 200, 10
 SHARED = ("sounds ", "born ")
 BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
-DIED = "died"
 Answer = TypeVar("Answer")
 
 

@@ -11,6 +11,7 @@ from sqlmodel import col, select
 
 from api import identity
 from api.cases import CaseItem, named
+from api.deaths import tell_cases
 from api.headers import WishDep
 from api.identity import Meant, OpenCase, known_to, survivor, with_persons
 from api.pages import Order, Page, PagingDep
@@ -142,9 +143,14 @@ async def change_person(
     who: PrincipalDep,
     wish: WishDep,
 ) -> PersonView:
-    """Put in the place of each field that is given what is given; `null` takes it away. The rest stays."""
+    """Put in the place of each field that is given what is given; `null` takes it away. The rest stays.
+
+    That she has died ends her open cases first, as `report-death` does; then it is written down here.
+    """
     row, person = await _read(parts, who, person_id)
     changed = _changed(person, changes)
+    if changed.deceased is not None and person.deceased is None:
+        await tell_cases(parts, who, row.id, changed.deceased, wish)
 
     def write(store: Persons) -> PersonRow:
         store.lock()

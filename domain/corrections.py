@@ -67,6 +67,7 @@ INSTEAD = {
     "risk-stratified": "send stratify-risk",
     "risk-tier-set": "send set-risk-tier or stratify-risk",
     "case-ended": "send reopen-case",
+    "death-reported": "send reopen-case to each of her cases",
     "crisis-raised": "record the disposition not-a-crisis and end it",
     "referral-sent": "send revoke-referral",
     "transition-recorded": "send record-transition with `retracted` and the sender's event_id",

@@ -7,8 +7,8 @@ from domain.clocks.clock import ONE_SECOND, Clock, ClockKind, Step
 from domain.promises.deadlines import cancel_clock
 from domain.promises.escalation import climb_due, lapse_again
 from domain.steps.assessment import open_reassessment
-from domain.steps.closure import end_of_closed_case
 from domain.steps.contacts import promise_contact
+from domain.steps.ending import end_of_closed_case
 from domain.steps.holds import resume_returned
 from domain.steps.referrals import unanswered
 from domain.steps.stratification import end_override

@@ -79,13 +79,7 @@ class Persons:
 
     def together(self, ids: Iterable[str]) -> list[str]:
         """These persons, and those who were merged into them, or into one of those."""
-        found, news = list[str](), list(ids)
-        while news:
-            found += news
-            theirs = (col(PersonRow.tenant) == self.tenant, col(PersonRow.merged_into).in_(news))
-            merged = self.connection.execute(select(PersonRow.id).where(*theirs)).scalars()
-            news = [person_id for person_id in merged if person_id not in found]
-        return found
+        return _together(self.connection, self.tenant, ids)
 
     def add(self, person_id: str, person: Person, by: str, at: datetime) -> None:
         """Put a new person on record."""
@@ -136,3 +130,25 @@ class Persons:
         keyed = [self.blind(key) for key in keys_of(person)]
         if rows := [{"tenant": self.tenant, "key": key, "person_id": person_id} for key in keyed]:
             self.connection.execute(insert(PersonKeyRow), rows)
+
+
+def one_person(connection: Connection, tenant: str, person_id: str) -> list[str]:
+    """All ids under which one person's cases are kept: hers, and those of records that are hers by a merge."""
+    seen, now = [person_id], person_id
+    while now:
+        into = select(PersonRow.merged_into).where(PersonRow.tenant == tenant, PersonRow.id == now)
+        now = connection.execute(into).scalar() or ""
+        if now in seen:
+            break
+        seen += [now] if now else []
+    return _together(connection, tenant, seen[-1:])
+
+
+def _together(connection: Connection, tenant: str, ids: Iterable[str]) -> list[str]:
+    found, news = list[str](), list(ids)
+    while news:
+        found += news
+        theirs = (col(PersonRow.tenant) == tenant, col(PersonRow.merged_into).in_(news))
+        merged = connection.execute(select(PersonRow.id).where(*theirs)).scalars()
+        news = [person_id for person_id in merged if person_id not in found]
+    return found

@@ -115,7 +115,14 @@ class Story:
         envelope = Envelope(command_id=f"k{self.sent}", kind=kind, body=body, actor=actor)
         others = {story.known.id: story.case for story in self.others}
         recorded = Timeline(tuple(self.timeline))
-        moment = Moment(self.now, self.rulebook, self.staff, others=others, timeline=recorded)
+        moment = Moment(
+            self.now,
+            self.rulebook,
+            self.staff,
+            others=others,
+            same_person=tuple(case_id for case_id, other in others.items() if other and not other.closed),
+            timeline=recorded,
+        )
         decision = decide(envelope, self.case, moment)
         self._follow(decision.entries)
         for told in decision.elsewhere:

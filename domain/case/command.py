@@ -55,6 +55,10 @@ class TimelineNeeded(Exception):
     """The decision depends on what was recorded before: read the timeline and decide again. Not a refusal."""
 
 
+class SamePersonNeeded(Exception):
+    """The decision is about all open cases of the person: find out which, and decide again. Not a refusal."""
+
+
 class OtherCaseNeeded(Exception):
     """The decision is about another case as well: read it and decide again. Not a refusal."""
 
@@ -145,8 +149,8 @@ class Moment:
     """What a decision may depend on besides the case: the time, the rules in force, the people there are.
 
     `spread` is the time over which promises that fall due in one second are looked after. `others` are the cases
-    that the decision is about as well; None for one that the tenant does not have. `timeline` is what the record
-    has of the case.
+    that the decision is about as well; None for one that the tenant does not have. `same_person` are the person's
+    other open cases. `timeline` is what the record has of the case.
     """
 
     now: datetime
@@ -154,6 +158,7 @@ class Moment:
     staff: Directory | None = None
     spread: timedelta = AT_ONCE
     others: Mapping[str, Case | None] = field(default_factory=dict)
+    same_person: tuple[str, ...] | None = None
     timeline: Timeline | None = None
 
 
@@ -233,6 +238,13 @@ class Draft:
         if case_id not in self.others:
             self.others[case_id] = Draft(self.moment, self.actor, self.command_id, case)
         return self.others[case_id]
+
+    @property
+    def same_person(self) -> tuple[str, ...]:
+        """The ids of the person's other open cases. Raises `SamePersonNeeded` where it was tried without them."""
+        if self.moment.same_person is None:
+            raise SamePersonNeeded
+        return self.moment.same_person
 
     def new_id(self, letter: str) -> str:
         """The next id of a task or a clock, unique within the case and the same on every replay."""

@@ -145,6 +145,9 @@ class TaskPolicy(Value):
         return self.urgent or self.clock.statutory
 
 
+DIED = "died"  # the closure reason of a person's death, in every programme
+
+
 class ClosurePolicy(Value):
     """`needs` must be settled first; what else is open ends with the case. `offer_again` later, or not."""
 

@@ -5,27 +5,27 @@ from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from domain.case.case import NOTHING_OPEN, Case, Closure, OutcomeRatings
+from domain.case.case import Case, OutcomeRatings
 from domain.case.command import Command, Draft
 from domain.case.dates import happened_at
-from domain.case.event import Event, Notice
+from domain.case.event import Event
 from domain.programs.policies import Subject
-from domain.programs.program import ClosureNeeds, Stage
-from domain.promises.deadlines import cancel_clock, keep_clock
+from domain.programs.program import DIED, ClosureNeeds, Stage
 from domain.steps.alerts import repeat_measure
 from domain.steps.approvals import granted, require_approval, withdraw
 from domain.steps.assessment import promise_reassessment
 from domain.steps.consent import stop_what_needs_consent
 from domain.steps.contacts import ensure_contact
+from domain.steps.death import DeathReported, end_for_death
+from domain.steps.ending import end_case
 from domain.steps.medications import promise_renewal_again
 from domain.steps.planning import missing_signatures, promise_what_a_plan_needs
 from domain.steps.reopening import ended_by_closure, miss_what_is_over, tasks_of
 from domain.steps.risk_tier import ask_for_safety_plan
 from domain.steps.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.steps.stratification import end_override
-from domain.steps.tasks import TaskCancelled
 from domain.steps.unable_to_contact import decision_due
-from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text, Value
+from domain.values import Instant, Invalid, Rejected, Slug, Text, Value
 
 NOT_TRIED = "attempts to reach the person, and the letter's time"
 # The tasks of a plan end with the case, so implementation cannot simply go on: the plan is made anew.
@@ -81,46 +81,6 @@ class OutcomeEvaluated(Event):
         return case.changed(outcome=self.ratings)
 
 
-class CaseEnded(Event):
-    """The case is closed. Until `reopen_until` it may be reopened. `occurred_at` is when its reason came about."""
-
-    kind: ClassVar[str] = "case-ended"
-
-    reason: Slug
-    from_stage: Stage
-    reopen_until: Instant
-    reoffer_at: Instant | None = None
-    summary: Text | None = None
-    occurred_at: Instant | None = None
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        closure = Closure(
-            reason=self.reason,
-            at=at,
-            from_stage=self.from_stage,
-            reopen_until=self.reopen_until,
-            reoffer_at=self.reoffer_at,
-        )
-        return case.changed(closure=closure, stage=Stage.CLOSURE, **NOTHING_OPEN)
-
-
-class ReofferDue(Event):
-    """The person declined some time ago: offer case management again."""
-
-    kind: ClassVar[str] = "reoffer-due"
-
-    told: Opaque | None = None
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        closure = case.closure.changed(reoffer_at=None) if case.closure else None
-        return case.changed(closure=closure)
-
-    def notices(self, case: Case) -> tuple[Notice, ...]:
-        if self.told is None:
-            return ()
-        return (Notice(key="reoffer", recipient=self.told, subject="offer-again", about="case"),)
-
-
 class CaseReopened(Event):
     """The case goes on where it was closed, with all of its history.
 
@@ -136,55 +96,6 @@ class CaseReopened(Event):
     def apply(self, case: Case, at: datetime) -> Case:
         asked_anew = {"outcome": None, "notice_until": None, "satisfaction": None, "graduated": ()}
         return case.changed(**self.again).changed(closure=None, stage=self.stage, **asked_anew)
-
-
-class CaseSealed(Event):
-    """The window for reopening is over; nothing happens to this case any more."""
-
-    kind: ClassVar[str] = "case-sealed"
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(sealed=True)
-
-
-def end_case(
-    draft: Draft,
-    reason: str,
-    summary: str | None = None,
-    offer_again: bool = False,
-    occurred_at: datetime | None = None,
-) -> None:
-    """Close the case; what is still open ends with it, and the window for reopening begins."""
-    case, program = draft.case, draft.program
-    for clock in draft.case.running:
-        if clock.about == Stage.CLOSURE:
-            keep_clock(draft, clock, draft.now)
-        else:
-            cancel_clock(draft, clock, f"case closed: {reason}")
-    for task in case.open_tasks:
-        draft.happen(TaskCancelled(task_id=task.id, reason=f"case closed: {reason}"))
-    until, reoffer = draft.deadline_of(program.reopen_within), None
-    if offer_again and program.reoffer_after is not None:
-        reoffer = draft.deadline_of(program.reoffer_after)
-        until = max(until, reoffer)  # who declined may change her mind until she is asked again
-    draft.happen(
-        CaseEnded(
-            reason=reason,
-            from_stage=case.stage,
-            reopen_until=until,
-            reoffer_at=reoffer,
-            summary=summary,
-            occurred_at=occurred_at,
-        )
-    )
-
-
-def end_of_closed_case(draft: Draft, closure: Closure) -> None:
-    """What time brings to a closed case: the offer is made again, and the window for reopening ends."""
-    if closure.reoffer_at is not None and draft.now >= closure.reoffer_at:
-        draft.happen(ReofferDue(told=draft.case.owner))
-    if draft.now >= closure.reopen_until and not draft.case.sealed:
-        draft.happen(CaseSealed())
 
 
 def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
@@ -258,7 +169,10 @@ class CloseCase(Command):
         if ClosureNeeds.SIGN_OFF in policy.needs:
             require_approval(draft, Subject.CLOSURE, self.reason)
         at = happened_at(draft, self.occurred_at) if self.occurred_at else None
-        end_case(draft, self.reason, self.note, policy.offer_again, at)
+        if self.reason == DIED:
+            end_for_death(draft, DeathReported(), self.note, at)
+        else:
+            end_case(draft, self.reason, self.note, policy.offer_again, at)
 
 
 class ReopenCase(Command):

@@ -7,7 +7,7 @@ from domain.case.case import Case, Referral
 from domain.case.command import Command, Draft, require_staff
 from domain.case.event import Event, Opening
 from domain.programs.program import NeedsConsent, Program, Stage
-from domain.steps.closure import end_case
+from domain.steps.ending import end_case
 from domain.steps.stages import ages_on, enter, start_stage_clock
 from domain.steps.tasks import apply_template
 from domain.values import Invalid, Opaque, Rejected, Slug, Text, span_of

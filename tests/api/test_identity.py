@@ -190,4 +190,26 @@ async def test_nobody_who_has_died_is_referred_again_until_that_is_taken_back(of
     assert told.status_code == 200, told.text
     assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 409
     await office.http.patch(f"/persons/{person}", json={"deceased": None}, headers=office.sign_in("cm-anna"))
+    await office.do(case_id, "reopen-case", "sup-1", reason="Her daughter meant her sister")
     assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 201
+
+
+@ONE
+async def test_that_somebody_has_died_ends_all_of_her_cases_and_tells_their_people(office: Office) -> None:
+    """Said with the person, by a case manager of one of them; both go on when it is taken back."""
+    mine = (await office.post("cm-anna", "/cases", about("seven", ALICE))).json()["case_id"]
+    second = {**about("seven", ALICE), "program": "transitions", "owner": "cm-ben", "team": "north"}
+    other = (await office.post("cm-anna", "/cases", second)).json()["case_id"]
+    person = (await office.get("cm-anna", f"/cases/{mine}")).json()["case"]["referral"]["patient"]["reference"]
+    said = {"deceased": {"known_at": "2026-11-29T10:00:00Z", "source": "her daughter", "on": "2026-11"}}
+    for _ in range(2):  # the second time it is known
+        answer = await office.http.patch(f"/persons/{person}", json=said, headers=office.sign_in("cm-anna"))
+        assert answer.status_code == 200, answer.text
+    for case_id in (mine, other):
+        closed = (await office.get("sup-1", f"/cases/{case_id}")).json()["case"]["closure"]
+        assert closed["reason"] == "died"
+    told = [n for n in (await office.get("cm-ben", "/notices")).json()["items"] if n["case_id"] == other]
+    assert [n["subject"] for n in told if n["subject"] == "death-reported"] == ["death-reported"]
+    await office.http.patch(f"/persons/{person}", json={"deceased": None}, headers=office.sign_in("cm-anna"))
+    await office.do(other, "reopen-case", "sup-1", reason="It was her sister")
+    await office.do(other, "add-note", "sup-1", text="She called herself")

@@ -58,6 +58,7 @@ STORED = (
     "crisis-ended",
     "crisis-raised",
     "crisis-reported",
+    "death-reported",
     "discharge-planned",
     "entered-in-error",
     "escalation-acknowledged",

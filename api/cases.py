@@ -65,6 +65,9 @@ REFERRAL: dict[str, Any] = {
 }
 
 
+TWIN = "this person has another open case of this programme: GET /persons/{id}/cases; merge the two, or close one"
+
+
 class NewCase(BaseModel):
     """A referral to a programme. Left out, team and owner are the sender's own, where she has a team and cases."""
 
@@ -224,7 +227,9 @@ async def refer_as(
         return answer(case_id.hex, same_request(known, envelope), response)
     _look_ahead(parts, envelope, case_id.hex)
     await identity.make(parts, who, meant)
-    return await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
+    twin = await identity.open_in(parts, who.tenant, meant.person_id, new.program)
+    result = await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
+    return result.model_copy(update={"advice": TWIN}) if twin else result
 
 
 def _opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func
+from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from api.cases import NewCase, refer
+from api.cases import NewCase, refer_as
 from api.headers import WishDep
 from api.identity import cases_of_reference
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -160,10 +162,29 @@ def person_key(parts: System, tenant: str, reference: str) -> str:
 
 
 async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish) -> str:
-    """Open a case for somebody who has none."""
+    """Open a case for somebody who has none: one, also where several messages about her come at once."""
     new = found_by_feed(message, message.open_in or "", message.team)
-    opening = replace(wish, key=f"{wish.key}/open") if wish.key else wish  # one key, two commands of one case
-    return (await refer(parts, who, new, opening, Response())).case_id
+    before = await _cases_before(parts, who, message)
+    name = f"{who.tenant}/found/{message.patient}/{new.program}/{before}"
+    case_id = parts.derived_id(name)
+    try:
+        return (await refer_as(parts, who, case_id, new, replace(wish, key="found"), Response())).case_id
+    except Refusal as refusal:
+        if refusal.problem.code not in ("AlreadyOpen", "KeyReused"):
+            raise
+        return case_id.hex  # another message has just opened it
+
+
+async def _cases_before(parts: System, who: Principal, message: FeedMessage) -> int:
+    """How many cases of this programme the person has had."""
+    names = await cases_of_reference(parts, who.tenant, message.patient)
+    query = select_columns(func.count()).where(
+        col(CaseRow.tenant) == who.tenant,
+        col(CaseRow.person_id).in_(names),
+        col(CaseRow.program) == message.open_in,
+    )
+    async with parts.connection() as connection:
+        return int((await connection.execute(query)).scalar_one())
 
 
 def found_by_feed(message: FeedMessage, program: Slug, team: Slug | None, owner: Opaque | None = None) -> NewCase:

@@ -22,7 +22,7 @@ from domain.programs.program import DIED
 from domain.values import Role
 from infra.names import keys_of, similar
 from infra.person_tables import LikenessRow, PersonRow
-from infra.persons import Persons
+from infra.persons import Persons, one_person
 from infra.tables import CaseRow
 
 MOST_FOUND, MOST_SHOWN = 200, 10
@@ -286,6 +286,19 @@ async def has_died(parts: System, tenant: str, person_id: str) -> bool:
     )
     async with parts.connection() as connection:
         return deceased or (await connection.execute(died.limit(1))).first() is not None
+
+
+async def open_in(parts: System, tenant: str, person_id: str, program: str) -> bool:
+    """Whether a person has an open case of a programme."""
+    names = await with_persons(parts, tenant, lambda store: one_person(store.connection, tenant, person_id))
+    query = select_columns(col(CaseRow.id)).where(
+        col(CaseRow.tenant) == tenant,
+        col(CaseRow.person_id).in_(names),
+        col(CaseRow.program) == program,
+        col(CaseRow.status) == "open",
+    )
+    async with parts.connection() as connection:
+        return (await connection.execute(query.limit(1))).first() is not None
 
 
 def referred(reference: str) -> Identifier:

@@ -173,8 +173,12 @@ def _changed_clocks(before: Case | None, entry: Entry, after: Case) -> list[Cloc
     if before is None:
         return [_clock_line(c, entry, after) for c in after.clocks]
     known = {c.id: c for c in before.clocks}
-    moved = before.owner != after.owner or entry.kind in ("task-assigned", "task-claimed", "task-released")
-    return [_clock_line(c, entry, after) for c in after.clocks if moved or known.get(c.id) is not c]
+    same = [c.id for c in after.clocks if known.get(c.id) is c and _whose(c, before) == _whose(c, after)]
+    return [_clock_line(c, entry, after) for c in after.clocks if c.id not in same]
+
+
+def _whose(clock: Clock, case: Case) -> tuple[str | None, str | None]:
+    return case.responsible_for(clock), _queue(clock, case)
 
 
 def _task_line(task: Task) -> TaskLine:

@@ -169,13 +169,17 @@ class Consent(Value):
 
 
 class Section(Value):
-    """That a section of the assessment was done, when and by whom; what was found is in the timeline."""
+    """That a section of the assessment was done, when and by whom; what was found is in the timeline.
+
+    `recorded_at` is when that was written down.
+    """
 
     name: Slug
     assessed_on: Day
     author: Opaque
     sensitivity: Sensitivity
     complete: bool = True
+    recorded_at: Instant | None = None
 
 
 class OutcomeRatings(Value):

@@ -113,6 +113,14 @@ class Item(Value):
         kind = "a whole number" if self.whole else "a number"
         return " or ".join(self.answers) if self.answers else f"{kind} from {self.low:g} to {self.high:g}"
 
+    @property
+    def least(self) -> int:
+        """The points that any answer gives at the least."""
+        if self.answers:
+            return min(self.answers.values())
+        found = [step.points for table in self.tables for step in table.steps]
+        return min(found) if found else math.ceil(self.low or 0)
+
     def points(self, answer: Answer, answers: Answers) -> int:
         """The points of an answer that the item accepts."""
         if self.answers:
@@ -274,7 +282,7 @@ def score(instrument: Instrument, answers: Answers) -> Result:
     groups = _groups(instrument, points)
     missing = tuple(item.key for item in instrument.items if _is_missing(item, answers))
     total = None if missing else _total(instrument, points, groups)
-    alerts = _alerts(instrument, points, groups, _at_least(instrument, points, groups))
+    alerts = _alerts(instrument, points, *_at_least(instrument, points, answers))
     band = _band(instrument, total, answers, alerts)
     return Result(
         instrument=instrument.name,
@@ -322,9 +330,16 @@ def _total(instrument: Instrument, points: Mapping[str, int], groups: Mapping[st
     return max(parts, default=0) if instrument.rule is Rule.HIGHEST else sum(parts)
 
 
-def _at_least(instrument: Instrument, points: Mapping[str, int], groups: Mapping[str, int]) -> int | None:
-    """What the total is at least, also while items are missing; None where more answers can lower it."""
-    return None if instrument.higher_is_better else _total(instrument, points, groups)
+def _at_least(
+    instrument: Instrument, points: Mapping[str, int], answers: Answers
+) -> tuple[Mapping[str, int], int | None]:
+    """What groups and total are at least, also while items are missing; None where answers can lower it."""
+    if instrument.higher_is_better:
+        return _groups(instrument, points), None
+    asked = (i for i in instrument.items if i.scored and all(when.holds(answers) for when in i.asked))
+    least = {i.key: i.least for i in asked if i.key not in answers and not i.optional}
+    groups = _groups(instrument, {**least, **points})
+    return groups, _total(instrument, {**least, **points}, groups)
 
 
 def _band(instrument: Instrument, total: int | None, answers: Answers, alerts: tuple[Slug, ...]) -> Band | None:

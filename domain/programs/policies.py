@@ -188,9 +188,10 @@ class TransitionPolicy(Value):
 
 
 class CrisisPolicy(Value):
-    """What a crisis promises, who is told at once, and how it may end."""
+    """What a crisis promises, sooner in immediate danger; who is told at once, and how it may end."""
 
     respond: ClockPolicy
+    in_danger: Budget
     follow_up: ClockPolicy
     safety_plan: ClockPolicy
     tell: tuple[Rank, ...] = Field(min_length=1)
@@ -204,6 +205,8 @@ class MedicationPolicy(Value):
     adherent: float = Field(gt=0, le=1)
     adherent_for: dict[Slug, float] = {}
     side_effect_task: Slug
+    severe_task: Slug
+    severe_tell: tuple[Rank, ...] = (Rank.OWNER,)
     non_adherence_task: Slug
     renewal: ClockPolicy
     source: Text

@@ -127,7 +127,8 @@ class ReassessmentPolicy(Value):
 class TaskPolicy(Value):
     """A type of task. `licences` may do it (none: everybody), `cosign` is the licence that must sign as well.
 
-    `urgent` work goes on in a crisis; `queue` is the group that may claim it; `repeat` makes the next one.
+    `urgent` work goes on in a crisis; `queue` is the group that may claim it; `repeat` makes the next one, `on` on
+    which days (in the unit of `repeat`, from the beginning) before it does so evenly.
     """
 
     title: Line
@@ -138,6 +139,7 @@ class TaskPolicy(Value):
     queue: Slug | None = None
     urgent: bool = False
     repeat: Budget | None = None
+    on: tuple[int, ...] = ()
 
     @property
     def duty(self) -> bool:
@@ -279,6 +281,7 @@ class Program(Value):
             named["unable_to_contact.letter_task"] = self.unable_to_contact.letter_task
         if self.medication is not None:
             named["medication.side_effect_task"] = self.medication.side_effect_task
+            named["medication.severe_task"] = self.medication.severe_task
             named["medication.non_adherence_task"] = self.medication.non_adherence_task
         return named
 

@@ -9,6 +9,7 @@ from domain.case.event import Event, Notice
 from domain.case.open_parts import Approval
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import ApprovalPolicy, Subject, Tier
+from domain.programs.program import ClosureNeeds
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.values import Invalid, Opaque, Rejected, Role, Slug, Text
 
@@ -165,9 +166,13 @@ class RequestApproval(Command):
         named = {Subject.TIER_OVERRIDE: self.tier, Subject.CLOSURE: self.reason, Subject.TRANSFER: self.to}
         if (of := named[self.subject]) is None:
             draft.refuse(NotNamed, "name the `tier`, the `reason` of closing, or `to` whom the case goes")
-        if self.subject is Subject.CLOSURE and of not in draft.program.closure:
-            draft.refuse(NotNamed, f"the programme closes for: {', '.join(draft.program.closure)}")
-        if any((a.subject, a.of) == (self.subject, of) for a in draft.case.approvals):
-            draft.refuse(AlreadyRequested, f"the approval of {self.subject} waits already")
+        if self.subject is Subject.CLOSURE:
+            reasons = [r for r, c in draft.program.closure.items() if ClosureNeeds.SIGN_OFF in c.needs]
+            if of not in reasons:
+                draft.refuse(NotNamed, f"closing is approved for: {', '.join(reasons)}; other reasons need none")
+        for asked in draft.case.approvals:
+            if asked.subject is self.subject and (asked.of == of or not asked.granted_by):
+                waits = "to be used" if asked.granted_by else "to be decided"
+                draft.refuse(AlreadyRequested, f"{asked.id}, for {asked.of}, waits {waits}")
         withdraw(draft, self.subject)  # one that was asked for something else
         request(draft, self.subject, policy, self.note, of)

@@ -59,7 +59,8 @@ class SectionAssessed(Event):
     legal_ground: Line | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
+        said = {name: getattr(self, name) for name in Section.model_fields if name != "recorded_at"}
+        section = Section(**said, recorded_at=at)
         if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
             return case  # an older one came later: the latest stands
         others = tuple(s for s in case.sections if s.name != self.name)

@@ -11,6 +11,7 @@ from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.programs.policies import Subject
 from domain.programs.program import DIED, ClosureNeeds, Stage
+from domain.promises.deadlines import is_duty
 from domain.steps.alerts import repeat_measure
 from domain.steps.approvals import granted, require_approval, withdraw
 from domain.steps.assessment import promise_reassessment
@@ -99,7 +100,7 @@ class CaseReopened(Event):
 
 
 def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
-    """What keeps the case from closing for a reason with these needs; a crisis does, where there are any."""
+    """What keeps the case from closing for a reason with these needs. A crisis and duties do, but for a death."""
     case, program = draft.case, draft.program
     notice_over = case.notice_until is not None and case.notice_until <= draft.now
     lacking = {
@@ -118,8 +119,9 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
         ClosureNeeds.ATTEMPTS: [] if decision_due(draft) else [NOT_TRIED],
         ClosureNeeds.SIGN_OFF: [] if granted(case, Subject.CLOSURE) else ["approval of the closure"],
     }
-    open_crisis = ["crisis"] if case.crisis is not None and needs else []
-    return open_crisis + [line for need in needs for line in lacking[need]]
+    duties = [t for t in case.open_tasks if is_duty(case, draft.open_clock(t.clock_id))]
+    in_danger = (["crisis"] if case.crisis is not None else []) + [f"task {t.id}, a duty" for t in duties]
+    return (in_danger if needs else []) + [line for need in needs for line in lacking[need]]
 
 
 class EvaluateOutcome(Command):
@@ -176,7 +178,7 @@ class CloseCase(Command):
 
 
 class ReopenCase(Command):
-    """Reopen a closed case while its window lasts. It goes on in the stage it was closed from.
+    """Reopen a closed case while its window lasts. It goes on in its stage, one that was in closure in follow-up.
 
     What the closure itself ended comes back: tasks, referrals, a crisis. Contacts and reviews count from now.
     """
@@ -206,17 +208,17 @@ class ReopenCase(Command):
             rules = draft.program.reassessment
             owed = draft.case.reassessing_since is not None
             promise_reassessment(draft, rules.on_change if owed else rules.every)
-        self._promise_again(draft)
+        self._promise_again(draft, where_it_was=stage is closure.from_stage)
         miss_what_is_over(draft)
         if draft.case.consent is not None and not draft.case.consent.in_force:
             stop_what_needs_consent(draft)
 
-    def _promise_again(self, draft: Draft) -> None:
+    def _promise_again(self, draft: Draft, where_it_was: bool) -> None:
         """What the closure ended besides cadence and reassessment is owed again: plan, renewals, safety plan."""
         end_override(draft)
         for item in draft.case.assistance:
             promise_renewal_again(draft, item)
-        if draft.case.plan is not None and draft.case.stage in UNDER_PLAN:
+        if draft.case.plan is not None and (draft.case.stage in UNDER_PLAN or where_it_was):
             promise_what_a_plan_needs(draft, draft.case.plan)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)

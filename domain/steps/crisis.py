@@ -12,7 +12,15 @@ from domain.case.open_parts import Crisis, SafetyPlan
 from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import ClockKind, WaitsFor
 from domain.programs.policies import CrisisPolicy
-from domain.promises.deadlines import Promise, keep_clock, rests_in_crisis, resume_clock, start_clock, stop_clock
+from domain.promises.deadlines import (
+    Promise,
+    cancel_clock,
+    keep_clock,
+    rests_in_crisis,
+    resume_clock,
+    start_clock,
+    stop_clock,
+)
 from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import ask_for_safety_plan
 from domain.values import Instant, Invalid, Line, Opaque, Rejected, Slug, Text
@@ -162,7 +170,9 @@ class RaiseCrisis(Command):
         if case.crisis is not None:
             draft.happen(CrisisReported(crisis_id=case.crisis.id, **said))
             if case.crisis.disposition is not None:
-                promise_response(draft, case.crisis)
+                promise_response(draft, case.crisis, self.immediate_danger)
+            elif self.immediate_danger:
+                self._sooner(draft, case.crisis)
             return
         crisis = Crisis(id=draft.new_id("x"), since=draft.now)
         draft.happen(CrisisRaised(crisis=crisis, **said))
@@ -170,12 +180,22 @@ class RaiseCrisis(Command):
         for clock in draft.case.running:
             if clock.pause is None and rests_in_crisis(draft.case, clock):
                 stop_clock(draft, clock, "a crisis was raised", WaitsFor.CRISIS)
-        promise_response(draft, crisis)
+        promise_response(draft, crisis, self.immediate_danger)
+
+    def _sooner(self, draft: Draft, crisis: Crisis) -> None:
+        """It has become dangerous: who must respond has the shorter time, from now."""
+        due = draft.deadline_of(rules(draft).in_danger)
+        waited = [c for c in draft.case.running if c.kind is ClockKind.CRISIS and c.about == crisis.id]
+        for clock in waited:
+            if clock.missed_at is None and clock.due_at > due:
+                cancel_clock(draft, clock, "immediate danger: a response is due sooner")
+                promise_response(draft, crisis, in_danger=True)
 
 
-def promise_response(draft: Draft, crisis: Crisis) -> None:
+def promise_response(draft: Draft, crisis: Crisis, in_danger: bool) -> None:
+    policy = rules(draft)
     promise = Promise(kind=ClockKind.CRISIS, title="Respond to the crisis", about=crisis.id)
-    start_clock(draft, promise, rules(draft).respond, draft.now)
+    start_clock(draft, promise, policy.respond, draft.now, policy.in_danger if in_danger else None)
 
 
 class RecordDisposition(Command):

@@ -21,6 +21,7 @@ from domain.steps.planning import (
     check_barriers,
     check_goals,
     missing_signatures,
+    promise_new_signatures,
     put_in_force_or_propose,
 )
 from domain.steps.stages import UNDER_PLAN
@@ -194,9 +195,7 @@ class SignPlan(Command):
         for clock in draft.case.running:
             if clock.kind is ClockKind.SIGNATURE:
                 keep_clock(draft, clock, signed_at)
-        title = "Have the plan signed again before the signatures expire"
-        promise = Promise(kind=ClockKind.SIGNATURE, title=title, about=f"plan/{plan.version}")
-        start_clock(draft, promise, policy.sign, draft.now, policy.valid_for)
+        promise_new_signatures(draft, plan, policy)
 
 
 class ReviewPlan(Command):

@@ -11,7 +11,7 @@ from domain.promises.deadlines import check_pause, is_duty, pause_clock, resume_
 from domain.steps.tasks import OfTask, WrongTaskState, add_task, require_consent_to
 from domain.values import Instant, Opaque, Rejected, Slug, Text
 
-NO_CONSENT_YET = "no consent yet"
+NO_CONSENT_YET, NO_CONSENT = "no consent yet", "no consent"
 
 
 class DutyNotHeld(Rejected):
@@ -53,7 +53,8 @@ def hold_for_consent(draft: Draft, reason: str) -> None:
         if task.status is not TaskStatus.ON_HOLD:
             draft.happen(TaskHeld(task_id=task.id, reason=reason))
         clock = draft.open_clock(task.clock_id)
-        if clock.missed_at is None:
+        until_a_day = clock.pause is not None and clock.pause.until is not None
+        if clock.missed_at is None and not until_a_day:  # the hold has its end; consent is asked for then
             stop_clock(draft, clock, reason, WaitsFor.CONSENT)
 
 
@@ -87,9 +88,14 @@ def _held(clock: Clock) -> bool:
 
 
 def resume_returned(draft: Draft, clock_id: str) -> None:
-    """A task whose hold has run out comes back by itself."""
+    """A task whose hold has run out comes back by itself, or waits on for the person's consent."""
+    consents = draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
     for task in draft.case.open_tasks:
-        if task.clock_id == clock_id and task.status is TaskStatus.ON_HOLD:
+        if task.clock_id != clock_id or task.status is not TaskStatus.ON_HOLD:
+            continue
+        if not consents:
+            stop_clock(draft, draft.open_clock(clock_id), NO_CONSENT, WaitsFor.CONSENT)
+        else:
             draft.happen(TaskResumed(task_id=task.id, told=task.assignee or draft.case.owner))
 
 

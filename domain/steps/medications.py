@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
-from domain.case.event import Event
+from domain.case.event import Event, Notice
 from domain.case.open_parts import Assistance
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import MedicationPolicy
@@ -20,11 +20,17 @@ from domain.promises.deeds import Deed
 from domain.steps.contacts import keep_promised
 from domain.steps.planning import until_day
 from domain.steps.tasks import add_task, add_where_possible
-from domain.values import Day, Instant, Invalid, Line, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Opaque, Slug, Text, Value
+
+FEWEST_FILLS = 2  # on different days (Pharmacy Quality Alliance): one fill says nothing of the next
 
 
 class PeriodWrong(Invalid):
     """A period begins before it ends, and a supply has days."""
+
+
+class TooFewFills(Invalid):
+    """One fill does not say whether the next one was fetched."""
 
 
 class Problem(StrEnum):
@@ -96,6 +102,14 @@ class SideEffectReported(Event):
     medication: Line
     effect: Text
     severity: Literal["mild", "moderate", "severe"]
+    told: tuple[Opaque, ...] = ()
+
+    def notices(self, case: Case) -> tuple[Notice, ...]:
+        key = f"severe-side-effect-{case.seq}"
+        return tuple(
+            Notice(key=key, recipient=who, subject="severe-side-effect", about="case", urgent=True)
+            for who in self.told
+        )
 
 
 class AssistanceAdded(Event):
@@ -130,13 +144,15 @@ def days_covered(fills: Iterable[Fill], first: date, last: date) -> int:
     """The days from `first` to `last`, both counted, on which at least one drug of the class was at hand.
 
     An early refill of the same drug begins where the supply before it ends; different drugs are not moved,
-    their days are united (Pharmacy Quality Alliance, proportion of days covered).
+    their days are united (Pharmacy Quality Alliance, proportion of days covered). A name in other letters is the
+    same drug.
     """
     covered: set[date] = set()
     until: dict[str, date] = {}
     for fill in sorted(fills, key=lambda f: f.on):
-        start = max(fill.on, until.get(fill.drug, fill.on))
-        until[fill.drug] = start + timedelta(days=fill.days)
+        drug = " ".join(fill.drug.casefold().split())
+        start = max(fill.on, until.get(drug, fill.on))
+        until[drug] = start + timedelta(days=fill.days)
         covered |= {start + timedelta(days=n) for n in range(fill.days)}
     return sum(first <= day <= last for day in covered)
 
@@ -197,7 +213,10 @@ class RecordAdherence(Command):
     feed: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "drug_class": "statin",
-        "fills": [{"drug": "Atorvastatin", "on": "2026-01-05", "days": 30}],
+        "fills": [
+            {"drug": "Atorvastatin", "on": "2026-01-05", "days": 30},
+            {"drug": "Atorvastatin", "on": "2026-02-06", "days": 30},
+        ],
         "until": "2026-03-01",
     }
 
@@ -209,6 +228,8 @@ class RecordAdherence(Command):
         policy = rules(draft)
         draft.require_consent(NeedsConsent.ASSESSMENT)
         days_filled = [f.on for f in self.fills]
+        if len({*days_filled}) < FEWEST_FILLS:
+            draft.refuse(TooFewFills, "adherence is measured from fills on two days or more")
         if not max(days_filled) <= self.until <= draft.today:
             draft.refuse(PeriodWrong, "end the period after its last fill and not after today")
         if min(days_filled).year < draft.today.year - 10:
@@ -230,7 +251,7 @@ class RecordAdherence(Command):
 
 
 class ReportSideEffect(Command):
-    """Report a side effect: a task tells the prescriber."""
+    """Report a side effect: a task tells the prescriber. A severe one is urgent, and people are told at once."""
 
     kind: ClassVar[str] = "report-side-effect"
     says: ClassVar[str] = "Report a side effect"
@@ -241,10 +262,14 @@ class ReportSideEffect(Command):
     severity: Literal["mild", "moderate", "severe"]
 
     def decide(self, draft: Draft) -> None:
-        policy = rules(draft)
-        draft.require_consent(NeedsConsent.TASKS)
-        draft.happen(SideEffectReported(medication=self.medication, effect=self.effect, severity=self.severity))
-        add_task(draft, policy.side_effect_task)
+        policy, severe = rules(draft), self.severity == "severe"
+        if not severe:
+            draft.require_consent(NeedsConsent.TASKS)
+        told = draft.people(policy.severe_tell) if severe else ()
+        draft.happen(
+            SideEffectReported(medication=self.medication, effect=self.effect, severity=self.severity, told=told)
+        )
+        add_task(draft, policy.severe_task if severe else policy.side_effect_task)
 
 
 class AddAssistance(Command):

@@ -135,9 +135,20 @@ def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
     if missing_signatures(draft.case, policy, draft.now):
         promise = Promise(kind=ClockKind.SIGNATURE, title="Have the plan signed", about=about)
         start_clock(draft, promise, policy.sign, draft.now)
+    else:
+        promise_new_signatures(draft, plan, policy)
     review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
     start_clock(draft, review, policy.review, draft.now)
     promise_barrier_reviews(draft, plan)
+
+
+def promise_new_signatures(draft: Draft, plan: Plan, policy: PlanPolicy) -> None:
+    """All have signed: it is signed again before the first of the signatures ends."""
+    first = min((s.signed_at for s in draft.case.signatures), default=None)
+    if first is not None:
+        title = "Have the plan signed again before the signatures expire"
+        promise = Promise(kind=ClockKind.SIGNATURE, title=title, about=f"plan/{plan.version}")
+        start_clock(draft, promise, policy.sign, first, policy.valid_for)
 
 
 def put_in_force_or_propose(draft: Draft, proposed: Proposed) -> None:

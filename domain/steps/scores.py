@@ -15,7 +15,6 @@ from domain.clocks.budget import add_months
 from domain.programs.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
-from domain.steps.stages import ACTIVE
 from domain.values import Instant, Line, Sensitivity, Slug, Value
 
 CANNOT_SCORE = "cannot-score"
@@ -134,7 +133,6 @@ class RecordScore(Command):
     )
 
     def decide(self, draft: Draft) -> None:
-        draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
         at = happened_at(draft, self.occurred_at)
         tool = draft.moment.rulebook.instrument(self.instrument, self.version)

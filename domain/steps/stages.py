@@ -80,11 +80,13 @@ def set_back(draft: Draft, stage: Stage, cause: str) -> None:
 
 
 def missing_sections(draft: Draft) -> list[str]:
-    """The required sections that this assessment does not have yet."""
+    """The required sections that this assessment does not have: done on a day since, and written down since."""
     since = draft.case.reassessing_since
-    first_day = draft.program.day_of(since) if since else None
     assessed = [s for s in draft.case.sections if s.complete]
-    done = {s.name for s in assessed if first_day is None or s.assessed_on >= first_day}
+    if since is not None:
+        first = draft.program.day_of(since)
+        assessed = [s for s in assessed if s.assessed_on >= first and (s.recorded_at or since) >= since]
+    done = {s.name for s in assessed}
     return [f"section {s.name}" for s in draft.program.sections if _asked(draft, s) and s.name not in done]
 
 

@@ -10,6 +10,7 @@ from domain.clocks.clock import Clock, WaitsFor
 from domain.promises.deadlines import keep_clock, resume_clock
 from domain.steps.stages import leave_implementation_when_done
 from domain.steps.tasks import TaskCompleted, add_task, waits_for_task
+from domain.steps.unable_to_contact import letter_sent
 
 
 def finish(draft: Draft, task: Task, result: str | None, done_at: datetime | None = None) -> None:
@@ -21,6 +22,8 @@ def finish(draft: Draft, task: Task, result: str | None, done_at: datetime | Non
     keep_clock(draft, clock, done_at or draft.now)  # while it is the assignee's
     draft.happen(TaskCompleted(task_id=task.id, result=result, done_at=done_at))
     let_followers_run(draft, task.id)
+    if (trying := draft.program.unable_to_contact) is not None and task.type == trying.letter_task:
+        letter_sent(draft, done_at or draft.now)
     if task.repeat is not None and task.type in draft.program.tasks:
         repeat_task(draft, task, clock)
     leave_implementation_when_done(draft)
@@ -37,7 +40,7 @@ def repeat_task(draft: Draft, task: Task, clock: Clock) -> None:
         return
     series = series.changed(times=series.times and series.times - 1)
     while True:
-        series = _step(draft, series, repeat, clock)
+        series = _step(draft, series, task, repeat, clock)
         due = _due(draft, series, repeat, clock)
         if series.until is not None and draft.program.day_of(due) > series.until:
             return
@@ -54,7 +57,10 @@ def series_of(clock: Clock, repeat: Budget) -> Series:
     return Series(anchor=clock.due_at, amount=0)
 
 
-def _step(draft: Draft, series: Series, repeat: Budget, clock: Clock) -> Series:
+def _step(draft: Draft, series: Series, task: Task, repeat: Budget, clock: Clock) -> Series:
+    ahead = [n for n in draft.program.tasks[task.type].on if n > series.amount] if task.repeat == repeat else []
+    if ahead:
+        return series.changed(amount=ahead[0])
     step = ELAPSED.get(repeat.unit, 0) * repeat.amount  # seconds: what is over is passed in one go
     passed = (draft.now - _due(draft, series, repeat, clock)).total_seconds() // step if step else 0
     amount = series.amount + repeat.amount * max(1, int(passed))

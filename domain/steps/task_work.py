@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.case import TaskStatus
-from domain.case.command import Command, Draft, require_staff
+from domain.case.command import LEADS, Command, Draft, require_staff
 from domain.case.dates import happened_at
 from domain.case.open_parts import Series
 from domain.clocks.budget import Budget, Unit
 from domain.programs.program import NeedsConsent
-from domain.promises.deadlines import cancel_clock
+from domain.promises.deadlines import cancel_clock, is_duty
 from domain.steps.stages import ACTIVE, leave_implementation_when_done
 from domain.steps.task_completion import finish, let_followers_run, series_of
 from domain.steps.tasks import (
@@ -29,7 +29,11 @@ from domain.steps.tasks import (
     require_consent_to,
     require_licence_of,
 )
-from domain.values import Day, Instant, Line, Opaque, Slug, Text
+from domain.values import Day, Instant, Line, Opaque, Rejected, Slug, Text
+
+
+class DutyNotCancelled(Rejected):
+    """The task is set by law, or a person's safety hangs on it: only a lead gives it up."""
 
 
 class AddTask(Command):
@@ -149,7 +153,7 @@ class CompleteTask(Command):
 
 
 class CancelTask(Command):
-    """Give a task up, with the reason."""
+    """Give a task up, with the reason. What the law or a person's safety asks for is given up by a lead only."""
 
     kind: ClassVar[str] = "cancel-task"
     says: ClassVar[str] = "Cancel a task"
@@ -160,7 +164,10 @@ class CancelTask(Command):
 
     def decide(self, draft: Draft) -> None:
         task = draft.open_task(self.task_id)
-        cancel_clock(draft, draft.open_clock(task.clock_id), "task cancelled")
+        clock = draft.open_clock(task.clock_id)
+        if is_duty(draft.case, clock) and draft.actor.role not in LEADS:
+            draft.refuse(DutyNotCancelled, f"{task.title}: ask a lead, or do it; it is set by law or for safety")
+        cancel_clock(draft, clock, "task cancelled")
         draft.happen(TaskCancelled(task_id=task.id, reason=self.reason))
         let_followers_run(draft, task.id)
         leave_implementation_when_done(draft)

@@ -37,6 +37,10 @@ class UnknownSetting(Invalid):
     """The programme has no such transition; the refusal lists those it has."""
 
 
+class DispositionNotHere(Invalid):
+    """A disposition says where somebody went from a stay: it belongs to a discharge."""
+
+
 class TransitionRecorded(Event):
     """`told` is the case manager, who is told what a feed or somebody else has recorded."""
 
@@ -134,10 +138,12 @@ class RecordTransition(Command):
             settle(draft)
 
     def _read(self, draft: Draft) -> Transition:
-        """What the message says. Raises `UnknownSetting`, `NotYetHappened`, `TooLongAgo`."""
+        """What the message says. Raises `UnknownSetting`, `DispositionNotHere`, `NotYetHappened`, `TooLongAgo`."""
         settings = {name.rpartition("-")[0] for name in draft.program.transitions}
         if self.setting not in settings:
             draft.refuse(UnknownSetting, f"choose one of: {', '.join(sorted(settings)) or 'none'}")
+        if self.disposition is not None and self.event != "discharge":
+            draft.refuse(DispositionNotHere, f"only a discharge says where somebody went; this is an {self.event}")
         at, whole_day = self.occurred_at, not isinstance(self.occurred_at, datetime)
         if not isinstance(at, datetime):
             at = datetime.combine(at, time(), draft.program.zone)

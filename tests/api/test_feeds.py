@@ -1,5 +1,6 @@
 """A feed tells every open case of a person what happened, whoever opened it, and reads none."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from domain.values import Role
 from infra import tokens
 from tests.office import Office
+from tests.story import referral
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 HOME = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": "2026-03-06T15:00:00-05:00"}
@@ -108,3 +110,23 @@ async def test_a_proposal_is_for_the_leads_of_its_team_and_dismissed_with_a_reas
     again = await feed(office, "/feed/record-transition", body)
     assert (again.status_code, again.json()["proposal"]) == (202, proposal)
     assert (await office.get("dir-1", "/proposals")).json()["items"] == []
+
+
+async def test_messages_that_come_together_find_one_case_for_somebody_new(office: Office) -> None:
+    """An admission, the discharge and its repetition at once, without keys and from two feeds."""
+    body = {"patient": "Patient/together", "open_in": "transitions", "team": "north"}
+    first = {**now_home(office), "event_id": "a1", "event": "admission"}
+    said = [{**body, "command": c} for c in (first, now_home(office), now_home(office))]
+    answers = await asyncio.gather(*(feed(office, "/feed/record-transition", one) for one in said))
+    assert [a.status_code for a in answers] == [200, 200, 200], [a.text for a in answers]
+    [case_id] = {c["case_id"] for a in answers for c in a.json()["cases"]}
+    assert (await office.kinds(case_id)).count("transition-recorded") == 2
+
+
+async def test_a_second_case_of_one_programme_is_opened_with_a_word(office: Office) -> None:
+    """The sender hears that there is another; the two are for people to look at."""
+    new = {"program": "complex-care", "referral": referral(), "team": "north"}
+    one, two = await office.post("cm-anna", "/cases", new), await office.post("cm-anna", "/cases", new)
+    assert (one.status_code, one.json()["advice"]) == (201, None)
+    assert two.status_code == 201
+    assert "another open case of this programme" in two.json()["advice"]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from deploy import pids
 from infra.loopback import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,17 @@ def written(data_dir: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
+def everybody(data_dir: Path) -> dict[str, int]:
+    """All processes of a system, by name."""
+    found = written(data_dir)
+    return {"make up": found["pid"], **found["parts"]}
+
+
+def nobody_left(data_dir: Path, processes: dict[str, int]) -> bool:
+    """Whether all of them are gone."""
+    return not pids.holders(data_dir) and not any(pids.holds(pid, data_dir) for pid in processes.values())
+
+
 def wait_until(condition: Callable[[], Any], otherwise: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -77,9 +89,9 @@ def wait_until_up(process: subprocess.Popen[bytes], data_dir: Path) -> str:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[str]:
+def running(data_dir: Path, **more: Any) -> Iterator[str]:
     """A system that is up; on leaving it is stopped with Ctrl-C and must end cleanly."""
-    with started(data_dir) as process:
+    with started(data_dir, **more) as process:
         yield wait_until_up(process, data_dir)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

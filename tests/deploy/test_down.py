@@ -1,8 +1,6 @@
 """`make down` ends what a killed `make up` left in a data folder, and nothing that is somebody else's."""
 
 import fcntl
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,20 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy import pids
-from infra.loopback import answers
-from tests.deploy.systems import started, tool, wait_until, wait_until_up, written
+from tests.deploy.systems import everybody, nobody_left, started, tool, wait_until, written
 
 pytestmark = pytest.mark.timeout(240)
 SLEEPER = [sys.executable, "-c", "import sys, time; print('ready', flush=True); time.sleep(600)"]
-
-
-def everybody(data_dir: Path) -> dict[str, int]:
-    found = written(data_dir)
-    return {"make up": found["pid"], **found["parts"]}
-
-
-def nobody_left(data_dir: Path, processes: dict[str, int]) -> bool:
-    return not pids.holders(data_dir) and not any(pids.holds(pid, data_dir) for pid in processes.values())
 
 
 @contextmanager
@@ -38,43 +26,6 @@ def stranger(**more: object) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-
-
-def test_what_a_killed_make_up_left_is_ended_and_the_folder_can_be_used_again(tmp_path: Path) -> None:
-    """`make up` names the processes; a part that hears nothing is killed; a second `make down` does no harm.
-
-    A system with its keeper is ended by the keeper, as by Ctrl-C: its parts in order, and it leaves with 0.
-    """
-    with started(tmp_path) as process:
-        wait_until_up(process, tmp_path)
-        left = everybody(tmp_path)
-        process.kill()
-        process.wait()
-        _refused_then_ended(tmp_path, left)
-    again = tool("deploy.down", tmp_path)
-    assert (again.returncode, again.stdout) == (0, f"Nothing runs on {tmp_path}.\n")
-    with started(tmp_path) as process:
-        address = wait_until_up(process, tmp_path)
-        assert answers(int(address.rpartition(":")[2]))
-        left = everybody(tmp_path)
-        down = tool("deploy.down", tmp_path)
-        assert down.stdout == f"Ended on {tmp_path}: make up (pid {left['make up']}).\n"
-        assert process.wait(5) == 0
-    assert nobody_left(tmp_path, left)
-
-
-def _refused_then_ended(tmp_path: Path, left: dict[str, int]) -> None:
-    refused = tool("deploy.up", tmp_path)
-    assert refused.returncode == 1
-    assert "make down" in refused.stderr
-    for name in ("engine", "worker", "api"):
-        assert f"{name} (pid {left[name]})" in refused.stderr
-    os.kill(left["api"], signal.SIGSTOP)
-    down = tool("deploy.down", tmp_path)
-    assert (down.returncode, down.stderr) == (0, "")
-    assert f"api (pid {left['api']}, killed), worker (pid {left['worker']}), engine" in down.stdout
-    assert nobody_left(tmp_path, left)
-    assert not (tmp_path / "running.json").exists()
 
 
 def test_a_start_that_was_killed_half_way_is_ended_too(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.domain.test_programs import opened
 from tests.story import Story
 
 CALL = {"mode": "telephone", "party": "patient", "outcome": "x"}
@@ -204,3 +205,39 @@ def test_a_message_and_a_death_have_the_time_at_which_they_were() -> None:
     story.do("close", reason="died", occurred_at=died.isoformat())
     [ended] = [e for e in story.timeline if e.kind == "case-ended"]
     assert datetime.fromisoformat(str(ended.data["occurred_at"])) == died
+
+
+def test_signatures_are_renewed_before_the_first_of_them_ends_whenever_they_were_typed_in() -> None:
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    signed = story.now
+    story.wait(days=9)
+    for signer in story.rules["plan"]["signatures"]:
+        story.do("sign-plan", signer=signer, occurred_at=signed.isoformat())
+    [clock] = [c for c in story.known.running if c.kind == "signature"]
+    assert {clock.due_at} == {s.expires_at for s in story.known.signatures}
+
+
+def test_a_change_today_is_not_answered_by_what_was_written_down_before_it() -> None:
+    """The assessment of this morning is no answer to the stroke of this afternoon."""
+    story = opened("behavioral-health").assess("high")
+    story.wait(hours=2)
+    story.do("report-significant-change", description="second stroke")
+    assert story.refused("set-risk-tier", tier="high", reasons=["x"]) == "AssessmentIncomplete"
+    story.assess("high")
+    assert story.known.reassessing_since is None
+
+
+def test_the_letter_s_time_counts_from_the_letter_however_it_is_said_to_be_out() -> None:
+    """By its task as by a contact: 14 days later somebody decides, not 14 days after the last attempt."""
+    story = opened("complex-care").assess("high")
+    for mode in ("telephone", "message", "telephone"):
+        story.do("log-contact", mode=mode, party="patient", reached=False, outcome="nobody there")
+        story.wait(days=1)
+    [letter] = [t for t in story.known.open_tasks if t.type == "send-letter"]
+    story.wait(days=3)
+    story.do("complete-task", task_id=letter.id)
+    [clock] = [c for c in story.known.running if c.kind == "unreached"]
+    assert story.known.unreached is not None
+    assert story.known.unreached.step == "waiting"
+    assert (clock.anchor - story.now).days in (13, 14)

@@ -137,7 +137,11 @@ def test_five_medications_are_a_burden_and_feed_the_risk() -> None:
 
 def test_who_does_not_take_the_medication_is_talked_to() -> None:
     story = chronic()
-    fills = [{"drug": "A", "on": "2026-01-01", "days": 30}]
+    fills = [{"drug": "A", "on": "2026-01-01", "days": 20}, {"drug": " a", "on": "2026-01-11", "days": 10}]
+    assert (
+        story.refused("record-adherence", drug_class="statin", fills=fills[:1], until="2026-03-01")
+        == "TooFewFills"
+    )
     story.do("record-adherence", drug_class="statin", fills=fills, until="2026-03-01")
     measured = next(e for e in story.timeline if e.kind == "adherence-measured")
     assert (measured.data["share"], measured.data["adherent"]) == (0.5, False)

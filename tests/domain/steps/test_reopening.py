@@ -3,8 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.domain.test_programs import opened
-from tests.story import SAM, Story
+from tests.story import BETTER, SAM, Story
 
 
 def at_work() -> Story:
@@ -64,7 +66,8 @@ def test_a_signed_plan_is_not_to_be_signed_again() -> None:
         story.do("sign-plan", signer=signer)
     story.do("close", reason="moved")
     story.do("reopen-case", reason="moved back")
-    assert "signature" not in {c.kind for c in story.known.running}
+    [clock] = [c for c in story.known.running if c.kind == "signature"]
+    assert clock.due_at == min(s.expires_at for s in story.known.signatures)  # again before they expire, as before
 
 
 def test_a_barrier_whose_day_has_passed_and_an_approval_that_was_asked_do_not_stand_in_the_way() -> None:
@@ -107,3 +110,34 @@ def test_what_was_missed_before_climbs_on_from_now_and_a_hold_goes_on_for_what_w
     assert waits.pause is not None
     assert waits.pause.until is not None
     assert waits.pause.until > closed_at + timedelta(days=40)
+
+
+@pytest.mark.parametrize("again", ["in planning", "in closure"])
+def test_what_a_plan_promised_is_owed_again_in_every_stage(again: str) -> None:
+    """Its review, and new signatures before the old ones end."""
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    for signer in story.rules["plan"]["signatures"]:
+        story.do("sign-plan", signer=signer)
+    if again == "in planning":
+        story.do("report-significant-change", description="second stroke")
+        story.wait(days=1)
+        story.assess("high")
+        assert story.known.stage == "planning"
+    else:
+        story.do("evaluate-outcome", ratings=BETTER, summary="well")
+    before = {(c.kind, c.title) for c in story.known.running if c.of_plan}
+    assert len(before) == 2
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert {(c.kind, c.title) for c in story.known.running if c.of_plan} == before
+
+
+def test_no_reason_but_death_closes_over_a_duty_and_only_a_lead_gives_one_up() -> None:
+    story = opened("behavioral-health")
+    answers = {f"q{n}": 1 for n in range(1, 10)}
+    story.do("record-score", instrument="phq-9", version="2001", answers=answers)
+    [duty] = [t for t in story.known.open_tasks if t.type == "suicide-risk-assessment"]
+    assert story.refused("close", reason="declined") == "StillOpen"
+    assert story.refused("cancel-task", task_id=duty.id, reason="not needed") == "DutyNotCancelled"
+    story.do("cancel-task", actor=SAM, task_id=duty.id, reason="done by the hospital")

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from domain.case.case import MOST_OPEN_TASKS
 from domain.case.staff import Directory
+from tests.domain.test_programs import opened
 from tests.story import SAM, plain_story
 
 
@@ -219,3 +220,29 @@ def test_a_pause_that_a_person_called_consent_withdrawn_is_a_pause_like_any_othe
     assert paused is not None
     assert paused.pause is not None
     assert paused.pause.until is not None
+
+
+def test_a_hold_until_a_day_outlasts_a_withdrawal_and_waits_for_consent_after_it() -> None:
+    """Held for the pharmacy until Friday: consent withdrawn and given again changes nothing of that."""
+    story = opened("complex-care").assess("high")
+    [task_id] = story.do("add-task", task="education").outcome.created
+    until = story.now + timedelta(days=4)
+    story.do("hold-task", task_id=task_id, reason="pharmacy", until=until.isoformat())
+    story.do("withdraw-consent", reason="unsure")
+    story.wait(days=1)
+    story.do("record-consent", form="verbal")
+    task = story.known.task(task_id)
+    assert task is not None
+    clock = story.known.clock(task.clock_id)
+    assert clock is not None
+    assert clock.pause is not None
+    assert (task.status, clock.pause.until) == ("on-hold", until)
+    story.do("withdraw-consent", reason="unsure again")
+    story.wait(days=5)
+    task = story.known.task(task_id)
+    assert task is not None
+    assert task.status == "on-hold"  # its day is over; now it is consent that it waits for
+    story.do("record-consent", form="verbal")
+    task = story.known.task(task_id)
+    assert task is not None
+    assert task.status == "ready"

@@ -23,7 +23,14 @@ from domain.case.case import Case
 from domain.case.event import Entry
 from domain.lines import Lines
 from infra.encryption import KeyRing
-from infra.tables import CaseRow, ClockRow, ContactRow, OutboxRow, StateRow, TaskRow
+from infra.notice_tables import OutboxRow
+from infra.tables import (
+    CaseRow,
+    ClockRow,
+    ContactRow,
+    StateRow,
+    TaskRow,
+)
 from infra.timeline import beginning, decrypted_state, digest, entry_of, rows_of
 
 Rows = list[dict[str, Any]]

@@ -25,12 +25,12 @@ from domain.case.event import Entry, Position
 from domain.lines import Lines
 from domain.tick import Tick
 from infra.encryption import KeyRing
+from infra.notice_tables import OutboxRow
 from infra.tables import (
     CaseRow,
     ClockRow,
     CommandRow,
     ContactRow,
-    OutboxRow,
     QuarantineRow,
     StateRow,
     TaskRow,

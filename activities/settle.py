@@ -18,6 +18,7 @@ from activities.decide import Rules
 from activities.record import Standing
 from activities.rows import lock_case
 from activities.states import States
+from domain.addressees.telling import PeopleTold
 from domain.case.case import Case
 from domain.case.command import Decision, Envelope, Outcome
 from domain.case.event import Entry, Position
@@ -177,6 +178,13 @@ def _say(message: Message, settled: Settled) -> None:
     meter = activity.metric_meter()
     said = meter.with_additional_attributes({"kind": outcome.kind, "status": outcome.status})
     said.create_counter("caseloom_commands", "Commands by kind and outcome").add(1)
-    ours = (entry for entry in settled.entries if entry.command_id == envelope.command_id)
+    ours = [entry for entry in settled.entries if entry.command_id == envelope.command_id]
     if missed := sum(entry.kind == "clock-missed" for entry in ours):
         meter.create_counter("caseloom_clocks_missed", "Promises not kept").add(missed)
+    if lost := [subject for entry in ours if entry.kind == PeopleTold.kind for subject in _told_nobody(entry)]:
+        log.warning("told_nobody", case_id=message.case_id, subjects=lost)
+        meter.create_counter("caseloom_told_nobody", "Notices for which nobody was found").add(len(lost))
+
+
+def _told_nobody(entry: Entry) -> list[str]:
+    return [str(subject) for subject in PeopleTold.model_validate(entry.data).nobody]

@@ -18,7 +18,11 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
 from infra import row_places
-from infra.tables import OutboxRow, SignOutRow, StaffRow
+from infra.notice_tables import OutboxRow
+from infra.tables import (
+    SignOutRow,
+    StaffRow,
+)
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 BY_SUBJECT = Order([col(StaffRow.subject)])
@@ -54,6 +58,7 @@ class NoticeView(BaseModel):
     subject: str
     about: str
     urgent: bool
+    why: str | None = Field(default=None, description="What you are to it: owner, approver, cover …")
     created_at: datetime
     read_at: datetime | None
     name: str | None = Field(default=None, description="By which the person is called, where one may see the case")

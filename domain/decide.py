@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from domain.addressees.telling import tell
 from domain.case.case import Case
 from domain.case.command import (
     AT_ONCE,
@@ -74,6 +75,8 @@ def write(draft: Draft, envelope: Envelope) -> None:
     command = parse(envelope.kind, envelope.body)
     _may_be_sent(draft, envelope, command)
     command.decide(draft)
+    for one in (draft, *draft.others.values()):
+        tell(one)
 
 
 def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:

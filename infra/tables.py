@@ -315,23 +315,6 @@ class BulkItemRow(SQLModel, table=True):
     detail: str | None = None
 
 
-class OutboxRow(SQLModel, table=True):
-    """A notice to one person. The unread ones are the person's inbox."""
-
-    __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_recipient", "tenant", "recipient", "created_at"),)
-
-    case_id: str = Field(primary_key=True)
-    key: str = Field(primary_key=True)
-    recipient: str = Field(primary_key=True)
-    tenant: str
-    subject: str
-    about: str
-    urgent: bool = False
-    created_at: datetime = instant()
-    read_at: datetime | None = instant(nullable=True)
-
-
 class SnapshotRow(SQLModel, table=True):
     """A case as it was at one event: `gap` where the entries before it are lost (up to 0.3 also `sealed`)."""
 

@@ -31,6 +31,7 @@ WINGS = (
     "case",
     "promises",
     "steps",
+    "addressees",
     "tick",
     "corrections",
     "commands",

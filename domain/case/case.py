@@ -236,6 +236,7 @@ class Task(Value):
     series: Series | None = None
     urgent: bool = False
     done_by: Opaque | None = None
+    cosigner: Opaque | None = None
     about: Opaque | None = None
     alerts: tuple[Line, ...] = ()
 
@@ -371,9 +372,15 @@ class Case(Value):
         return tuple(c for c in self.clocks if not c.settled)
 
     def responsible_for(self, clock: Clock) -> str | None:
-        """Who answers for a clock: the assignee of its task, else the case manager of the case."""
+        """Who answers for a clock: who has its task or is asked for it, else the case manager of the case."""
         task = self.task(clock.about) if clock.about else None
-        return (task.assignee if task else None) or self.owner
+        if task is not None:
+            signing = task.cosigner if task.status is TaskStatus.AWAITING_COSIGN else None
+            return signing or task.assignee or self.owner
+        asked = [a.asked for a in self.approvals if a.clock_id == clock.id]
+        if self.transfer is not None and self.transfer.clock_id == clock.id:
+            asked.append(self.transfer.to)
+        return next((person for person in asked if person), self.owner)
 
     def with_task(self, task: Task) -> "Case":
         return self.changed(tasks=tuple(task if t.id == task.id else t for t in self.tasks))

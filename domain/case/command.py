@@ -164,7 +164,10 @@ class Moment:
 
 @dataclass
 class Draft:
-    """A decision being written: the case as it would be so far, and the events that would make it so."""
+    """A decision being written: the case as it would be so far, and the events that would make it so.
+
+    `happened` are these events with the case before and after each.
+    """
 
     moment: Moment
     actor: Actor
@@ -174,6 +177,7 @@ class Draft:
     created: list[str] = field(default_factory=list)
     others: dict[str, "Draft"] = field(default_factory=dict)
     correcting: bool = False
+    happened: list[tuple[Event, Case | None, Case]] = field(default_factory=list)
 
     @property
     def case(self) -> Case:
@@ -206,7 +210,8 @@ class Draft:
         for event in events:
             seq = (self.before.seq if self.before else 0) + 1
             self.entries.append(Entry.of(event, seq, self.now, self.actor, self.command_id))
-            self.before = follow(self.before, event, seq, self.now)
+            before, self.before = self.before, follow(self.before, event, seq, self.now)
+            self.happened.append((event, before, self.before))
 
     @property
     def staff(self) -> Directory:

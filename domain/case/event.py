@@ -20,7 +20,7 @@ ENTERED_IN_ERROR = "entered-in-error"
 class Notice(Value):
     """Something one person has to be told. `key` makes it the same notice however often it is written.
 
-    An urgent one knows no quiet hours.
+    An urgent one knows no quiet hours. `why` is what the person is to it: owner, approver, cover …
     """
 
     key: str
@@ -28,6 +28,7 @@ class Notice(Value):
     subject: Slug
     about: str
     urgent: bool = False
+    why: Slug | None = None
 
 
 class Event(Value):

@@ -186,7 +186,10 @@ class SpecialistReferral(Value):
 
 
 class Approval(Value):
-    """An approval that was asked for, or granted and not used yet. `of` is what exactly: a tier, a reason."""
+    """An approval that was asked for, or granted and not used yet. `of` is what exactly: a tier, a reason.
+
+    `asked` is who answers for its promise; whoever has the role may decide it.
+    """
 
     id: Slug
     subject: Subject
@@ -194,6 +197,7 @@ class Approval(Value):
     requested_by: Opaque
     clock_id: Slug
     granted_by: Opaque | None = None
+    asked: Opaque | None = None
 
 
 class CareTeamMember(Value):

@@ -43,6 +43,16 @@ class Directory(Value):
     def member(self, subject: str | None) -> StaffMember | None:
         return next((m for m in self.members if m.subject == subject), None)
 
+    def stands_in(self, subject: str | None, now: datetime) -> StaffMember | None:
+        """The person, or while she is absent whoever covers for her, or for her cover; None where nobody does."""
+        member, seen = self.member(subject), set[str]()
+        while member is not None and not member.available(now):
+            if not member.active or member.subject in seen:
+                return None
+            seen.add(member.subject)
+            member = self.member(member.cover)
+        return member
+
     def may_take_work(self, subject: str) -> bool:
         """Whether work may be given to this person: known to the directory and active."""
         member = self.member(subject)
@@ -51,7 +61,7 @@ class Directory(Value):
     def find(self, rank: Rank, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
         """The available people of a rank around an owner and a team; a named supervisor comes first."""
         if rank is Rank.OWNER:
-            found = [self._covered(self.member(owner), now)]
+            found = [self.stands_in(owner, now)]
         elif rank is Rank.SENIOR:
             found = self._of_role(Role.SENIOR, team)
         elif rank is Rank.SUPERVISOR:
@@ -59,12 +69,6 @@ class Directory(Value):
         else:
             found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
         return tuple(m.subject for m in found if m is not None and m.available(now))
-
-    def _covered(self, member: StaffMember | None, now: datetime) -> StaffMember | None:
-        """The person, or while she is absent whoever covers for her."""
-        if member is None or member.available(now) or not member.active:
-            return member
-        return self.member(member.cover) or member
 
     def _above(self, owner: str | None, rank: Rank, now: datetime) -> list[StaffMember | None]:
         """The available person of this rank in the line above the owner."""

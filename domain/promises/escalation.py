@@ -192,15 +192,22 @@ def _climb(draft: Draft, clock: Clock, step: NextStep) -> None:
 
 
 def _people(draft: Draft, clock: Clock, rung: int) -> tuple[tuple[str, ...], tuple[Rank, ...]]:
-    """Who is told at a rung. Where nobody is found the next rung is told now, and so on to the top."""
-    owner, team = draft.case.responsible_for(clock), draft.case.team
+    """Who is told at a rung. Where it finds nobody, or nobody who has not heard it in this round, the next rank is
+    told now, and so on to the top; who has heard it is told again where there is nobody else.
+    """
+    owner, team, ladder = draft.case.responsible_for(clock), draft.case.team, draft.ladder(clock)
+    this_round = [c for c in clock.climbs if c.round == clock.round and c.rung >= ladder.first_after]
+    heard = {person for climb in this_round for person in climb.told}
     vacant: list[Rank] = []
-    for rank in [r.tell for r in draft.ladder(clock).rungs[rung:]]:
-        if told := draft.staff.find(rank, owner, team, draft.now):
+    again: tuple[str, ...] = ()
+    for rank in [r.tell for r in ladder.rungs[rung:]]:
+        told = draft.staff.find(rank, owner, team, draft.now)
+        if told and (rank is Rank.OWNER or not heard.issuperset(told)):
             return told, tuple(vacant)
-        if rank not in vacant:
+        again = again or told
+        if not told and rank not in vacant:
             vacant.append(rank)
-    return (), tuple(vacant)
+    return again, tuple(vacant)
 
 
 def _follow_calendars(draft: Draft) -> None:

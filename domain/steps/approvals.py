@@ -7,7 +7,7 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Approval
-from domain.clocks.clock import ClockKind
+from domain.clocks.clock import RANK_OF_ROLE, ClockKind
 from domain.programs.policies import ApprovalPolicy, Subject, Tier
 from domain.programs.program import ClosureNeeds
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
@@ -125,10 +125,27 @@ def request(
     draft.require_room("approvals")
     promise = Promise(kind=ClockKind.APPROVAL, title=f"Approve: {subject.replace('-', ' ')}")
     clock_id = start_clock(draft, promise, policy.clock, draft.now)
-    by = draft.actor.subject
-    approval = Approval(id=draft.new_id("a"), subject=subject, of=of, requested_by=by, clock_id=clock_id)
+    approval = Approval(
+        id=draft.new_id("a"),
+        subject=subject,
+        of=of,
+        requested_by=draft.actor.subject,
+        clock_id=clock_id,
+        asked=next(iter(approvers(draft, policy)), None),
+    )
     draft.happen(ApprovalRequested(approval=approval, note=note))
     draft.created.append(approval.id)
+
+
+def approvers(draft: Draft, policy: ApprovalPolicy) -> tuple[str, ...]:
+    """Who is asked: the available people of the first role that may decide it and has somebody who did not ask."""
+    case, kept_out = draft.case, (draft.actor.subject, draft.case.owner)
+    for role in policy.by:
+        rank = RANK_OF_ROLE.get(role)
+        found = draft.staff.find(rank, case.owner, case.team, draft.now) if rank else ()
+        if able := tuple(person for person in found if person not in kept_out):
+            return able
+    return ()
 
 
 def withdraw(draft: Draft, subject: Subject) -> None:

@@ -2,11 +2,9 @@
 
 from typing import Any, ClassVar
 
-from domain.case.case import Case
 from domain.case.command import Command, Draft
 from domain.case.dates import NotYetHappened
-from domain.case.event import Event, Notice
-from domain.clocks.clock import Rank
+from domain.case.event import Event
 from domain.programs.program import DIED
 from domain.steps.ending import end_case
 from domain.values import Instant, Invalid, Line, Opaque, PartialDay, Text
@@ -24,11 +22,6 @@ class DeathReported(Event):
     source: Line | None = None
     died_on: PartialDay | None = None
     reported_in: Opaque | None = None
-    told: tuple[Opaque, ...] = ()
-
-    def notices(self, case: Case) -> tuple[Notice, ...]:
-        key = f"death-{case.seq}"
-        return tuple(Notice(key=key, recipient=who, subject="death-reported", about="case") for who in self.told)
 
 
 class ReportDeath(Command):
@@ -75,15 +68,6 @@ def end_for_death(draft: Draft, report: DeathReported, summary: str | None, at: 
 
 def _end(draft: Draft, report: DeathReported, summary: str | None, at: Instant | None) -> None:
     """A case of a programme that closes for no death stays open, and its people are told all the same."""
-    draft.happen(report.changed(told=_people(draft)))
+    draft.happen(report)
     if not draft.case.closed and DIED in draft.program.closure:
         end_case(draft, DIED, summary, occurred_at=at)
-
-
-def _people(draft: Draft) -> tuple[str, ...]:
-    """Who works for her: the case manager or who covers, who has a task, and the leads where there is nobody."""
-    case = draft.case
-    assigned = [t.assignee for t in case.open_tasks if t.assignee and draft.staff.may_take_work(t.assignee)]
-    offered = [case.transfer.to] if case.transfer is not None and case.transfer.to else []
-    found = draft.people((Rank.OWNER,)) or draft.people((Rank.SENIOR, Rank.SUPERVISOR))
-    return tuple(p for p in dict.fromkeys((*found, *assigned, *offered)) if p != draft.actor.subject)

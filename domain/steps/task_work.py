@@ -25,6 +25,7 @@ from domain.steps.tasks import (
     WrongTaskState,
     add_task,
     check_may_do,
+    cosigners,
     must_be_cosigned,
     require_consent_to,
     require_licence_of,
@@ -147,7 +148,9 @@ class CompleteTask(Command):
         if must_be_cosigned(draft, task):
             if task.status is TaskStatus.AWAITING_COSIGN:
                 draft.refuse(WrongTaskState, f"task {task.id} is done and waits for a signature: cosign-task")
-            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=draft.actor.subject, result=self.result))
+            signs = next(iter(cosigners(draft, task, draft.actor.subject)), None)
+            done_by = draft.actor.subject
+            draft.happen(TaskAwaitsCosign(task_id=task.id, done_by=done_by, result=self.result, cosigner=signs))
             return
         finish(draft, task, self.result, done_at)
 

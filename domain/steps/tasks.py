@@ -175,9 +175,11 @@ class TaskAwaitsCosign(OfTask):
 
     done_by: Opaque
     result: Text | None = None
+    cosigner: Opaque | None = None
 
     def onto(self, task: Task) -> Task:
-        return task.changed(status=TaskStatus.AWAITING_COSIGN, done_by=self.done_by)
+        status = TaskStatus.AWAITING_COSIGN
+        return task.changed(status=status, done_by=self.done_by, cosigner=self.cosigner)
 
 
 class TaskCosigned(OfTask):
@@ -278,6 +280,15 @@ def _find_licensed(draft: Draft, task: Task, licences: tuple[str, ...]) -> None:
         draft.happen(LicenceLacking(task_id=task.id, licences=licences, told=told))
     elif task.queue is None:
         draft.happen(TaskRouted(task_id=task.id, assignee=min(able, key=_carries(draft)).subject))
+
+
+def cosigners(draft: Draft, task: Task, done_by: str) -> tuple[str, ...]:
+    """Who of the team may sign for work that somebody without the licence has done."""
+    policy = draft.program.tasks.get(task.type)
+    licence, case = policy.cosign if policy else None, draft.case
+    able = [m for m in draft.staff.members if licence in m.licences and m.available(draft.now)]
+    able = [m for m in able if m.subject != done_by and m.team in (None, case.team)]
+    return tuple(m.subject for m in sorted(able, key=_carries(draft)))
 
 
 def _carries(draft: Draft) -> Callable[[StaffMember], tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import infra.notice_tables
 import infra.person_tables  # noqa: F401 - so that its tables are known
 from infra.tables import SQLModel
 

@@ -29,7 +29,16 @@ from domain.case.event import Event, Position
 from domain.values import SYSTEM
 from infra import database
 from infra.encryption import KeyRing
-from infra.tables import CaseRow, ClockRow, CommandRow, OutboxRow, QuarantineRow, StateRow, TaskRow, TimelineRow
+from infra.notice_tables import OutboxRow
+from infra.tables import (
+    CaseRow,
+    ClockRow,
+    CommandRow,
+    QuarantineRow,
+    StateRow,
+    TaskRow,
+    TimelineRow,
+)
 from infra.timeline import RecordAltered, decrypted_state, entry_of, folded
 from tests.conftest import KEY
 from tests.recorded import put_entries

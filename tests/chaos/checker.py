@@ -13,7 +13,12 @@ from benchmarks.stage import decrypted
 from deploy.drift import WELL, Comparison
 from deploy.rebuild import rebuild
 from infra.encryption import KeyRing
-from infra.tables import CaseRow, CommandRow, OutboxRow, TimelineRow
+from infra.notice_tables import OutboxRow
+from infra.tables import (
+    CaseRow,
+    CommandRow,
+    TimelineRow,
+)
 from infra.timeline import RecordAltered
 from tests.chaos.ops import Operation, OperationLog
 from tests.chaos.workload import HAPPENED, Workload

@@ -83,6 +83,7 @@ STORED = (
     "observation-recorded",
     "outcome-evaluated",
     "override-ended",
+    "people-told",
     "plan-agreed",
     "plan-amended",
     "plan-proposed",

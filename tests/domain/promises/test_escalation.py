@@ -8,7 +8,7 @@ import pytest
 from domain.case.staff import Directory, StaffMember
 from domain.clocks.clock import Clock
 from domain.values import SYSTEM, Role
-from tests.story import MONDAY, STAFF, Story, plain_story
+from tests.story import MONDAY, SAM, STAFF, Story, plain_story
 
 
 def contact(story: Story) -> Clock:
@@ -137,7 +137,7 @@ def test_at_the_top_an_acknowledged_promise_that_is_not_kept_tells_the_top_again
 
 
 def test_where_nobody_is_found_the_next_rung_is_told_and_the_vacancy_is_on_record() -> None:
-    """An absent owner, no senior: the supervisor hears of both at once."""
+    """An absent owner, no senior: the supervisor hears of both at once, and where he has heard, the director."""
     away = MONDAY + timedelta(days=60)
     members = tuple(
         m.changed(absent_until=away) if m.subject == "cm-anna" else m
@@ -150,7 +150,7 @@ def test_where_nobody_is_found_the_next_rung_is_told_and_the_vacancy_is_on_recor
     data = [e.data["climb"] for e in story.timeline if e.kind == "rung-climbed" and e.data["clock_id"] == clock.id]
     assert {(d["tell"], tuple(d["told"]), tuple(d["vacant"])) for d in data} == {  # type: ignore[index,call-overload,arg-type]
         ("owner", ("sup-1",), ("owner", "senior")),
-        ("senior", ("sup-1",), ("senior",)),
+        ("senior", ("dir-1",), ("senior",)),
     }
 
 
@@ -251,3 +251,14 @@ def test_a_promise_whose_ladder_was_taken_out_of_the_file_still_tells_somebody()
     climbs: list[Any] = [entry.data["climb"] for entry in story.timeline if entry.kind == "rung-climbed"]
     assert climbs
     assert all(climb["told"] for climb in climbs)
+
+
+def test_a_supervisor_s_own_case_climbs_to_somebody_else() -> None:
+    """Each rung tells somebody who has not heard it in this round, as long as there is anybody."""
+    story = plain_story().followed_up("high")
+    story.do("reassign-case", actor=SAM, owner="sup-1", reason="mine now")
+    clock = contact(story)
+    story.wait(days=20)
+    climbed = [e.data for e in story.timeline if e.kind == "rung-climbed" and e.data["clock_id"] == clock.id]
+    climbs: list[Any] = [data["climb"] for data in climbed]
+    assert [c["told"] for c in climbs if c["rung"] >= 1][:3] == [["sup-1"], ["senior-1"], ["dir-1"]]

@@ -98,7 +98,7 @@ def test_who_has_no_licence_is_cosigned_by_somebody_who_has() -> None:
     senior = Actor(subject="senior-1", role=Role.SENIOR)
     assert story.refused("cosign-task", actor=senior, task_id=task) == "LicenceMissing"
     story.do("cosign-task", actor=BEN, task_id=task)
-    assert story.kinds[-1] == "task-completed"
+    assert "task-completed" in story.kinds
     direct = add(story, "psychosocial-note")
     story.do("complete-task", actor=BEN, task_id=direct)
     assert story.refused("cosign-task", actor=ANNA, task_id=direct) == "UnknownTask"

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from activities.same_person import open_cases_of_person
-from activities.staff import directory
 from domain.case.case import Case
 from domain.case.command import (
     AT_ONCE,
@@ -24,6 +23,7 @@ from domain.case.command import (
 from domain.case.event import Timeline
 from domain.decide import decide, set_aside
 from domain.programs.rulebook import ProgramMissing, Rulebook
+from infra.directory import directory
 from infra.logs import places
 
 log = structlog.get_logger()

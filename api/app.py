@@ -20,6 +20,7 @@ from api import (
     instruments,
     lists,
     merging,
+    next_steps,
     persons,
     problems,
     program_moves,
@@ -30,6 +31,7 @@ from api import (
     reports,
     staff,
     supervision,
+    work,
 )
 from api.questions import asked_clearly
 from api.system import System, allowed
@@ -81,6 +83,8 @@ ROOMS = (
     proposals,
     persons,
     referrals,
+    work,
+    next_steps,
     lists,
     staff,
     assignment,

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, bindparam, insert
@@ -313,19 +313,31 @@ async def cases_of_reference(parts: System, tenant: str, reference: str) -> list
     return [*known, reference]  # cases of releases up to 0.3 are kept under the reference
 
 
+class Known(NamedTuple):
+    """By what somebody is told apart in a list: her name, and when she was born as far as that is known."""
+
+    name: str | None = None
+    birth_date: str | None = None
+
+
 async def called(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[str, str]:
-    """The names of some persons, by the ids under which their cases are kept. Whoever sees the case may see it.
+    """The names of some persons, by the ids under which their cases are kept."""
+    found = await known_as(parts, tenant, person_ids)
+    return {person_id: known.name for person_id, known in found.items() if known.name is not None}
+
+
+async def known_as(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[str, Known]:
+    """Names and birth dates of some persons, by the ids of their cases. Whoever sees the case may see them.
 
     Cases of releases up to 0.3 are kept under the reference that a sender gave; it is an identifier of the person.
     """
     wanted = {*person_ids}
 
-    def names(store: Persons) -> dict[str, str]:
+    def names(store: Persons) -> dict[str, Known]:
         there = store.read(wanted)
         meant = {name: name for name in there} | store.under(_keys_of_references(wanted - set(there)))
         there |= store.read(set(meant.values()) - set(there))
-        found = {name: _called_now(store, *there[person_id]) for name, person_id in meant.items()}
-        return {name: said for name, said in found.items() if said is not None}
+        return {name: _known_now(store, *there[person_id]) for name, person_id in meant.items()}
 
     return await with_persons(parts, tenant, names) if wanted else {}
 
@@ -334,10 +346,11 @@ def _keys_of_references(references: Iterable[str]) -> dict[str, str]:
     return {name: f"id {REFERENCE} {name}" for name in references}
 
 
-def _called_now(store: Persons, row: PersonRow, person: Person) -> str | None:
-    """Of one that was merged: as the person is called that she is."""
-    now = survivor(store, row.id) if row.merged_into is not None else None
-    return store.open(now).called if now is not None else person.called
+def _known_now(store: Persons, row: PersonRow, person: Person) -> Known:
+    """Of one that was merged: as the person is known that she is."""
+    row_now = survivor(store, row.id) if row.merged_into is not None else None
+    now = store.open(row_now) if row_now is not None else person
+    return Known(now.called, now.birth_date)
 
 
 async def called_in(parts: System, who: Principal, case_ids: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from api.scope import SEE, WHOLE, looking, may_see, reaches
 from api.system import Principal, System
 from domain.case.case import Case
 from domain.case.outline import outline
+from domain.programs.access import Reach
 from infra.tables import CaseRow, StateRow
 from infra.temporal import workflow_id
 from infra.timeline import decrypted_state, folded
@@ -26,11 +27,12 @@ _READ = looking(col(CaseRow.recorded_at), col(StateRow.state)).outerjoin_from(
 
 @dataclass(frozen=True)
 class OnRecord:
-    """A case as the record has it, or its outline, and when that was last written."""
+    """A case as the record has it, or its outline, when that was last written, and how the reader reaches it."""
 
     case: Case
     as_of: datetime
     whole: bool = True
+    ways: frozenset[Reach] = frozenset()
 
 
 async def read_case(parts: System, who: Principal, case_id: str, action: str = SEE) -> OnRecord:
@@ -50,7 +52,7 @@ async def read_case(parts: System, who: Principal, case_id: str, action: str = S
     if case is None:
         raise not_found()
     whole = parts.policy.may(who.role, WHOLE, ways)
-    return OnRecord(case if whole else outline(case, who.sub), row.recorded_at, whole)
+    return OnRecord(case if whole else outline(case, who.sub), row.recorded_at, whole, ways)
 
 
 async def live(parts: System, tenant: str, case_id: str) -> messages.Live:

@@ -11,7 +11,7 @@ from typing import Literal, Self
 from domain.case.case import Case, Task
 from domain.case.event import Entry, Notice
 from domain.clocks.clock import Clock
-from domain.promises.deadlines import wake_at
+from domain.promises.deadlines import is_duty, wake_at
 from domain.values import Instant, Value
 
 
@@ -61,7 +61,11 @@ class TaskLine(Value):
 
 
 class ClockLine(Value):
-    """One promise as the lists show it, whoever answers for it."""
+    """One promise as the lists show it, whoever answers for it.
+
+    `since` is what it counts from, `next_at` when its ladder does something next, `rung` the one climbed last. A
+    `duty` is set by law, or a person's safety hangs on it.
+    """
 
     id: str
     kind: str
@@ -79,6 +83,10 @@ class ClockLine(Value):
     late_by: int | None
     queue: str | None = None
     lapses: int = 0
+    since: Instant | None = None
+    next_at: Instant | None = None
+    rung: int | None = None
+    duty: bool = False
 
 
 class NoticeLine(Notice):
@@ -204,6 +212,10 @@ def _clock_line(clock: Clock, entry: Entry | None, case: Case) -> ClockLine:
         late_by=getattr(kept, "late_by", None),
         queue=_queue(clock, case),
         lapses=clock.lapses,
+        since=clock.anchor,
+        next_at=None if clock.settled else clock.next_at,
+        rung=clock.climbs[-1].rung if clock.climbs else None,
+        duty=is_duty(case, clock),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, DateTime, Dialect, Index, LargeBinary, TypeDecorator
+from sqlalchemy import false as sa_false
 from sqlmodel import Field, SQLModel
 
 
@@ -167,6 +168,10 @@ class ClockRow(SQLModel, table=True):
     late_by: int | None = None
     queue: str | None = None
     lapses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    since: datetime | None = instant(nullable=True)
+    next_at: datetime | None = instant(nullable=True)
+    rung: int | None = None
+    duty: bool = Field(default=False, sa_column_kwargs={"server_default": sa_false()})
 
 
 class ContactRow(SQLModel, table=True):

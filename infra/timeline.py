@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, bindparam
 from sqlmodel import col, select
 
+import domain.addressees.telling
 import domain.case.quarantine
 import domain.commands  # noqa: F401 - so that every event is known, with those that no command brings about
 from domain.case.case import Case

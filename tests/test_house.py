@@ -36,6 +36,7 @@ WINGS = (
     "corrections",
     "commands",
     "decide",
+    "next_steps",
     "lines",
 )
 OURS = {*MAY_IMPORT, "worker", "tests"}

@@ -255,6 +255,10 @@ class Draft:
         """The next id of a task or a clock, unique within the case and the same on every replay."""
         return f"{letter}{self.case.numbered + 1}"
 
+    def id_behind_clock(self, letter: str) -> str:
+        """The id that is next when a clock is started first, so that the clock can say what it is about."""
+        return f"{letter}{self.case.numbered + 2}"
+
     def deadline_of(self, budget: Budget) -> datetime:
         """When a budget of the programme, counted from now in its own calendar, is used up."""
         return deadline(self.now, budget, 0, self.working, self.program.zone)

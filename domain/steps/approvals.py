@@ -123,10 +123,11 @@ def request(
 ) -> None:
     """Ask for an approval; it has a clock of its own."""
     draft.require_room("approvals")
-    promise = Promise(kind=ClockKind.APPROVAL, title=f"Approve: {subject.replace('-', ' ')}")
+    approval_id, what = draft.id_behind_clock("a"), subject.replace("-", " ")
+    promise = Promise(kind=ClockKind.APPROVAL, title=f"Approve: {what}", about=f"approval/{approval_id}")
     clock_id = start_clock(draft, promise, policy.clock, draft.now)
     approval = Approval(
-        id=draft.new_id("a"),
+        id=approval_id,
         subject=subject,
         of=of,
         requested_by=draft.actor.subject,

@@ -18,7 +18,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import above_floor, ask_for_safety_plan, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
-from domain.values import Day, Invalid, Line, Opaque, Rejected, Sensitivity, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Sensitivity, Slug, Text, Value
 
 
 class UnknownSection(Invalid):
@@ -56,11 +56,11 @@ class SectionAssessed(Event):
     findings: Text
     sensitivity: Sensitivity
     complete: bool = True
+    recorded_at: Instant | None = None
     legal_ground: Line | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        said = {name: getattr(self, name) for name in Section.model_fields if name != "recorded_at"}
-        section = Section(**said, recorded_at=at)
+        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
         if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
             return case  # an older one came later: the latest stands
         others = tuple(s for s in case.sections if s.name != self.name)
@@ -162,6 +162,7 @@ def _assessed(draft: Draft, found: SectionFinding, legal_ground: str | None) -> 
         findings=found.findings,
         sensitivity=found.sensitivity or draft.program.sensitivity,
         complete=found.complete,
+        recorded_at=draft.now,
         legal_ground=legal_ground,
     )
 

@@ -232,9 +232,10 @@ class OpenGuidedRecord(Command):
         draft.require_room("guided")
         policy = procedure(draft, self.procedure)
         title = f"Review: {policy.title}"[:200]
-        promise = Promise(kind=ClockKind.REVIEW, title=title, about=f"guided/{self.procedure}")
+        guided_id = draft.id_behind_clock("g")
+        promise = Promise(kind=ClockKind.REVIEW, title=title, about=f"guided/{guided_id}")
         clock_id = start_clock(draft, promise, policy.review, draft.now)
-        guided = Guided(id=draft.new_id("g"), procedure=self.procedure, clock_id=clock_id)
+        guided = Guided(id=guided_id, procedure=self.procedure, clock_id=clock_id)
         draft.happen(GuidedOpened(guided=guided, concern=self.concern))
         draft.created.append(guided.id)
 

@@ -284,22 +284,23 @@ class AddAssistance(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("assistance")
-        clock_id = promise_renewal(draft, self.title, self.renew_by)
-        item = Assistance(id=draft.new_id("s"), title=self.title, renew_by=self.renew_by, clock_id=clock_id)
+        item_id = draft.id_behind_clock("s")
+        clock_id = promise_renewal(draft, item_id, self.title, self.renew_by)
+        item = Assistance(id=item_id, title=self.title, renew_by=self.renew_by, clock_id=clock_id)
         draft.happen(AssistanceAdded(assistance=item))
         draft.created.append(item.id)
 
 
-def promise_renewal(draft: Draft, title: str, renew_by: date) -> str:
+def promise_renewal(draft: Draft, item_id: str, title: str, renew_by: date) -> str:
     """Start the clock of a renewal, due at the end of a day. Raises `DayInThePast`."""
-    promise = Promise(kind=ClockKind.RENEWAL, title=f"Renew {title}"[:200])
+    promise = Promise(kind=ClockKind.RENEWAL, title=f"Renew {title}"[:200], about=f"assistance/{item_id}")
     return start_clock(draft, promise, rules(draft).renewal, draft.now, until_day(draft, renew_by))
 
 
 def promise_renewal_again(draft: Draft, item: Assistance) -> None:
     """After the case was reopened: the renewal is owed again, by tomorrow where its day has passed."""
     tomorrow = draft.today + timedelta(days=1)
-    clock_id = promise_renewal(draft, item.title, max(item.renew_by, tomorrow))
+    clock_id = promise_renewal(draft, item.id, item.title, max(item.renew_by, tomorrow))
     draft.happen(AssistanceRenewed(assistance=item.changed(clock_id=clock_id)))
 
 
@@ -316,7 +317,7 @@ class RenewAssistance(Command):
     def decide(self, draft: Draft) -> None:
         item: Assistance = draft.find("assistance", self.assistance_id)
         keep_clock(draft, draft.open_clock(item.clock_id), draft.now)
-        clock_id = promise_renewal(draft, item.title, self.renew_by)
+        clock_id = promise_renewal(draft, item.id, item.title, self.renew_by)
         draft.happen(AssistanceRenewed(assistance=item.changed(renew_by=self.renew_by, clock_id=clock_id)))
 
 

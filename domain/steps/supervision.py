@@ -100,9 +100,10 @@ class RaiseFlag(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("flags")
-        promise = Promise(kind=ClockKind.REVIEW, title="Resolve the flag", about="flag")
+        flag_id = draft.id_behind_clock("f")
+        promise = Promise(kind=ClockKind.REVIEW, title="Resolve the flag", about=f"flag/{flag_id}")
         clock_id = start_clock(draft, promise, rules(draft).flag, draft.now)
-        flag = Flag(id=draft.new_id("f"), raised_by=draft.actor.subject, clock_id=clock_id)
+        flag = Flag(id=flag_id, raised_by=draft.actor.subject, clock_id=clock_id)
         draft.happen(FlagRaised(flag=flag, message=self.message, told=draft.case.owner))
         draft.created.append(flag.id)
 
@@ -155,10 +156,11 @@ class OpenCorrectiveAction(Command):
 
     def decide(self, draft: Draft) -> None:
         draft.require_room("corrective_actions")
-        promise = Promise(kind=ClockKind.CORRECTIVE_ACTION, title=self.what)
+        action_id = draft.id_behind_clock("k")
+        promise = Promise(kind=ClockKind.CORRECTIVE_ACTION, title=self.what, about=f"action/{action_id}")
         within = until_day(draft, self.due_on)
         clock_id = start_clock(draft, promise, rules(draft).corrective_action, draft.now, within)
-        action = CorrectiveAction(id=draft.new_id("k"), clock_id=clock_id)
+        action = CorrectiveAction(id=action_id, clock_id=clock_id)
         draft.happen(
             CorrectiveActionOpened(action=action, finding=self.finding, what=self.what, told=draft.case.owner)
         )

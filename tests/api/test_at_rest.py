@@ -52,7 +52,7 @@ async def test_what_people_write_can_be_read_in_no_row_no_file_and_no_log(
     )
     await office.walk(case_id)
     applied = set()
-    for command in FROM_PEOPLE:
+    for command in sorted(FROM_PEOPLE, key=lambda c: c.kind == "report-death"):  # it ends the case
         path = f"/cases/{case_id}/commands/{command.kind}"
         answer = await office.post("sup-1", path, marked(command.example, numbers))
         assert answer.status_code in (200, 403, 404, 409, 422), (command.kind, answer.text)

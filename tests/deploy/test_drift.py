@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, delete, func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, col, select
 from temporalio.client import Client, WorkflowHistory
@@ -200,8 +200,8 @@ async def test_a_case_whose_past_differs_waits_until_it_is_begun_again_from_the_
     anna = desk()
     await anna.open()
     with record.begin() as connection:
-        last = col(TimelineRow.seq) == 2
-        connection.execute(update(TimelineRow).where(last).values(hash="another"))
+        last = select(func.max(TimelineRow.seq)).scalar_subquery()
+        connection.execute(update(TimelineRow).where(col(TimelineRow.seq) == last).values(hash="another"))
         connection.execute(update(CaseRow).values(head="another"))
     note = anna.envelope("add-note", text="waits")
     await anna.handle.signal(messages.SUBMIT_LATER, note)

@@ -6,16 +6,15 @@ from typing import Any
 from pydantic import JsonValue
 from sqlalchemy import Connection, Row, String, cast, or_
 from sqlalchemy import select as select_columns
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
-from activities.rows import table_of
 from domain.case.case import Case
 from domain.case.staff import Directory, StaffMember
 from domain.values import Role
 from infra.tables import StaffRow
 
 LEVELS = 3
-_PEOPLE = select_columns(table_of(StaffRow))
+_PEOPLE = select_columns(SQLModel.metadata.tables[str(StaffRow.__tablename__)])
 NAMING = ("owner", "assignee", "to", "person")
 
 
@@ -30,7 +29,8 @@ def directory(
     for case in cases:
         named |= {task.assignee for task in case.open_tasks if task.assignee}
         named |= {case.owner} if case.owner else set()
-    found = {row.subject: row for row in _leads(connection, tenant, {case.team for case in cases})}
+    teams = {case.team for case in cases} | ({str(body["team"])} if body.get("team") else set())
+    found = {row.subject: row for row in _leads(connection, tenant, teams)}
     for _ in range(LEVELS):
         if missing := named - set(found):
             found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}

@@ -1,0 +1,156 @@
+"""What may be done in a case now, and why a promise of it is there."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.commands import CaseId
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.reading import read_case
+from api.system import Principal, PrincipalDep, System, SystemDep
+from api.work import Notified, notices_of
+from domain.case.case import Case
+from domain.case.command import Draft, Moment
+from domain.case.event import Entry, Timeline
+from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep
+from domain.next_steps import Asker, NextSteps, next_steps
+from domain.promises.keeping import Keeping, keeping
+from domain.values import Slug
+from infra.directory import directory
+from infra.timeline import timeline_of
+
+router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
+
+
+class StandsOn(BaseModel):
+    """An entry of the timeline that a promise stands on, or that has changed it."""
+
+    seq: int
+    at: datetime
+    kind: str
+    actor: str
+    reason: str | None = None
+
+
+class TellsNext(BaseModel):
+    """What the ladder does next if nobody acts."""
+
+    at: datetime
+    step: str
+    rank: str | None = Field(default=None, description="Who is told then")
+    people: tuple[str, ...] = Field(default=(), description="Whom that would find today")
+
+
+class WasTold(BaseModel):
+    """A rung that was climbed, and what became of the notices."""
+
+    at: datetime
+    rank: str
+    people: tuple[str, ...]
+    vacant: tuple[str, ...]
+    notices: list[Notified]
+
+
+class Why(BaseModel):
+    """Why a promise is there and why then; what keeps it; who was told and who is told next."""
+
+    clock: Clock
+    rule: ClockPolicy | None = Field(description="The programme's rule as it holds for this case today")
+    path: str | None = Field(description="Where the rule stands in the programme's file")
+    narrowed_by: str | None = Field(description="Whose number holds instead of the programme's")
+    responsible: str | None
+    kept_by: Keeping | None = Field(description="The command that keeps it")
+    stands_on: list[StandsOn]
+    next: TellsNext | None
+    told: list[WasTold]
+
+
+@router.get("/cases/{case_id}/next", responses=responses(401, 403, 404, 503))
+async def read_next_steps(case_id: CaseId, parts: SystemDep, who: PrincipalDep) -> NextSteps:
+    """What you may do in this case now, with which ids and words; what it would refuse, and what lacks for it."""
+    found = await read_case(parts, who, case_id, "read-next-steps")
+    moment = await _moment(parts, who, found.case)
+
+    def may(action: str) -> bool:
+        return parts.policy.may(who.role, action, found.ways)
+
+    return next_steps(found.case, Asker(who.actor, may), moment)
+
+
+@router.get("/cases/{case_id}/clocks/{clock_id}/why", responses=responses(401, 403, 404, 503))
+async def explain_promise(case_id: CaseId, clock_id: Slug, parts: SystemDep, who: PrincipalDep) -> Why:
+    """Why this promise is there, why it is due then, what it stands on, and who hears of it."""
+    found = await read_case(parts, who, case_id, "explain-promise")
+    async with parts.connection() as connection:
+        timeline = await connection.run_sync(lambda c: timeline_of(c, parts.keys, case_id))
+    clock, case = _as_it_was(found.case, timeline, clock_id)
+    draft = Draft(await _moment(parts, who, case), who.actor, "asked", case)
+    rule = draft.program.policies.get(clock.policy or "")
+    notices = await notices_of(parts, who, case_id, clock_id)
+    return Why(
+        clock=clock,
+        rule=rule,
+        path=clock.policy,
+        narrowed_by=clock.narrowed_by,
+        responsible=case.responsible_for(clock),
+        kept_by=None if clock.settled else keeping(clock.kind, clock.about, clock.kept_by, case.stage),
+        stands_on=_stands_on(timeline.entries, clock_id),
+        next=None if case.closed else _next(draft, clock),
+        told=[_climbed(climb, notices) for climb in clock.climbs],
+    )
+
+
+async def _moment(parts: System, who: Principal, case: Case) -> Moment:
+    async with parts.connection() as connection:
+        staff = await connection.run_sync(lambda c: directory(c, who.tenant, [case], {}, who.sub))
+    return Moment(datetime.now(UTC), parts.rulebook, staff)
+
+
+def _as_it_was(case: Case, timeline: Timeline, clock_id: str) -> tuple[Clock, Case]:
+    """A promise that runs, or one that was settled as it was then. Raises 404 for one that never was."""
+    if (clock := case.clock(clock_id)) is not None:
+        return clock, case
+    then = timeline.begins
+    last: tuple[Clock, Case] | None = None
+    for entry in timeline.entries:
+        then = entry.apply(then)
+        if (clock := then.clock(clock_id)) is not None:
+            last = clock, then
+    if last is None:
+        raise Refusal(404, "UnknownPromise", "this case never had such a promise")
+    return last
+
+
+def _stands_on(entries: Sequence[Entry], clock_id: str) -> list[StandsOn]:
+    """The entry that the command began with which made it, and all that has touched it since."""
+    about = [e for e in entries if _is_about(e, clock_id)]
+    began = next((e for e in entries if about and e.command_id == about[0].command_id), None)
+    first = [_shown(began, None)] if began is not None and began not in about else []
+    return first + [_shown(e, str(e.data["reason"]) if e.data.get("reason") else None) for e in about]
+
+
+def _is_about(entry: Entry, clock_id: str) -> bool:
+    clock = entry.data.get("clock")
+    return entry.data.get("clock_id") == clock_id or (isinstance(clock, dict) and clock.get("id") == clock_id)
+
+
+def _shown(entry: Entry, reason: str | None) -> StandsOn:
+    return StandsOn(seq=entry.seq, at=entry.at, kind=entry.kind, actor=entry.actor.subject, reason=reason)
+
+
+def _next(draft: Draft, clock: Clock) -> TellsNext | None:
+    ladder = draft.ladder(clock)
+    step: NextStep | None = clock.next_step(ladder, draft.calendar(clock))
+    if step is None:
+        return None
+    rank = ladder.rungs[step.rung].tell if step.rung is not None else None
+    case = draft.case
+    people = draft.staff.find(rank, case.responsible_for(clock), case.team, draft.now) if rank else ()
+    return TellsNext(at=step.at, step=step.step, rank=rank, people=people)
+
+
+def _climbed(climb: Climb, notices: list[Notified]) -> WasTold:
+    about = [n for n in notices if n.key.endswith(f"-{climb.round}-{climb.rung}")]
+    return WasTold(at=climb.at, rank=climb.tell, people=climb.told, vacant=climb.vacant, notices=about)

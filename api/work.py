@@ -1,0 +1,362 @@
+"""What somebody owes, in one list: tasks, promises, approvals, signatures, offers, reviews, escalations."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_
+from sqlalchemy import select as select_columns
+from sqlmodel import col
+
+from api.identity import Known, known_as
+from api.pages import Order, Page, PagingDep
+from api.problems import BODY_LIMIT, responses
+from api.scope import LIST, WHOLE, visible
+from api.system import Principal, PrincipalDep, System, SystemDep
+from domain.clocks.clock import RANK_OF_ROLE, ClockKind, ClockPolicy, Ladder
+from domain.programs.rulebook import ProgramMissing
+from domain.promises.keeping import Keeping, keeping
+from domain.steps.stages import ages_on
+from domain.values import Opaque, Role, Slug, Zone
+from infra import row_places
+from infra.notice_tables import OutboxRow
+from infra.tables import CaseRow, ClockRow, ProposalRow, TaskRow
+
+router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
+BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
+OPEN = ("running", "missed")
+LEADS = tuple(RANK_OF_ROLE)
+Group = Literal["overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned"]
+DUE: tuple[Group, ...] = ("overdue", "today", "week", "later")
+OWN = (None, *DUE, "on-hold")
+
+
+class WorkItem(BaseModel):
+    """One thing that somebody owes, with what to do about it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    group: Group
+    case_id: str
+    clock_id: str
+    kind: str
+    title: str
+    name: str | None = Field(description="By which the person is called, where one may see the case")
+    age: int | None
+    program: str
+    tier: str | None
+    stage: str
+    team: str
+    owner: str | None = Field(description="Who answers for it")
+    queue: str | None
+    state: str
+    since: datetime | None
+    due_at: datetime
+    overdue_seconds: int
+    on_hold_until: datetime | None
+    duty: bool = Field(description="Set by law, or a person's safety hangs on it")
+    next_at: datetime | None = Field(description="When the ladder tells somebody next")
+    next_told: str | None = Field(description="Whom it tells then")
+    told: str | None = Field(description="The rank that was told last")
+    acknowledged_by: str | None
+    do: Keeping | None = Field(description="The command that keeps the promise, with its ids filled in")
+
+
+class Counts(BaseModel):
+    """How much there is of each group; `proposals` and `unread` have lists of their own."""
+
+    overdue: int = 0
+    today: int = 0
+    week: int = 0
+    later: int = 0
+    on_hold: int = 0
+    waiting: int = 0
+    escalated: int = 0
+    unowned: int = 0
+    proposals: int = 0
+    unread: int = 0
+
+
+class Work(Page[WorkItem]):
+    """A page of what somebody owes, by deadline, and how much there is in all."""
+
+    counts: Counts
+
+
+class Me(BaseModel):
+    """Who is signed in, and what waits for her."""
+
+    subject: str
+    role: str
+    teams: tuple[str, ...]
+    tenant: str
+    counts: Counts
+
+
+class Notified(BaseModel):
+    """A notice about something, and whether it was read."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str
+    recipient: str
+    why: str | None
+    created_at: datetime
+    read_at: datetime | None
+
+
+class WorkFilter(BaseModel):
+    """Which of it: left out, everything that is due of one's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group: Group | None = Field(default=None, description="One group; left out: all that is due")
+    owner: Opaque | None = Field(default=None, description="Somebody else's, within one's own scope")
+    queue: Slug | None = Field(default=None, description="What waits in a group's queue instead")
+    kind: Slug | None = None
+    program: Slug | None = None
+    tier: Slug | None = None
+    team: Slug | None = None
+    due_before: datetime | None = None
+    zone: Zone | None = Field(default=None, description="Whose days `today` and `week` are; left out: your team's")
+
+
+@dataclass(frozen=True)
+class Days:
+    """The present moment, and where today and the next seven days end in somebody's zone."""
+
+    now: datetime
+    zone: ZoneInfo
+
+    def end(self, days: int) -> datetime:
+        """The end of today, or of a day so many days later."""
+        day = self.now.astimezone(self.zone).date() + timedelta(days=days + 1)
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+    def conditions(self) -> dict[Group, ColumnElement[bool]]:
+        """What is due in which group; each promise is in one of them."""
+        due, late = col(ClockRow.due_at), or_(col(ClockRow.state) == "missed", col(ClockRow.due_at) < self.now)
+        today, week = self.end(0), self.end(7)
+        return {
+            "overdue": late,
+            "today": and_(~late, due < today),
+            "week": and_(~late, due >= today, due < week),
+            "later": and_(~late, due >= week),
+        }
+
+    def group_of(self, state: str, due_at: datetime) -> Group:
+        if state == "paused":
+            return "on-hold"
+        if state == "missed" or due_at < self.now:
+            return "overdue"
+        return "today" if due_at < self.end(0) else "week" if due_at < self.end(7) else "later"
+
+
+@router.get("/work", responses=responses(401, 403, 422, 503))
+async def work(
+    parts: SystemDep, who: PrincipalDep, page: PagingDep, wanted: Annotated[WorkFilter, Query()]
+) -> Work:
+    """What you owe, the most urgent first: overdue, today, in seven days, later.
+
+    `group=waiting` is what others owe in your cases, `on-hold` what rests until a day, `escalated` what climbed to
+    you, `unowned` what nobody answers for in the cases of your teams.
+    """
+    days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
+    query: Any = _joined(parts, who, of == who.sub and wanted.queue is None and wanted.group in OWN)
+    query = query.where(*_chosen(days, who, of, wanted), *_filters(wanted))
+    async with parts.connection() as connection:
+        rows = (await connection.execute(BY_DEADLINE.slice(query, page))).all()
+    items = await _items(parts, who, rows[: page.limit], days, wanted.group)
+    last = rows[page.limit - 1] if len(rows) > page.limit else None
+    following = BY_DEADLINE.cursor(last.due_at, last.case_id, last.id) if last is not None else None
+    return Work(items=items, next=following, counts=await counts_of(parts, who, of, days))
+
+
+@router.get("/me", responses=responses(401, 503))
+async def me(parts: SystemDep, who: PrincipalDep) -> Me:
+    """Who you are here, and how much waits for you."""
+    days = Days(datetime.now(UTC), _zone(parts, who, None))
+    counts = await counts_of(parts, who, who.sub, days)
+    return Me(subject=who.sub, role=who.role, teams=who.teams, tenant=who.tenant, counts=counts)
+
+
+async def notices_of(parts: System, who: Principal, case_id: str, about: str) -> list[Notified]:
+    """The notices of a case about one thing."""
+    query = select_columns(OutboxRow.__table__).where(  # type: ignore[attr-defined]
+        col(OutboxRow.tenant) == who.tenant, col(OutboxRow.case_id) == case_id, col(OutboxRow.about) == about
+    )
+    async with parts.connection() as connection:
+        return [Notified.model_validate(row) for row in await connection.execute(query)]
+
+
+def _zone(parts: System, who: Principal, asked: str | None) -> ZoneInfo:
+    """The zone that was asked for, else that of the person's team, else that of the first programme."""
+    places = (parts.rulebook.place_of(team) for team in who.teams)
+    of_team = next((place.time_zone for place in places if place is not None and place.time_zone), None)
+    return ZoneInfo(asked or of_team or parts.rulebook.programs[0].time_zone)
+
+
+_TASK = and_(
+    col(TaskRow.case_id) == col(ClockRow.case_id),
+    col(TaskRow.id) == col(ClockRow.about),
+    col(ClockRow.kind) == ClockKind.TASK,
+)
+OF_CLOCK = ("case_id", "id", "kind", "title", "about", "policy", "owner", "queue", "state", "since", "due_at")
+MORE = ("paused_until", "next_at", "rung", "duty", "told", "acknowledged_by", "lapses")
+OF_CASE = ("program", "program_version", "tier", "stage", "team", "person_id")
+
+
+def _joined(parts: System, who: Principal, own: bool) -> Select[Any]:
+    """Promises with the case and the task that they are of, as far as this person may see them."""
+    columns = [col(getattr(ClockRow, name)) for name in (*OF_CLOCK, *MORE)]
+    columns += [col(getattr(CaseRow, name)) for name in OF_CASE]
+    mine = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if own else WHOLE))
+    return (
+        select_columns(*columns, col(TaskRow.status))
+        .join_from(ClockRow, CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
+        .outerjoin(TaskRow, _TASK)
+        .where(col(ClockRow.tenant) == who.tenant, col(ClockRow.case_id).in_(mine))
+    )
+
+
+def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
+    """Whose promises, and which group of them."""
+    state, owner = col(ClockRow.state), col(ClockRow.owner)
+    if wanted.queue is not None:
+        yield and_(col(ClockRow.queue) == wanted.queue, state.in_(OPEN))
+    elif wanted.group in (None, *DUE):
+        yield and_(owner == of, state.in_(OPEN))
+    if wanted.group in DUE:
+        yield days.conditions()[wanted.group]
+    elif wanted.group is not None:
+        yield _resting(who, of)[wanted.group]
+
+
+def _resting(who: Principal, of: str) -> dict[Group, ColumnElement[bool]]:
+    """What waits for others, rests until a day, has climbed to this person, or is nobody's."""
+    state, owner = col(ClockRow.state), col(ClockRow.owner)
+    rank = RANK_OF_ROLE.get(who.role)
+    unheard = and_(state == "missed", col(ClockRow.acknowledged_by).is_(None), col(ClockRow.told) == rank)
+    return {
+        "on-hold": and_(owner == of, state == "paused"),
+        "waiting": and_(col(CaseRow.owner) == of, owner != of, state.in_(OPEN)),
+        "escalated": and_(unheard, or_(owner.is_(None), owner != of)),
+        "unowned": and_(owner.is_(None), col(ClockRow.queue).is_(None), state.in_((*OPEN, "paused"))),
+    }
+
+
+def _filters(wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.kind is not None:
+        yield col(ClockRow.kind) == wanted.kind
+    if wanted.due_before is not None:
+        yield col(ClockRow.due_at) < wanted.due_before
+    for name in ("program", "tier", "team"):
+        if (value := getattr(wanted, name)) is not None:
+            yield col(getattr(CaseRow, name)) == value
+
+
+async def counts_of(parts: System, who: Principal, of: str, days: Days) -> Counts:
+    """How much there is of each group; of those for leads nothing for who leads nobody."""
+    conditions = days.conditions()
+    own = _counting(parts, who, True, {**conditions, "on-hold": col(ClockRow.state) == "paused"}).where(
+        col(ClockRow.owner) == of, col(ClockRow.state).in_((*OPEN, "paused"))
+    )
+    resting = _resting(who, of)
+    names: tuple[Group, ...] = ("waiting", "escalated", "unowned") if who.role in LEADS else ("waiting",)
+    more = [_counting(parts, who, False, {}).where(resting[name]) for name in names]
+    async with parts.connection() as connection:
+        row = (await connection.execute(own)).one()._mapping
+        found = {name.replace("-", "_"): int(row[name] or 0) for name in (*conditions, "on-hold")}
+        for waits, query in zip(names, more, strict=True):
+            found[waits] = int((await connection.execute(query)).one()[0])
+        for name, other in _others(parts, who).items():
+            found[name] = int((await connection.execute(other)).scalar_one())
+    return Counts(**found)
+
+
+def _counting(
+    parts: System, who: Principal, own: bool, conditions: Mapping[Group, ColumnElement[bool]]
+) -> Select[Any]:
+    mine = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if own else WHOLE))
+    sums: list[Any] = [func.sum(case((c, 1), else_=0)).label(name) for name, c in conditions.items()]
+    return (
+        select_columns(*(sums or [func.count()]))
+        .join_from(ClockRow, CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
+        .where(col(ClockRow.tenant) == who.tenant, col(ClockRow.case_id).in_(mine))
+    )
+
+
+def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
+    """What has a list of its own: notices not read yet, and for leads the proposals of feeds."""
+    unread = (col(OutboxRow.tenant) == who.tenant, col(OutboxRow.recipient) == who.sub)
+    found = {"unread": select_columns(func.count()).where(*unread, col(OutboxRow.read_at).is_(None))}
+    if parts.policy.reach_of(who.role, "list-proposals"):
+        mine = () if who.role is Role.DIRECTOR else (col(ProposalRow.team).in_(who.teams),)
+        waits = (col(ProposalRow.tenant) == who.tenant, col(ProposalRow.status) == "waiting", *mine)
+        found["proposals"] = select_columns(func.count()).where(*waits)
+    return found
+
+
+async def _items(
+    parts: System, who: Principal, rows: Sequence[Row[Any]], days: Days, group: Group | None
+) -> list[WorkItem]:
+    known = await known_as(parts, who.tenant, (row.person_id for row in rows))
+    return [_item(parts, row, known.get(row.person_id, Known()), days, group) for row in rows]
+
+
+def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> WorkItem:
+    rule, ladder = _rule(parts, row)
+    unclaimed = row.queue is not None and row.status not in (None, "on-hold", "awaiting-cosign")
+    said = {name: getattr(row, name) for name in WorkItem.model_fields if hasattr(row, name)}
+    return WorkItem(
+        **{
+            **said,
+            "group": group or days.group_of(row.state, row.due_at),
+            "clock_id": row.id,
+            "title": parts.keys.decrypted_text(row.title, row_places.clock(row.case_id, row.id)),
+            "name": person.name,
+            "age": _age(person, days),
+            "overdue_seconds": max(0, int((days.now - row.due_at).total_seconds())),
+            "on_hold_until": row.paused_until,
+            "next_told": _next_told(row, ladder) if ladder else None,
+            "do": keeping(
+                row.kind,
+                row.about,
+                rule.kept_by if rule else None,
+                row.stage,
+                "unclaimed" if unclaimed else row.status,
+            ),
+        }
+    )
+
+
+def _rule(parts: System, row: Row[Any]) -> tuple[ClockPolicy | None, Ladder | None]:
+    """The programme's rule of a promise and its ladder; nothing where its file is gone."""
+    try:
+        program = parts.rulebook.program(row.program, row.program_version)
+    except ProgramMissing:
+        return None, None
+    rule = program.policies.get(row.policy or "")
+    return rule, program.ladders.get(rule.ladder) if rule else None
+
+
+def _next_told(row: Row[Any], ladder: Ladder) -> str | None:
+    """The rank that hears of it next, as the ladder stands; None at its top, or while it rests."""
+    if row.next_at is None:
+        return None
+    after = ladder.first_after
+    climbed = row.rung if row.rung is not None else -1
+    rung = max(climbed + 1, after) if row.state == "missed" else climbed + 1
+    rung = max(rung, min(after + row.lapses, len(ladder.rungs) - 1)) if row.state == "missed" else rung
+    return ladder.rungs[rung].tell if rung < len(ladder.rungs) else None
+
+
+def _age(person: Known, days: Days) -> int | None:
+    if person.birth_date is None:
+        return None
+    youngest, oldest = ages_on(person.birth_date, days.now.astimezone(days.zone).date())
+    return youngest if youngest == oldest else None

@@ -1,0 +1,213 @@
+"""What may be done now: which commands a case would take from this person, which it would refuse, and why.
+
+Each command is tried on the case as it stands, with its example for a body and the ids that the case has. What it
+would do is thrown away; a refusal of the body alone (a word, a number) is none of the case's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from domain.case.case import Case
+from domain.case.command import Command, Draft, Moment, OtherCaseNeeded, SamePersonNeeded, TimelineNeeded
+from domain.commands import FROM_PEOPLE
+from domain.programs.program import Program, Stage
+from domain.steps.closure import CloseCase, StillOpen, still_open
+from domain.steps.planning import missing_signatures
+from domain.steps.stages import missing_for_planning
+from domain.values import Actor, Invalid, Line, Rejected, Slug, Text, Value
+
+MOST_TRIED = 30
+NEEDS_MORE = (TimelineNeeded, OtherCaseNeeded, SamePersonNeeded)  # what only settling it can tell
+
+
+class Choice(Value):
+    """Something of the case that a field of a command may name."""
+
+    id: str
+    title: str
+
+
+class Possible(Value):
+    """A command that the case would take now; `choices` are what its fields may name: ids, and words."""
+
+    command: Slug
+    says: Line
+    choices: dict[str, tuple[Choice, ...]] = {}
+
+
+class Blocked(Value):
+    """A command that the case would refuse now, why, and what it lacks for it."""
+
+    command: Slug
+    says: Line
+    code: str
+    detail: Text
+    missing: tuple[str, ...] = ()
+
+
+class Closing(Value):
+    """A reason to close the case, and what is still open for it."""
+
+    reason: Slug
+    title: Line
+    missing: tuple[str, ...]
+
+
+class NextSteps(Value):
+    """What may be done in a case now, what may not, and what the stage and a closure still need."""
+
+    stage: Stage
+    stage_needs: tuple[str, ...]
+    possible: tuple[Possible, ...]
+    blocked: tuple[Blocked, ...]
+    closing: tuple[Closing, ...]
+
+
+def _titled(items: Iterable[Any]) -> tuple[Choice, ...]:
+    return tuple(Choice(id=i.id, title=str(getattr(i, "title", None) or i.id)) for i in items)
+
+
+# What the fields that name something of the case may name.
+CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
+    "task_id": lambda c: _titled(c.open_tasks),
+    "clock_id": lambda c: _titled(c.running),
+    "escalation_id": lambda c: tuple(
+        Choice(id=k.escalation_id, title=k.title) for k in c.running if k.missed_at is not None
+    ),
+    "approval_id": lambda c: tuple(Choice(id=a.id, title=f"{a.subject}: {a.of or 'plan'}") for a in c.approvals),
+    "referral_id": lambda c: tuple(Choice(id=r.id, title=f"{r.type} ({r.status})") for r in c.referrals),
+    "flag_id": lambda c: _titled(c.flags),
+    "action_id": lambda c: _titled(c.corrective_actions),
+    "guided_id": lambda c: tuple(Choice(id=g.id, title=g.procedure) for g in c.guided),
+    "assistance_id": lambda c: _titled(c.assistance),
+    "member_id": lambda c: tuple(Choice(id=m.id, title=m.role) for m in c.care_team),
+    "quarantined_id": lambda c: tuple(Choice(id=s.id, title=s.kind) for s in c.set_aside),
+}
+
+
+def _words(words: Mapping[str, Any]) -> tuple[Choice, ...]:
+    return tuple(Choice(id=w, title=str(getattr(said, "title", None) or said)) for w, said in words.items())
+
+
+def _settings(program: Program) -> tuple[Choice, ...]:
+    return tuple(Choice(id=s, title=s) for s in sorted({n.rpartition("-")[0] for n in program.transitions}))
+
+
+# What the fields that name something of the programme may name.
+WORDS: dict[tuple[str, str], Callable[[Program], tuple[Choice, ...]]] = {
+    ("complete-screening", "reason"): lambda p: _words(p.decline),
+    ("record-assessment", "sections.name"): lambda p: _words({s.name: s for s in p.sections}),
+    ("record-score", "instrument"): lambda p: tuple(Choice(id=u.name, title=u.version) for u in p.instruments),
+    ("agree-plan", "interventions.task"): lambda p: _words(p.tasks),
+    ("agree-plan", "goals.template"): lambda p: _words({n: g.description for n, g in p.goals.items()}),
+    ("sign-plan", "signer"): lambda p: _words({s: s for s in p.plan.signatures} if p.plan else {}),
+    ("add-task", "task"): lambda p: _words(p.tasks),
+    ("record-transition", "setting"): _settings,
+    ("record-observation", "indicator"): lambda p: _words(p.indicators),
+    ("record-disposition", "disposition"): lambda p: _words(p.crisis.dispositions if p.crisis else {}),
+    ("draft-referral", "type"): lambda p: _words(p.referrals),
+    ("open-guided-record", "procedure"): lambda p: _words(p.procedures),
+    ("request-approval", "subject"): lambda p: _words({s: s for s in p.approvals}),
+    ("close", "reason"): lambda p: _words(p.closure),
+}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, and which commands her role and her way to the case let her send."""
+
+    actor: Actor
+    may: Callable[[str], bool]
+
+
+def next_steps(case: Case, asker: Asker, moment: Moment) -> NextSteps:
+    """What this person may do in a case now. `moment` has the directory, since licences count."""
+    draft = Draft(moment, asker.actor, "asked", case)
+    closing = () if case.closed else tuple(_closing(draft))
+    mine = [command for command in FROM_PEOPLE if asker.may(command.kind)]
+    found = [_try(command, case, asker.actor, moment) for command in mine if command is not CloseCase]
+    if CloseCase in mine and not case.closed:
+        found.append(_close(closing))
+    return NextSteps(
+        stage=case.stage,
+        stage_needs=() if case.closed else tuple(_stage_needs(draft)),
+        possible=tuple(_with_words(one, draft.program) for one in found if isinstance(one, Possible)),
+        blocked=tuple(one for one in found if isinstance(one, Blocked)),
+        closing=closing,
+    )
+
+
+def _with_words(found: Possible, program: Program) -> Possible:
+    words = {f: said(program) for (kind, f), said in WORDS.items() if kind == found.command}
+    return found.changed(choices={**words, **found.choices})
+
+
+def _close(closing: tuple[Closing, ...]) -> Possible | Blocked:
+    """A case closes where nothing is open for one of the reasons at least."""
+    said = {"command": CloseCase.kind, "says": CloseCase.says}
+    reasons = tuple(Choice(id=c.reason, title=c.title) for c in closing if not c.missing)
+    if reasons:
+        return Possible(**said, choices={"reason": reasons})
+    return Blocked(**said, code=StillOpen.__name__, detail="`closing` says what is open for each reason")
+
+
+def _try(command: type[Command], case: Case, actor: Actor, moment: Moment) -> Possible | Blocked | None:
+    """None where there is nothing that the command could be about."""
+    said: dict[str, Any] = {"command": command.kind, "says": command.says}
+    if case.closed and not command.when_closed:
+        return Blocked(**said, code="CaseClosed", detail="reopen the case first, while its window lasts")
+    named = [name for name in command.model_fields if name in CHOICES]
+    field = next((name for name in named if command.model_fields[name].is_required()), None)
+    if field is None:
+        refusal = _refusal(command, {}, case, actor, moment)
+        return Possible(**said) if refusal is None else _blocked(said, refusal)
+    offered = CHOICES[field](case)[:MOST_TRIED]
+    refusals = {choice: _refusal(command, {field: choice.id}, case, actor, moment) for choice in offered}
+    taken = tuple(choice for choice, refusal in refusals.items() if refusal is None)
+    if taken:
+        return Possible(**said, choices={field: taken})
+    first = next((refusal for refusal in refusals.values() if refusal is not None), None)
+    return _blocked(said, first) if first is not None else None
+
+
+def _blocked(said: dict[str, Any], refusal: Rejected) -> Blocked:
+    return Blocked(**said, code=refusal.code, detail=refusal.detail, missing=refusal.missing)
+
+
+def _refusal(
+    command: type[Command], ids: dict[str, JsonValue], case: Case, actor: Actor, moment: Moment
+) -> Rejected | None:
+    """Why the case would refuse it; None where it would not, or where only the body's own words are at fault."""
+    try:
+        command.model_validate({**command.example, **ids}).decide(Draft(moment, actor, "asked", case))
+    except Invalid:
+        return None
+    except Rejected as refusal:
+        return refusal
+    except NEEDS_MORE:
+        return None
+    return None
+
+
+def _stage_needs(draft: Draft) -> list[str]:
+    """What the case's stage still needs before the next one."""
+    case, program = draft.case, draft.program
+    consents = not program.consent.required or (case.consent is not None and case.consent.in_force)
+    plan_tasks = [t for t in case.open_tasks if t.from_plan is not None]
+    needs = {
+        Stage.SCREENING: ([] if consents else ["consent"]) + ["complete-screening"],
+        Stage.ASSESSMENT: [*missing_for_planning(draft), "the risk tier"],
+        Stage.PLANNING: ["the approval of the plan" if case.proposed else "a plan"],
+        Stage.IMPLEMENTATION: [f"task {t.id}: {t.title}" for t in plan_tasks],
+        Stage.FOLLOW_UP: [*missing_signatures(case, program.plan, draft.now), "evaluate-outcome, when it is time"],
+        Stage.CLOSURE: ["close, for one of the reasons in `closing`"],
+    }
+    return needs[case.stage]
+
+
+def _closing(draft: Draft) -> list[Closing]:
+    reasons = draft.program.closure.items()
+    return [Closing(reason=n, title=c.title, missing=tuple(still_open(draft, c.needs))) for n, c in reasons]

@@ -10,7 +10,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up down verify demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+.PHONY: help up down verify mail demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
 	lock histories licences sbom rotate-keys
 
 help:  ## What there is
@@ -53,6 +53,9 @@ simulate: $(VENV)/installed  ## What a programme file would do, before it is pub
 
 catalog: $(VENV)/installed  ## Validate programmes and calendars
 	@$(PY) -m infra.catalog
+
+mail: $(VENV)/installed  ## Show the mail that a system of `make up` has sent (TO=address)
+	@$(PY) -m deploy.mail $(if $(TO),"$(TO)")
 
 token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north SCOPE=feed)
 	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(or $(TENANT),local)" "$(SCOPE)"

@@ -20,11 +20,12 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion, WorkflowIDConflictPolicy
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities.bulk_action import Acting
 from activities.decide import Rules
+from activities.deliver import Delivering
 from activities.night_watch import Watching
 from activities.reach import Reach
 from activities.settle import Settling
@@ -37,6 +38,7 @@ from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
 from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
+from workflows.delivery import Bell, Lane
 from workflows.night_watch import NightWatch
 
 log = structlog.get_logger()
@@ -54,6 +56,7 @@ async def worker(
     engine = database.blocking(record)
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
     reach = Reach(client, settings)
+    delivering = Delivering(engine, states.keys, client, settings)
     acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
     try:
         async with (
@@ -61,8 +64,14 @@ async def worker(
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkAction, NightWatch],
-                activities=[settling.settle, acting.carry_on, watching.ring_sleepers],
+                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane],
+                activities=[
+                    settling.settle,
+                    acting.carry_on,
+                    watching.ring_sleepers,
+                    delivering.listen,
+                    delivering.deliver,
+                ],
                 deployment_config=deployment(settings),
                 sticky_queue_schedule_to_start_timeout=STICKY,
                 max_workflow_task_external_storage_concurrency=1,  # there is none: more only makes tasks
@@ -116,6 +125,17 @@ async def post_night_watch(client: Client, settings: Settings) -> None:
         await client.create_schedule(name, plan)
 
 
+async def hang_bell(client: Client, settings: Settings) -> None:
+    """Have notices delivered, where there is a mail server. Asked again it changes nothing."""
+    if settings.smtp_url:
+        await client.start_workflow(
+            messages.BELL_WORKFLOW,
+            id=messages.bell(settings.task_queue),
+            task_queue=settings.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+
+
 async def main() -> None:
     """Run until told to stop. Refuses to start with a broken catalogue."""
     settings = Settings()
@@ -132,6 +152,7 @@ async def main() -> None:
         loop.add_signal_handler(name, stop.set)
     async with worker(client, settings, rulebook, settings.database):
         await post_night_watch(client, settings)
+        await hang_bell(client, settings)
         log.info("worker_started", task_queue=settings.task_queue, programs=len(rulebook.programs))
         await stop.wait()
     log.info("worker_stopped")

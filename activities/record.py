@@ -13,6 +13,7 @@ from activities.rows import (
     clock_row,
     command_row,
     contact_row,
+    delivery_row,
     notice_row,
     put,
     quarantine_row,
@@ -25,7 +26,7 @@ from domain.case.event import Entry, Position
 from domain.lines import Lines
 from domain.tick import Tick
 from infra.encryption import KeyRing
-from infra.notice_tables import OutboxRow
+from infra.notice_tables import DeliveryRow, OutboxRow
 from infra.tables import (
     CaseRow,
     ClockRow,
@@ -144,6 +145,7 @@ def write_lines(connection: Connection, keys: KeyRing, key: dict[str, str], line
     put(connection, TaskRow, (task_row(keys, key, line) for line in lines.tasks.values()))
     put(connection, ClockRow, (clock_row(keys, key, line) for line in lines.clocks.values()))
     add(connection, OutboxRow, (notice_row(keys, key, notice) for notice in lines.notices))
+    add(connection, DeliveryRow, (delivery_row(key, notice) for notice in lines.notices))
 
 
 _WAKES = update(CaseRow).where(_CASE).values(wakes_at=bindparam("wake_at"))

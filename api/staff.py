@@ -18,7 +18,7 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
 from infra import row_places
-from infra.notice_tables import OutboxRow
+from infra.notice_tables import DeliveryRow, OutboxRow
 from infra.tables import (
     SignOutRow,
     StaffRow,
@@ -48,6 +48,18 @@ class StaffView(StaffEntry):
     subject: str
 
 
+class Receipt(BaseModel):
+    """What became of a notice outside the house: pending, sent, bounced, dead, or why it was not sent."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    state: str
+    sent_at: datetime | None
+    times_sent: int
+    tries: int
+    fault: str | None
+
+
 class NoticeView(BaseModel):
     """Something this person has to know of."""
 
@@ -61,6 +73,7 @@ class NoticeView(BaseModel):
     why: str | None = Field(default=None, description="What you are to it: owner, approver, cover …")
     created_at: datetime
     read_at: datetime | None
+    delivery: Receipt | None = Field(default=None, description="What became of it outside this API")
     name: str | None = Field(default=None, description="By which the person is called, where one may see the case")
 
 
@@ -149,11 +162,24 @@ async def list_notices(
         query = query.where(col(OutboxRow.read_at).is_(None))
     async with parts.session() as session:
         rows = list((await session.exec(NEWEST_FIRST.slice(query, page))).all())
-    items = [_told(parts, row) for row in rows[: page.limit]]
+    items = await _with_receipts(parts, who, [_told(parts, row) for row in rows[: page.limit]])
     names = await called_in(parts, who, (item.case_id for item in items))
     items = [item.model_copy(update={"name": names.get(item.case_id)}) for item in items]
     last = items[-1] if len(rows) > page.limit else None
     return Page(items=items, next=NEWEST_FIRST.cursor(last.created_at, last.case_id, last.key) if last else None)
+
+
+async def _with_receipts(parts: System, who: Principal, items: list[NoticeView]) -> list[NoticeView]:
+    query = select(DeliveryRow).where(
+        DeliveryRow.tenant == who.tenant,
+        DeliveryRow.recipient == who.sub,
+        col(DeliveryRow.case_id).in_({item.case_id for item in items}),
+        col(DeliveryRow.key).in_({item.key for item in items}),
+    )
+    async with parts.session() as session:
+        rows = {(row.case_id, row.key): row for row in (await session.exec(query)).all()}
+    found = {at: Receipt.model_validate(row) for at, row in rows.items()}
+    return [item.model_copy(update={"delivery": found.get((item.case_id, item.key))}) for item in items]
 
 
 def _told(parts: System, row: OutboxRow) -> NoticeView:

@@ -25,12 +25,13 @@ from deploy import patients, running
 from deploy.console import console as shown
 from deploy.moves import BETTER
 from deploy.play import Player, Refused
-from deploy.population import sign_in
+from deploy.population import letters, sign_in
 from domain.values import Role
 from infra.settings import Settings
 
 AT_ONCE = 6
 OWN_PATIENTS = 5
+TO_SAM = "sup-1@example.org"
 console = shown(stderr=False)
 
 
@@ -148,6 +149,7 @@ class Demo:
         """The supervisor finds the miss with one query and takes it up; the case is put right and closed."""
         found = await _all_items(self.sam, "/escalations", acknowledged=False)
         mine = [e for e in found if e["case_id"] == case_id]
+        await show_mail()
         others = f", and {len(found) - len(mine)} of other cases" if len(found) > len(mine) else ""
         table = Table(title=f"GET /escalations?acknowledged=false, as the supervisor sees it{others}")
         for column in ("what", "case manager", "overdue s", "highest told"):
@@ -177,6 +179,17 @@ class Demo:
         await anna.do(case_id, "evaluate-outcome", ratings=BETTER, summary="Safe at home with her daughter")
         await anna.do(case_id, "close", reason="goals-met")
         console.print("  Anna: outcome evaluated, case closed\n")
+
+
+async def show_mail() -> None:
+    """The mail that told the supervisor: it arrives by itself, within seconds."""
+    for _ in range(100):
+        found = [path for path in letters(Settings().data_dir) if TO_SAM in path.read_text()]
+        if found and "Subject: Your code" not in found[-1].read_text():
+            console.print(f"  and by mail: {TO_SAM}   (`make mail` shows all of it)\n")
+            return
+        await asyncio.sleep(0.1)
+    console.print("  no mail to the supervisor: see mail.log and worker.log\n")
 
 
 async def _all_items(player: Player, path: str, **wanted: Any) -> list[dict[str, Any]]:

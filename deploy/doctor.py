@@ -13,15 +13,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import Client
 
+from activities.deliver import NO_CHANNEL
 from activities.queued import waiting
 from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column, ids
 from infra import catalog, database, temporal, watchdog
+from infra.notice_tables import DeliveryRow
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
 
-SHOWN, LATELY = 10, timedelta(hours=24)
+SHOWN, LATELY, LATE_MAIL = 10, timedelta(hours=24), timedelta(minutes=10)
 console = shown()
 
 
@@ -77,6 +79,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         tuple(odd),
     )
     yield _queued(connection, now)
+    yield from _mail(connection, settings, now)
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
         "bulk actions",
@@ -102,6 +105,33 @@ def _queued(connection: Connection, now: datetime) -> Check:
         f"{len(cases)} cases have a command that was answered 202 minutes ago and is not decided",
         "see that a worker runs; the night watch sends again what the engine lost, `make drift HEAL=1` at once",
         cases,
+    )
+
+
+def _mail(connection: Connection, settings: Settings, now: datetime) -> Iterator[Check]:
+    """Whether what waits for people leaves the house, and whom it does not reach."""
+    if not settings.smtp_url:
+        yield Check("mail", True, "no mail server is set: notices stay in the API (CASELOOM_SMTP_URL)")
+        return
+    late = col(DeliveryRow.next_at) < now - LATE_MAIL
+    waits = connection.execute(select(func.count()).where(late)).scalar_one()
+    yield Check(
+        "mail",
+        not waits,
+        f"{waits} notices should have left the house ten minutes ago",
+        "see that a worker runs with CASELOOM_SMTP_URL, and that the mail server answers",
+    )
+    lost = select(DeliveryRow.recipient).where(
+        (col(DeliveryRow.fault) == NO_CHANNEL) | col(DeliveryRow.state).in_(("bounced", "dead")),
+        col(DeliveryRow.created_at) > now - LATELY,
+    )
+    people = sorted(set(connection.execute(lost.distinct()).scalars()))
+    yield Check(
+        "reached",
+        not people,
+        f"{len(people)} people had notices in the last 24 hours and no address that works: "
+        f"{', '.join(people[:SHOWN])}",
+        "have them tell where they are reached (PUT /me/reach/email); their leads see the notices' cases in /work",
     )
 
 

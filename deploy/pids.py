@@ -21,6 +21,7 @@ class Running(Value):
     parts: dict[str, int] = {}
     temporal: str
     worker_metrics: str = ""
+    mail: str = ""
     address: str | None = None
 
     @property

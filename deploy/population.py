@@ -1,7 +1,9 @@
 """The demo's staff and a few cases of its own making, opened through the API like anybody's."""
 
 import asyncio
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,6 +22,7 @@ STAFF: dict[str, dict[str, Any]] = {
     "cm-ben": {"name": "Ben Bauer", "role": "case-manager", "team": "north", "supervisor": "sup-1"},
 }
 PEOPLE = 6
+ZONE, CODE = "America/New_York", re.compile(r"\b\d{6}\b(?=\. It shows)")
 MANY = timedelta(minutes=30)
 
 
@@ -48,8 +51,30 @@ async def _ensure(address: str, settings: Settings) -> None:
             return
         for subject, entry in STAFF.items():
             (await http.put(f"/staff/{subject}", json=entry, headers=director)).raise_for_status()
+            await _tell_where(http, settings, subject, Role(entry["role"]))
         ehr = sign_in(settings, "ehr-1", Role.INTEGRATOR)
         await asyncio.gather(*(_refer(http, ehr, n) for n in range(PEOPLE)))
+
+
+async def _tell_where(http: httpx2.AsyncClient, settings: Settings, subject: str, role: Role) -> None:
+    """Have somebody of the demo be told by mail, as a person does it: an address, and the code that is sent there.
+
+    Nothing is done where the mail goes to a real server, whose mailboxes are nobody's of the demo.
+    """
+    headers, address = sign_in(settings, subject, role), f"{subject}@example.org"
+    before = {path.name for path in letters(settings.data_dir)}
+    asked = await http.put("/me/reach/email", json={"address": address, "zone": ZONE}, headers=headers)
+    if asked.status_code != 202:
+        return
+    for path in letters(settings.data_dir):
+        found = CODE.search(path.read_text()) if path.name not in before else None
+        if found is not None and address in path.read_text():
+            await http.post("/me/reach/email/verify", json={"code": found[0]}, headers=headers)
+
+
+def letters(data_dir: Path) -> list[Path]:
+    """The mail that the system of a data folder has sent, the oldest first."""
+    return sorted((data_dir / "mail").glob("*.eml"))
 
 
 async def _refer(http: httpx2.AsyncClient, ehr: dict[str, str], number: int) -> None:

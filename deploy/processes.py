@@ -28,7 +28,7 @@ class System:
 
     def __init__(self, data_dir: Path, port: int) -> None:
         self.data_dir, self.port = data_dir, port
-        self.engine_port, self.ui_port, self.metrics_port = (free_port() for _ in range(3))
+        self.engine_port, self.ui_port, self.metrics_port, self.mail_port = (free_port() for _ in range(4))
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.lock = -1
         self.up = False
@@ -45,6 +45,8 @@ class System:
             "CASELOOM_DATA_DIR": str(self.data_dir),
             "TEMPORAL_ADDRESS": f"127.0.0.1:{self.engine_port}",
             "CASELOOM_LOG_FORMAT": "json",
+            "CASELOOM_SMTP_URL": os.environ.get("CASELOOM_SMTP_URL", f"smtp://127.0.0.1:{self.mail_port}"),
+            "CASELOOM_PUBLIC_URL": os.environ.get("CASELOOM_PUBLIC_URL", self.address),
             "PYTHONPATH": str(ROOT),
         }
 
@@ -74,6 +76,7 @@ class System:
             parts={name: process.pid for name, process in self.children.items()},
             temporal=f"127.0.0.1:{self.engine_port}",
             worker_metrics=f"http://127.0.0.1:{self.metrics_port}/metrics",
+            mail=self.environment["CASELOOM_SMTP_URL"],
             address=self.address if self.up else None,
         )
         pids.write(self.data_dir, running)
@@ -117,7 +120,7 @@ class System:
 
     async def stop(self) -> None:
         """Stop the parts, the engine last, and wait for them."""
-        for name in ("api", "worker", "engine"):
+        for name in ("api", "worker", "mail", "engine"):
             process = self.children.get(name)
             if process is None or process.returncode is not None:
                 continue

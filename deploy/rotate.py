@@ -67,6 +67,7 @@ EVERYTHING = (
     Kept(tables.TaskRow, "title", lambda r: places.task(r.case_id, r.id), text=True),
     Kept(tables.ClockRow, "title", lambda r: places.clock(r.case_id, r.id), text=True),
     Kept(notice_tables.OutboxRow, "subject", lambda r: places.notice(r.case_id, r.key), text=True),
+    Kept(notice_tables.ReachRow, "address", lambda r: places.reach(r.tenant, r.subject, r.channel), text=True),
     Kept(tables.StaffRow, "name", lambda r: places.staff(r.tenant, r.subject), text=True),
 )
 

@@ -40,7 +40,8 @@ def located(found: Settings) -> Settings:
     running = pids.read(found.data_dir)
     if "TEMPORAL_ADDRESS" in os.environ or running is None:
         return found
-    return found.model_copy(update={"temporal_address": running.temporal})
+    mail = {} if found.smtp_url else {"smtp_url": running.mail}
+    return found.model_copy(update={"temporal_address": running.temporal, **mail})
 
 
 @contextmanager

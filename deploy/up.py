@@ -51,6 +51,12 @@ async def keep_history(system: System) -> None:
         raise StartFailed("the Temporal server does not take the retention; see engine.log")
 
 
+async def start_mail(system: System) -> None:
+    """A mail server that keeps what it is given in the data folder (`make mail`), unless there is a real one."""
+    if "CASELOOM_SMTP_URL" not in os.environ:
+        await system.start("mail", sys.executable, "-m", "deploy.mail_catcher", str(system.mail_port))
+
+
 async def bring_up_to_date(system: System, settings: Settings) -> None:
     """Migrate the database, and begin anew the cases that runs of an older release hold."""
     from deploy import upgrade
@@ -70,6 +76,7 @@ async def bring_up_to_date(system: System, settings: Settings) -> None:
 
 async def start_parts(system: System, settings: Settings) -> None:
     """Bring what an older release left to this one, start the worker and the API, and wait until all is well."""
+    await start_mail(system)
     await bring_up_to_date(system, settings)
     metrics = f"127.0.0.1:{system.metrics_port}"
     await system.start("worker", sys.executable, "worker.py", CASELOOM_METRICS_ADDRESS=metrics)
@@ -119,6 +126,7 @@ def say(system: System, settings: Settings, new: bool) -> None:
         console.out(f"  curl -H \"Authorization: Bearer $TOKEN\" '{system.address}/{path}'", highlight=False)
     console.out("  make demo                      # in another terminal: a missed follow-up climbs by itself")
     console.print(f"\nData and logs: {system.data_dir}")
+    console.print("Mail that leaves the house is kept there: `make mail` shows it")
     console.print("Ctrl-C or `make down` stops everything; `make up` finds it again.\n")
 
 

@@ -52,6 +52,10 @@ def staff(tenant: str, subject: str) -> str:
     return f"staff/{tenant}/{subject}"
 
 
+def reach(tenant: str, subject: str, channel: str) -> str:
+    return f"reach/{tenant}/{subject}/{channel}"
+
+
 def person(tenant: str, person_id: str) -> str:
     return f"persons/{tenant}/{person_id}"
 

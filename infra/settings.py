@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     caseload_most: int = Field(default=40, gt=0)
     review_share: float = Field(default=0.1, ge=0, le=1)
     review_cap: int = Field(default=10, ge=0, le=1000)
+    smtp_url: str = ""
+    mail_from: str = Field(default="caseloom@localhost", pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")
+    public_url: str = "http://127.0.0.1:8000"
     log_format: str = Field(default="", pattern="^(|json|console)$")
 
     @property

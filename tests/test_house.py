@@ -25,6 +25,7 @@ MAY_IMPORT = {
 # The wings and single files of the domain: each stands on those before it and knows nothing of those after it.
 WINGS = (
     "values",
+    "notices",
     "persons",
     "clocks",
     "programs",

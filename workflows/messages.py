@@ -1,6 +1,7 @@
 """What others may know of a case's workflow: the names of its messages and what they carry."""
 
 import asyncio
+import hashlib
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from domain.case.event import Position
 from domain.values import Instant, Value
 
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
+BELL_WORKFLOW, LANE_WORKFLOW = "Bell", "Lane"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
 LIVE, WAITING = "live", "waiting"
@@ -65,6 +67,16 @@ Told = TypeVar("Told", bound=Value)
 def bulk_action(action_id: str) -> str:
     """The id of a bulk action's workflow."""
     return f"bulk-action-{action_id}"
+
+
+def bell(task_queue: str) -> str:
+    """The id of the one bell of a task queue."""
+    return f"bell-{task_queue}"
+
+
+def lane(task_queue: str, tenant: str, recipient: str) -> str:
+    """The id of a person's lane: nothing of it says who she is."""
+    return f"lane-{task_queue}-{tenant}-{hashlib.sha256(f'{tenant}/{recipient}'.encode()).hexdigest()[:24]}"
 
 
 class Unknown(Exception):

@@ -11,6 +11,7 @@ from domain.case.command import Command, Draft
 from domain.case.event import Notice
 from domain.clocks.budget import later
 from domain.clocks.clock import Acknowledgement, Climb, Clock, KeptBy, NextStep, Rank, Step
+from domain.notices import MISSED
 from domain.promises.deadlines import ClockKept, ClockRescheduled, OfClock, next_at_of, resume_clock
 from domain.values import Instant, Opaque, Rejected, Slug, Text
 
@@ -70,7 +71,7 @@ class RungClimbed(OfClock):
 
     def notices(self, case: Case) -> tuple[Notice, ...]:
         clock = case.clock(self.clock_id)
-        subject = "clock-missed" if clock and clock.missed_at else "reminder"
+        subject = MISSED if clock and clock.missed_at else "reminder"
         key = f"{self.clock_id}-{self.climb.round}-{self.climb.rung}"
         return tuple(
             Notice(key=key, recipient=person, subject=subject, about=self.clock_id) for person in self.climb.told

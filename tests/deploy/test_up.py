@@ -32,9 +32,9 @@ def listed(address: str, data_dir: Path) -> list[dict[str, Any]]:
 
 
 def kill_every_part(data_dir: Path) -> dict[str, int]:
-    """SIGKILL to the engine, the worker and the API, as a machine short of memory does; return who they were."""
+    """SIGKILL to engine, worker, API and mail server, as a machine short of memory does; return who they were."""
     parts: dict[str, int] = written(data_dir)["parts"]
-    assert set(parts) == {"engine", "worker", "api"}
+    assert set(parts) == {"engine", "worker", "api", "mail"}
     for part in parts.values():
         os.kill(part, signal.SIGKILL)
     return parts
@@ -92,7 +92,12 @@ def check_demo(data_dir: Path) -> None:
     """The escalation climbs untouched, and the case is closed."""
     demo = tool("deploy.demo", data_dir)
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    for words in ("told the supervisor", "case closed", "escalation-acknowledged"):
+    for words in (
+        "told the supervisor",
+        "and by mail: sup-1@example.org",
+        "case closed",
+        "escalation-acknowledged",
+    ):
         assert words in demo.stdout
 
 
@@ -116,7 +121,7 @@ def check_what_a_kill_left(data_dir: Path, left: dict[str, int]) -> None:
     os.kill(left["api"], signal.SIGSTOP)
     down = tool("deploy.down", data_dir)
     assert (down.returncode, down.stderr) == (0, "")
-    assert f"api (pid {left['api']}, killed), worker (pid {left['worker']}), engine" in down.stdout
+    assert f"api (pid {left['api']}, killed), worker (pid {left['worker']}), mail" in down.stdout
     assert nobody_left(data_dir, left)
     assert not (data_dir / "running.json").exists()
     again = tool("deploy.down", data_dir)

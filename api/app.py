@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from api import (
     assignment,
     audit,
+    break_glass,
     bulk_actions,
     cases,
     clocks,
@@ -100,6 +101,7 @@ ROOMS = (
     instruments,
     clocks,
     audit,
+    break_glass,
     health,
 )
 

@@ -1,6 +1,7 @@
 """Who may see a case. What is out of scope is answered like what is not there."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -82,8 +83,16 @@ def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
         Reach.OFFERED: row.offered_to == who.sub,
         Reach.OPENED: row.opened_by == who.sub,
         Reach.FEED: feed and who.feeds,
+        Reach.GLASS: _looks_in(who, row.glass),
     }
     return frozenset(way for way, holds in found.items() if holds)
+
+
+def _looks_in(who: Principal, glass: str) -> bool:
+    """Whether somebody has broken into a case in an emergency, and the time for it is not over."""
+    looks = (look.partition("@") for look in glass.split("|") if look)
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return any(by == who.sub and until > now for by, _, until in looks)
 
 
 async def require_case(
@@ -134,7 +143,7 @@ def looking(*more: Any) -> Select[Any]:
     """The columns that tell whether one case may be seen (`case_id`, `tenant`, `sub`), and more of them."""
     mine = and_(col(TaskRow.case_id) == col(CaseRow.id), col(TaskRow.assignee) == bindparam("sub"))
     assigned = exists().where(mine, *(col(TaskRow.status) != closed for closed in CLOSED)).label("assigned")
-    names = ("owner", "team", "opened_by", "offered_to", "excluded", "seq", "head", "sealed")
+    names = ("owner", "team", "opened_by", "offered_to", "excluded", "glass", "seq", "head", "sealed")
     seen = [col(getattr(CaseRow, name)) for name in names]
     return select_columns(*seen, assigned, *more).where(
         col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant")

@@ -11,6 +11,7 @@ from domain.steps import (
     approvals,
     assessment,
     before_closure,
+    break_glass,
     care_team,
     closure,
     consent,
@@ -129,6 +130,9 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     before_closure.ReviewGraduation,
     closure.CloseCase,
     closure.ReopenCase,
+    break_glass.BreakGlass,
+    break_glass.EndAccess,
+    break_glass.ReviewAccess,
     quarantine.DismissQuarantined,
     corrections.CorrectEntry,
 )

@@ -30,6 +30,7 @@ class CaseLine(Value):
     team: str
     offered_to: str | None = None
     excluded: str = ""
+    glass: str = ""
     tier: str | None
     weight: float = 1
     target_group: str | None = None
@@ -147,6 +148,7 @@ def case_line(case: Case, at: datetime) -> CaseLine:
         team=case.team,
         offered_to=case.transfer.to if case.transfer else None,
         excluded=f"|{'|'.join(case.excluded)}|" if case.excluded else "",
+        glass="".join(f"|{a.by}@{a.until:%Y-%m-%dT%H:%M:%SZ}" for a in case.accesses),
         tier=case.risk.tier if case.risk else None,
         weight=case.risk.weight if case.risk else 1,
         target_group=case.target_group,

@@ -81,6 +81,7 @@ CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
     "referral_id": lambda c: tuple(Choice(id=r.id, title=f"{r.type} ({r.status})") for r in c.referrals),
     "flag_id": lambda c: _titled(c.flags),
     "action_id": lambda c: _titled(c.corrective_actions),
+    "access_id": lambda c: tuple(Choice(id=a.id, title=f"by {a.by}") for a in c.accesses),
     "guided_id": lambda c: tuple(Choice(id=g.id, title=g.procedure) for g in c.guided),
     "assistance_id": lambda c: _titled(c.assistance),
     "member_id": lambda c: tuple(Choice(id=m.id, title=m.role) for m in c.care_team),

@@ -24,6 +24,7 @@ class Tick(Command):
     def decide(self, draft: Draft) -> None:
         closure = draft.case.closure
         if closure is not None:
+            climb_due(draft)  # what is owed of a closed case: the review of an emergency look
             end_of_closed_case(draft, closure)
             return
         for clock, step in climb_due(draft):

@@ -65,6 +65,7 @@ class CaseRow(SQLModel, table=True):
     team: str | None = None
     offered_to: str | None = None
     excluded: str = ""
+    glass: str = Field(default="", sa_column_kwargs={"server_default": ""})
     tier: str | None = None
     weight: float = 1
     target_group: str | None = None

@@ -17,6 +17,8 @@ class Tell:
 
 
 ADDRESSED: dict[str, Tell] = {
+    "access-broken": Tell("glass-broken", whom.owner_and_leads, "access.id", urgent=True),
+    "access-reviewed": Tell("access-reviewed", whom.looked, "access_id"),
     "alert-raised": Tell("alert", whom.itself, "alert", urgent=True),
     "alert-withdrawn": Tell("alert-withdrawn", whom.itself, "alert"),
     "approval-granted": Tell("approval-granted", lambda h: [("requester", h.event.requested_by)], "approval_id"),
@@ -120,6 +122,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
         "task-held",
         "task-series-set",
     ),
+    "who looked knows it, and the review is on the leads' list": ("access-ended",),
     "the case is over, and nothing is owed in it any more": ("case-sealed",),
     "whoever did it knows it, nobody waits for it, and the case shows it": (
         "adherence-measured",

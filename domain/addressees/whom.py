@@ -80,6 +80,12 @@ def undecided(h: Happened) -> Wanted:
     yield from (("approver", a.asked) for a in asked if a.granted_by is None and a.asked is not None)
 
 
+def looked(h: Happened) -> Wanted:
+    """Whoever looked into the case in an emergency."""
+    found = [a for a in h.before.accesses if a.id == h.event.access_id] if h.before else []
+    yield from (("requester", a.by) for a in found)
+
+
 def opened(h: Happened) -> Wanted:
     yield ("owner" if h.case.owner else "lead"), h.case.owner
 

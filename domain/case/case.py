@@ -11,9 +11,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from domain.case.open_parts import (
+    Access,
     Approval,
     Assistance,
     CareTeamMember,
+    Closure,
     CorrectiveAction,
     Crisis,
     Flag,
@@ -28,6 +30,7 @@ from domain.case.open_parts import (
     SafetyPlan,
     Score,
     Series,
+    SetAside,
     Signature,
     SpecialistReferral,
     Transfer,
@@ -79,6 +82,7 @@ OPEN_WORK = (
     OpenWork("corrective_actions", "corrective actions", most=20),
     OpenWork("assistance", "assistance", most=20, ends_with_case=False),
     OpenWork("care_team", "care team", most=40, ends_with_case=False, stays_behind=False),
+    OpenWork("accesses", "emergency looks", most=10, ends_with_case=False, stays_behind=False),
     OpenWork("excluded", "excluded", most=20, ends_with_case=False, stays_behind=False),
     OpenWork("crisis", "crisis"),
     OpenWork("transfer", "offered transfer"),
@@ -245,23 +249,6 @@ class Task(Value):
         return self.status not in CLOSED_TASK
 
 
-class SetAside(Value):
-    """Something that could not be read or decided, until somebody has looked at it. `fault` is a name, no text."""
-
-    id: Opaque
-    kind: Slug
-    fault: Opaque
-    at: Instant
-
-
-class Closure(Value):
-    reason: Slug
-    at: Instant
-    from_stage: Stage
-    reopen_until: Instant
-    reoffer_at: Instant | None = None
-
-
 class LaidBy(Value):
     """Where a case was merged into, and what stays with it for the undoing."""
 
@@ -325,6 +312,7 @@ class Case(Value):
     guided: tuple[Guided, ...] = ()
     transfer: Transfer | None = None
     excluded: tuple[Opaque, ...] = ()
+    accesses: tuple[Access, ...] = ()
     flags: tuple[Flag, ...] = ()
     corrective_actions: tuple[CorrectiveAction, ...] = ()
     minutes: tuple[Minutes, ...] = ()
@@ -378,6 +366,7 @@ class Case(Value):
             signing = task.cosigner if task.status is TaskStatus.AWAITING_COSIGN else None
             return signing or task.assignee or self.owner
         asked = [a.asked for a in self.approvals if a.clock_id == clock.id]
+        asked += [a.asked for a in self.accesses if a.clock_id == clock.id]
         if self.transfer is not None and self.transfer.clock_id == clock.id:
             asked.append(self.transfer.to)
         return next((person for person in asked if person), self.owner)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from domain.clocks.clock import Terms
 from domain.programs.policies import Disposition, Limit, Signer, Subject, Tier
+from domain.programs.program import Stage
 from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
 
 
@@ -200,6 +201,17 @@ class Approval(Value):
     asked: Opaque | None = None
 
 
+class Access(Value):
+    """An emergency look into the case by somebody who is kept out by rule: by whom, until when, who reviews it."""
+
+    id: Slug
+    by: Opaque
+    since: Instant
+    until: Instant
+    clock_id: Slug
+    asked: Opaque | None = None
+
+
 class CareTeamMember(Value):
     """A person around the case, with a role and a period. The caregiver is a party with needs of her own."""
 
@@ -317,3 +329,20 @@ class Moved(Value):
     from_version: int
     at: Instant
     terms: tuple[Terms, ...] = ()
+
+
+class SetAside(Value):
+    """Something that could not be read or decided, until somebody has looked at it. `fault` is a name, no text."""
+
+    id: Opaque
+    kind: Slug
+    fault: Opaque
+    at: Instant
+
+
+class Closure(Value):
+    reason: Slug
+    at: Instant
+    from_stage: Stage
+    reopen_until: Instant
+    reoffer_at: Instant | None = None

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from domain.case.case import Case, SetAside
+from domain.case.case import Case
 from domain.case.command import Command, Draft, UnknownReference
 from domain.case.event import Event
+from domain.case.open_parts import SetAside
 from domain.values import Opaque, Slug, Text
 
 MOST_SHOWN = 50

@@ -230,6 +230,7 @@ class Program(Value):
     case_finding: bool = Field(default=False, description="A feed may open a case for somebody who has none")
     ownership: OwnershipPolicy | None = None
     supervision: SupervisionPolicy | None = None
+    access_review: ClockPolicy | None = Field(default=None, description="The review of an emergency look")
     place: Slug | None = Field(default=None, exclude=True)
     narrowed: dict[Line, Line] = Field(default={}, exclude=True)
 

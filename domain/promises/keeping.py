@@ -38,6 +38,7 @@ BY_ABOUT = {  # the first part of what a promise is about: the command, and the 
     "approval": ("decide-approval", "approval_id"),
     "flag": ("resolve-flag", "flag_id"),
     "action": ("complete-corrective-action", "action_id"),
+    "access": ("review-access", "access_id"),
     "guided": ("write-guided-step", "guided_id"),
     "assistance": ("renew-assistance", "assistance_id"),
     "referral": ("complete-referral", "referral_id"),

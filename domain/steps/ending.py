@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import ClassVar
 
-from domain.case.case import NOTHING_OPEN, Case, Closure
+from domain.case.case import NOTHING_OPEN, Case
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
+from domain.case.open_parts import Closure
 from domain.programs.program import Stage
 from domain.promises.deadlines import cancel_clock, keep_clock
 from domain.steps.tasks import TaskCancelled

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Closure, LaidBy, Task
+from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, LaidBy, Task
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
-from domain.case.open_parts import Merge
+from domain.case.open_parts import Closure, Merge
 from domain.clocks.clock import Clock, ClockKind, WaitsFor
 from domain.programs.program import Stage
 from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock, resume_clock

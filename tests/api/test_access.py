@@ -32,23 +32,26 @@ def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() ->
 
 # role, by which way, the groups of actions; written down a second time, so that a slip in the file shows
 WANTED = """
-case-manager         tenant   anyone open directory lists know describe
+case-manager         tenant   anyone open directory lists know describe emergency
+case-manager         glass    outline read looked
 case-manager         own      outline read tell correct task-work work answer
 case-manager         team     outline read tell correct task-work work answer
 case-manager         task     outline tell correct task-work
 case-manager         offered  outline answer
-senior-case-manager  tenant   anyone open directory lists know describe unite watch measure
-senior-case-manager  own      outline read tell correct task-work work answer lead
-senior-case-manager  team     outline read tell correct task-work work answer lead
+senior-case-manager  tenant   anyone open directory lists know describe unite watch measure emergency
+senior-case-manager  glass    outline read looked
+senior-case-manager  own      outline read tell correct task-work work answer lead looked review
+senior-case-manager  team     outline read tell correct task-work work answer lead looked review
 senior-case-manager  task     outline tell task-work
 senior-case-manager  offered  outline answer
-supervisor           tenant   anyone open directory lists know describe unite watch measure
-supervisor           own      outline read tell correct task-work work answer lead above
-supervisor           team     outline read tell correct task-work work answer lead above
+supervisor           tenant   anyone open directory lists know describe unite watch measure emergency
+supervisor           glass    outline read looked
+supervisor           own      outline read tell correct task-work work answer lead above looked review
+supervisor           team     outline read tell correct task-work work answer lead above looked review
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
-work answer lead above direct watch measure operate
+work answer lead above direct watch measure operate looked review
 auditor              tenant   anyone directory lists know outline read watch measure operate
 integrator           tenant   anyone open feed
 integrator           opened   outline tell correct
@@ -56,13 +59,13 @@ integrator           feed     tell correct
 system               tenant   itself
 """
 LABELS = """
-behavioral       case-manager         own team
-behavioral       senior-case-manager  own team
-behavioral       supervisor           own team
+behavioral       case-manager         own team glass
+behavioral       senior-case-manager  own team glass
+behavioral       supervisor           own team glass
 behavioral       director             tenant
-part2            case-manager         own
-part2            senior-case-manager  own
-part2            supervisor           own team
+part2            case-manager         own glass
+part2            senior-case-manager  own glass
+part2            supervisor           own team glass
 sud-counselling  case-manager         own
 sud-counselling  senior-case-manager  own
 sud-counselling  supervisor           own

@@ -9,6 +9,9 @@ from domain.promises.deadlines import OfClock
 
 # Only ever added to: a class may be renamed, its kind may not.
 STORED = (
+    "access-broken",
+    "access-ended",
+    "access-reviewed",
     "adherence-measured",
     "alert-raised",
     "alert-withdrawn",

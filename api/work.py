@@ -82,9 +82,9 @@ class Counts(BaseModel):
 
 
 class Work(Page[WorkItem]):
-    """A page of what somebody owes, by deadline, and how much there is in all."""
+    """A page of what somebody owes, by deadline; with the first one how much there is in all."""
 
-    counts: Counts
+    counts: Counts | None
 
 
 class Me(BaseModel):
@@ -111,8 +111,6 @@ class Notified(BaseModel):
 
 class WorkFilter(BaseModel):
     """Which of it: left out, everything that is due of one's own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     group: Group | None = Field(default=None, description="One group; left out: all that is due")
     owner: Opaque | None = Field(default=None, description="Somebody else's, within one's own scope")
@@ -166,14 +164,15 @@ async def work(
     you, `unowned` what nobody answers for in the cases of your teams.
     """
     days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
-    query: Any = _joined(parts, who, of == who.sub and wanted.queue is None and wanted.group in OWN)
+    query: Any = _joined(_cases(parts, who, of, "unowned" if wanted.queue else wanted.group))
     query = query.where(*_chosen(days, who, of, wanted), *_filters(wanted))
     async with parts.connection() as connection:
         rows = (await connection.execute(BY_DEADLINE.slice(query, page))).all()
     items = await _items(parts, who, rows[: page.limit], days, wanted.group)
     last = rows[page.limit - 1] if len(rows) > page.limit else None
     following = BY_DEADLINE.cursor(last.due_at, last.case_id, last.id) if last is not None else None
-    return Work(items=items, next=following, counts=await counts_of(parts, who, of, days))
+    counts = await counts_of(parts, who, of, days) if page.after is None else None
+    return Work(items=items, next=following, counts=counts)
 
 
 @router.get("/me", responses=responses(401, 503))
@@ -210,16 +209,15 @@ MORE = ("paused_until", "next_at", "rung", "duty", "told", "acknowledged_by", "l
 OF_CASE = ("program", "program_version", "tier", "stage", "team", "person_id")
 
 
-def _joined(parts: System, who: Principal, own: bool) -> Select[Any]:
-    """Promises with the case and the task that they are of, as far as this person may see them."""
+def _joined(cases: Select[Any]) -> Select[Any]:
+    """The promises of some cases, with what the lists say of the case and the task."""
     columns = [col(getattr(ClockRow, name)) for name in (*OF_CLOCK, *MORE)]
     columns += [col(getattr(CaseRow, name)) for name in OF_CASE]
-    mine = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if own else WHOLE))
     return (
         select_columns(*columns, col(TaskRow.status))
         .join_from(ClockRow, CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
         .outerjoin(TaskRow, _TASK)
-        .where(col(ClockRow.tenant) == who.tenant, col(ClockRow.case_id).in_(mine))
+        .where(col(ClockRow.case_id).in_(cases))
     )
 
 
@@ -227,9 +225,9 @@ def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator
     """Whose promises, and which group of them."""
     state, owner = col(ClockRow.state), col(ClockRow.owner)
     if wanted.queue is not None:
-        yield and_(col(ClockRow.queue) == wanted.queue, state.in_(OPEN))
+        yield and_(_of_tenant(who), col(ClockRow.queue) == wanted.queue, state.in_(OPEN))
     elif wanted.group in (None, *DUE):
-        yield and_(owner == of, state.in_(OPEN))
+        yield and_(_of_tenant(who), owner == of, state.in_(OPEN))
     if wanted.group in DUE:
         yield days.conditions()[wanted.group]
     elif wanted.group is not None:
@@ -237,16 +235,32 @@ def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator
 
 
 def _resting(who: Principal, of: str) -> dict[Group, ColumnElement[bool]]:
-    """What waits for others, rests until a day, has climbed to this person, or is nobody's."""
-    state, owner = col(ClockRow.state), col(ClockRow.owner)
-    rank = RANK_OF_ROLE.get(who.role)
+    """What waits for others, rests until a day, has climbed to this person, or is nobody's.
+
+    What waits and what has climbed is looked for by the ids of a few cases (`_cases`), which name the tenant.
+    Named here as well, SQLite would read all promises of it.
+    """
+    state, owner, rank = col(ClockRow.state), col(ClockRow.owner), RANK_OF_ROLE.get(who.role)
     unheard = and_(state == "missed", col(ClockRow.acknowledged_by).is_(None), col(ClockRow.told) == rank)
+    nobodys = and_(owner.is_(None), col(ClockRow.queue).is_(None), state.in_((*OPEN, "paused")))
     return {
-        "on-hold": and_(owner == of, state == "paused"),
-        "waiting": and_(col(CaseRow.owner) == of, owner != of, state.in_(OPEN)),
+        "on-hold": and_(_of_tenant(who), owner == of, state == "paused"),
+        "waiting": and_(owner != of, state.in_(OPEN)),
         "escalated": and_(unheard, or_(owner.is_(None), owner != of)),
-        "unowned": and_(owner.is_(None), col(ClockRow.queue).is_(None), state.in_((*OPEN, "paused"))),
+        "unowned": and_(_of_tenant(who), nobodys),
     }
+
+
+def _cases(parts: System, who: Principal, of: str, group: Group | None) -> Select[Any]:
+    """The cases within reach in which promises of a group can be."""
+    more = {"waiting": col(CaseRow.owner) == of, "escalated": col(CaseRow.escalated) > 0}
+    action = LIST if of == who.sub and group in OWN else WHOLE
+    few = (more[group],) if group in more else ()
+    return select_columns(col(CaseRow.id)).where(visible(parts, who, action), *few)
+
+
+def _of_tenant(who: Principal) -> ColumnElement[bool]:
+    return col(ClockRow.tenant) == who.tenant
 
 
 def _filters(wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
@@ -261,33 +275,25 @@ def _filters(wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
 
 async def counts_of(parts: System, who: Principal, of: str, days: Days) -> Counts:
     """How much there is of each group; of those for leads nothing for who leads nobody."""
-    conditions = days.conditions()
-    own = _counting(parts, who, True, {**conditions, "on-hold": col(ClockRow.state) == "paused"}).where(
-        col(ClockRow.owner) == of, col(ClockRow.state).in_((*OPEN, "paused"))
-    )
+    paused = col(ClockRow.state) == "paused"
+    own = {**{name: and_(~paused, due) for name, due in days.conditions().items()}, "on-hold": paused}
+    theirs = (_of_tenant(who), col(ClockRow.owner) == of, col(ClockRow.state).in_((*OPEN, "paused")))
     resting = _resting(who, of)
     names: tuple[Group, ...] = ("waiting", "escalated", "unowned") if who.role in LEADS else ("waiting",)
-    more = [_counting(parts, who, False, {}).where(resting[name]) for name in names]
+    waits = {str(n): _counting(_cases(parts, who, of, n), {}).where(resting[n]) for n in names}
+    more = waits | _others(parts, who)
+    numbers = select_columns(*(query.scalar_subquery().label(name) for name, query in more.items()))
     async with parts.connection() as connection:
-        row = (await connection.execute(own)).one()._mapping
-        found = {name.replace("-", "_"): int(row[name] or 0) for name in (*conditions, "on-hold")}
-        for waits, query in zip(names, more, strict=True):
-            found[waits] = int((await connection.execute(query)).one()[0])
-        for name, other in _others(parts, who).items():
-            found[name] = int((await connection.execute(other)).scalar_one())
-    return Counts(**found)
+        counting = _counting(_cases(parts, who, of, None), own).where(*theirs)
+        mine = (await connection.execute(counting)).one()._mapping
+        others = (await connection.execute(numbers)).one()._mapping
+    found = {name.replace("-", "_"): int(mine[name] or 0) for name in own}
+    return Counts(**found, **{name: int(number) for name, number in others.items()})
 
 
-def _counting(
-    parts: System, who: Principal, own: bool, conditions: Mapping[Group, ColumnElement[bool]]
-) -> Select[Any]:
-    mine = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if own else WHOLE))
+def _counting(cases: Select[Any], conditions: Mapping[Any, ColumnElement[bool]]) -> Select[Any]:
     sums: list[Any] = [func.sum(case((c, 1), else_=0)).label(name) for name, c in conditions.items()]
-    return (
-        select_columns(*(sums or [func.count()]))
-        .join_from(ClockRow, CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .where(col(ClockRow.tenant) == who.tenant, col(ClockRow.case_id).in_(mine))
-    )
+    return select_columns(*(sums or [func.count()])).select_from(ClockRow).where(col(ClockRow.case_id).in_(cases))
 
 
 def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:

@@ -38,6 +38,10 @@ LIMIT_MS, ASKED, LARGEST, END_LIMIT = 50.0, 25, 200, 1.2
 WHOLE = ("/caseload",)  # lists that are no pages
 BIG = ("cases", "tasks", "clocks")
 LISTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("cm-anna", "/work", {}),
+    ("cm-anna", "/work", {"group": "waiting"}),
+    ("sup-1", "/work", {"group": "escalated"}),
+    ("sup-1", "/work", {"group": "unowned"}),
     ("cm-anna", "/worklist", {}),
     ("cm-anna", "/worklist", {"queue": "intake"}),
     ("cm-anna", "/cases", {}),

@@ -62,6 +62,9 @@ async def test_everything_that_somebody_owes_is_in_her_list_with_what_to_do(offi
     assert taught["next_told"] == "owner"
     due = [item["due_at"] for item in found["items"]]
     assert due == sorted(due)
+    first = await work(office, "cm-anna", limit=2)
+    rest = await work(office, "cm-anna", cursor=first["next"])
+    assert first["items"] + rest["items"] == found["items"]
     groups = [item["group"] for item in found["items"]]
     for group in ("overdue", "today", "week", "later"):
         only = await work(office, "cm-anna", group=group)

@@ -8,6 +8,7 @@ import structlog
 from fastapi import Depends, FastAPI
 
 from api import (
+    absence,
     assignment,
     audit,
     break_glass,
@@ -90,6 +91,7 @@ ROOMS = (
     lists,
     staff,
     reach,
+    absence,
     assignment,
     merging,
     program_moves,

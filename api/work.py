@@ -24,13 +24,13 @@ from domain.steps.stages import ages_on
 from domain.values import Opaque, Role, Slug, Zone
 from infra import row_places
 from infra.notice_tables import OutboxRow
-from infra.tables import CaseRow, ClockRow, ProposalRow, TaskRow
+from infra.tables import CaseRow, ClockRow, ProposalRow, StaffRow, TaskRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN = ("running", "missed")
 LEADS = tuple(RANK_OF_ROLE)
-Group = Literal["overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned"]
+Group = Literal["overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned", "covering"]
 DUE: tuple[Group, ...] = ("overdue", "today", "week", "later")
 OWN = (None, *DUE, "on-hold")
 
@@ -77,6 +77,7 @@ class Counts(BaseModel):
     waiting: int = 0
     escalated: int = 0
     unowned: int = 0
+    covering: int = 0
     proposals: int = 0
     unread: int = 0
 
@@ -161,7 +162,7 @@ async def work(
     """What you owe, the most urgent first: overdue, today, in seven days, later.
 
     `group=waiting` is what others owe in your cases, `on-hold` what rests until a day, `escalated` what climbed to
-    you, `unowned` what nobody answers for in the cases of your teams.
+    you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others.
     """
     days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
     query: Any = _joined(_cases(parts, who, of, "unowned" if wanted.queue else wanted.group))
@@ -231,10 +232,10 @@ def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator
     if wanted.group in DUE:
         yield days.conditions()[wanted.group]
     elif wanted.group is not None:
-        yield _resting(who, of)[wanted.group]
+        yield _resting(who, of, days.now)[wanted.group]
 
 
-def _resting(who: Principal, of: str) -> dict[Group, ColumnElement[bool]]:
+def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElement[bool]]:
     """What waits for others, rests until a day, has climbed to this person, or is nobody's.
 
     What waits and what has climbed is looked for by the ids of a few cases (`_cases`), which name the tenant.
@@ -243,7 +244,11 @@ def _resting(who: Principal, of: str) -> dict[Group, ColumnElement[bool]]:
     state, owner, rank = col(ClockRow.state), col(ClockRow.owner), RANK_OF_ROLE.get(who.role)
     unheard = and_(state == "missed", col(ClockRow.acknowledged_by).is_(None), col(ClockRow.told) == rank)
     nobodys = and_(owner.is_(None), col(ClockRow.queue).is_(None), state.in_((*OPEN, "paused")))
+    covered = select_columns(col(StaffRow.subject)).where(
+        col(StaffRow.tenant) == who.tenant, col(StaffRow.cover) == of, col(StaffRow.absent_until) > now
+    )
     return {
+        "covering": and_(_of_tenant(who), owner.in_(covered), state.in_(OPEN)),
         "on-hold": and_(_of_tenant(who), owner == of, state == "paused"),
         "waiting": and_(owner != of, state.in_(OPEN)),
         "escalated": and_(unheard, or_(owner.is_(None), owner != of)),
@@ -278,8 +283,9 @@ async def counts_of(parts: System, who: Principal, of: str, days: Days) -> Count
     paused = col(ClockRow.state) == "paused"
     own = {**{name: and_(~paused, due) for name, due in days.conditions().items()}, "on-hold": paused}
     theirs = (_of_tenant(who), col(ClockRow.owner) == of, col(ClockRow.state).in_((*OPEN, "paused")))
-    resting = _resting(who, of)
-    names: tuple[Group, ...] = ("waiting", "escalated", "unowned") if who.role in LEADS else ("waiting",)
+    resting = _resting(who, of, days.now)
+    leads: tuple[Group, ...] = ("escalated", "unowned") if who.role in LEADS else ()
+    names: tuple[Group, ...] = ("waiting", "covering", *leads)
     waits = {str(n): _counting(_cases(parts, who, of, n), {}).where(resting[n]) for n in names}
     more = waits | _others(parts, who)
     numbers = select_columns(*(query.scalar_subquery().label(name) for name, query in more.items()))

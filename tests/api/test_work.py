@@ -12,21 +12,6 @@ ONE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 ALICE: dict[str, Any] = {"names": [{"given": ["Alice"], "family": "Zephyrine"}], "birth_date": "1950-05-05"}
 
 
-async def staffed(office: Office) -> None:
-    """The directory: without it nobody can be found."""
-    people = {
-        "dir-1": {"role": "director"},
-        "sup-1": {"role": "supervisor", "team": "north", "supervisor": "dir-1"},
-        "senior-1": {"role": "senior-case-manager", "team": "north", "supervisor": "sup-1"},
-        "cm-anna": {"role": "case-manager", "team": "north", "supervisor": "sup-1"},
-        "cm-ben": {"role": "case-manager", "team": "north", "supervisor": "sup-1"},
-    }
-    for subject, entry in people.items():
-        body = {"name": subject, **entry}
-        answer = await office.http.put(f"/staff/{subject}", json=body, headers=office.sign_in("dir-1"))
-        assert answer.status_code == 200, answer.text
-
-
 async def work(office: Office, who: str, **params: Any) -> dict[str, Any]:
     answer = await office.get(who, "/work", **params)
     assert answer.status_code == 200, answer.text
@@ -43,7 +28,6 @@ async def next_of(office: Office, who: str, case_id: str) -> dict[str, Any]:
 
 async def test_everything_that_somebody_owes_is_in_her_list_with_what_to_do(office: Office) -> None:
     """Tasks, signatures, contacts of her own cases; what she may send is filled in; on both databases."""
-    await staffed(office)
     case_id = await office.open(person=ALICE, owner="cm-anna")
     await office.walk(case_id)
     task = (await office.do(case_id, "add-task", task="education"))["created"][0]
@@ -77,7 +61,6 @@ async def test_everything_that_somebody_owes_is_in_her_list_with_what_to_do(offi
 @ONE
 async def test_who_must_answer_has_it_in_her_list_and_who_waits_sees_whom_for(office: Office) -> None:
     """An approval stands with the approver, an offer with whom it is made to; the asker sees that it waits."""
-    await staffed(office)
     case_id = await office.open(owner="cm-anna")
     await office.walk(case_id)
     asked = (await office.do(case_id, "request-approval", subject="tier-override", tier="low"))["created"][0]
@@ -95,7 +78,6 @@ async def test_who_must_answer_has_it_in_her_list_and_who_waits_sees_whom_for(of
 @ONE
 async def test_what_nobody_has_is_in_the_list_of_those_who_lead(office: Office) -> None:
     """From the first second, with a notice; a case manager has no such list, nor another team's supervisor."""
-    await staffed(office)
     new = {"program": "complex-care", "referral": referral(), "team": "north"}
     answer = await office.post("ehr-1", "/cases", new)
     case_id = answer.json()["case_id"]
@@ -113,7 +95,6 @@ async def test_what_nobody_has_is_in_the_list_of_those_who_lead(office: Office) 
 
 @ONE
 async def test_a_held_task_is_on_hold_and_comes_back(office: Office) -> None:
-    await staffed(office)
     case_id = await office.open(owner="cm-anna")
     await office.walk(case_id)
     task = (await office.do(case_id, "add-task", task="education"))["created"][0]
@@ -127,7 +108,6 @@ async def test_a_held_task_is_on_hold_and_comes_back(office: Office) -> None:
 @ONE
 async def test_a_case_says_what_may_be_done_next_and_what_it_lacks(office: Office) -> None:
     """With the ids and the programme's words; what is possible is taken, what is blocked is refused so."""
-    await staffed(office)
     case_id = await office.open(owner="cm-anna")
     first = await next_of(office, "cm-anna", case_id)
     assert first["stage_needs"] == ["consent", "complete-screening"]
@@ -158,7 +138,6 @@ async def test_a_case_that_one_may_not_read_whole_says_nothing_of_what_is_next(o
 @ONE
 async def test_a_promise_says_why_it_is_there_and_who_hears_of_it(office: Office) -> None:
     """The rule with its source, the discharge that it stands on, what keeps it, and whom it tells next."""
-    await staffed(office)
     case_id = await office.open(owner="cm-anna", program="transitions")
     at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     home = {"event_id": "d1", "event": "discharge", "setting": "inpatient", "occurred_at": at}
@@ -182,3 +161,25 @@ async def test_a_promise_says_why_it_is_there_and_who_hears_of_it(office: Office
 def _plan() -> dict[str, Any]:
     goal = {"description": "x", "measure": "y", "target": "z", "due_on": "2030-06-30"}
     return {"goals": [goal], "interventions": [{"task": "education"}], "strengths": ["a daughter"]}
+
+
+@ONE
+async def test_who_is_away_has_her_work_in_her_cover_s_list_until_she_is_back(office: Office) -> None:
+    """She says so herself; nothing is moved; notices go to the cover meanwhile."""
+    case_id = await office.open(owner="cm-anna")
+    until = (datetime.now(UTC) + timedelta(days=7)).isoformat()
+    away = {"absent_until": until, "cover": "cm-ben"}
+    for wrong in ({**away, "cover": "cm-anna"}, {**away, "cover": "nobody"}):
+        answer = await office.http.put("/me/absence", json=wrong, headers=office.sign_in("cm-anna"))
+        assert (answer.status_code, answer.json()["code"]) == (409, "UnknownStaff")
+    assert (await office.http.put("/me/absence", json=away, headers=office.sign_in("cm-anna"))).status_code == 200
+    covered = await work(office, "cm-ben", group="covering")
+    assert [(i["case_id"], i["owner"]) for i in covered["items"]] == [(case_id, "cm-anna")]
+    assert covered["counts"]["covering"] == 1
+    await office.do(case_id, "raise-risk-tier", "sup-1", tier="high", reason="found pills")
+    told = {n["subject"]: n["why"] for n in (await office.get("cm-ben", "/notices")).json()["items"]}
+    assert told["tier-raised"] == "cover"
+    back = {"absent_until": None, "cover": None}
+    assert (await office.http.put("/me/absence", json=back, headers=office.sign_in("cm-anna"))).status_code == 200
+    assert (await work(office, "cm-ben", group="covering"))["items"] == []
+    assert [i["case_id"] for i in (await work(office, "cm-anna"))["items"]] == [case_id]

@@ -10,6 +10,7 @@ from domain.steps.assessment import open_reassessment
 from domain.steps.contacts import promise_contact
 from domain.steps.ending import end_of_closed_case
 from domain.steps.holds import resume_returned
+from domain.steps.minutes import promise_month
 from domain.steps.referrals import unanswered
 from domain.steps.stratification import end_override
 
@@ -41,6 +42,8 @@ class Tick(Command):
         if step is Step.MISS and clock.kind is ClockKind.CONTACT:
             self._lapse(draft, clock)
             promise_contact(draft, clock.due_at)  # a missed contact never keeps the next one from being due
+        if step is Step.MISS and clock.kind is ClockKind.MINUTES:
+            promise_month(draft, clock)
         reassess = step is not None and clock.kind is ClockKind.REASSESSMENT
         if reassess and draft.case.reassessing_since is None:
             open_reassessment(draft, "due")

@@ -38,6 +38,7 @@ class ClockKind(StrEnum):
     REVIEW = "review"
     TRANSFER = "transfer"
     CORRECTIVE_ACTION = "corrective-action"
+    MINUTES = "minutes"
 
 
 ROUTINE = frozenset(

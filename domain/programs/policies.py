@@ -278,11 +278,15 @@ class ProcedurePolicy(Value):
 
 
 class MinutesPolicy(Value):
-    """The time a calendar month asks for: the first part, further parts and how many of them count."""
+    """The time a calendar month asks for: the first part, further parts and how many of them count.
+
+    `month` is the promise of the first part by the month's end; its own time is the month's.
+    """
 
     first: int = Field(ge=1)
     further: int = Field(ge=1)
     most_further: int = Field(ge=0)
+    month: ClockPolicy
     source: Text
 
 

@@ -30,6 +30,7 @@ BY_KIND = {
     ClockKind.PLAN_REVIEW: "review-plan",
     ClockKind.SIGNATURE: "sign-plan",
     ClockKind.UNREACHED: "keep-trying",
+    ClockKind.MINUTES: "record-minutes",
     ClockKind.TRANSFER: "answer-transfer",
     ClockKind.TRANSITION: "log-contact",
     ClockKind.REVIEW: "review-plan",

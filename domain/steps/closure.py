@@ -20,6 +20,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.death import DeathReported, end_for_death
 from domain.steps.ending import end_case
 from domain.steps.medications import promise_renewal_again
+from domain.steps.minutes import promise_month
 from domain.steps.planning import missing_signatures, promise_what_a_plan_needs
 from domain.steps.reopening import ended_by_closure, miss_what_is_over, tasks_of
 from domain.steps.risk_tier import ask_for_safety_plan
@@ -220,6 +221,7 @@ class ReopenCase(Command):
             promise_renewal_again(draft, item)
         if draft.case.plan is not None and (draft.case.stage in UNDER_PLAN or where_it_was):
             promise_what_a_plan_needs(draft, draft.case.plan)
+            promise_month(draft)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)
         for use in draft.program.instruments:

@@ -22,6 +22,7 @@ from domain.promises.deadlines import (
 )
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent
+from domain.steps.minutes import drop_month, promise_month
 from domain.values import Instant, Rejected, Text
 
 WITHDRAWN = "consent withdrawn"
@@ -76,6 +77,8 @@ def stop_what_needs_consent(draft: Draft) -> None:
     covers = draft.program.consent.covers
     if NeedsConsent.TASKS in covers:
         hold_for_consent(draft, WITHDRAWN)
+    if NeedsConsent.CONTACTS in covers:
+        drop_month(draft, WITHDRAWN)
     for clock in draft.case.running:
         if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in covers:
             cancel_clock(draft, clock, WITHDRAWN)
@@ -125,6 +128,7 @@ class RecordConsent(Command):
             elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
                 resume_clock(draft, clock)
         resume_after_consent(draft)
+        promise_month(draft)
         ensure_contact(draft)
 
 

@@ -1,6 +1,6 @@
 """Minutes: the time that a programme counts by calendar month, and what it makes of it."""
 
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,10 @@ from domain.case.command import Command, Draft, NotInProgram, UnknownReference
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.case.open_parts import Minutes
+from domain.clocks.budget import Budget, Unit
+from domain.clocks.clock import Clock, ClockKind
 from domain.programs.policies import MinutesPolicy
+from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.values import Instant, Line, Slug, Value
 
 MONTHS_KEPT = 14  # the look-back of a year, whole months: what is written late finds its month
@@ -72,6 +75,38 @@ def count_minutes(
     draft.happen(
         MinutesRecorded(month=month, minutes=minutes, began_at=began_at, activity=activity, contact_seq=seq)
     )
+    policy = draft.program.minutes
+    reached = next((m.minutes for m in draft.case.minutes if m.month == month), 0)
+    for clock in draft.case.running:
+        if clock.about == f"minutes/{month}" and policy is not None and reached >= policy.first:
+            keep_clock(draft, clock, min(max(began_at, clock.anchor), draft.now))
+            promise_month(draft, clock)
+
+
+def promise_month(draft: Draft, before: Clock | None = None) -> None:
+    """Promise the minutes of the month behind `before`, where the programme counts them and none is promised yet.
+
+    Left out, of the next one: the month in which a plan begins is a part of one, and asks for nothing.
+    """
+    policy, zone = draft.program.minutes, draft.program.zone
+    promised = [c for c in draft.case.running if c.kind is ClockKind.MINUTES and c.missed_at is None]
+    if policy is None or draft.case.plan is None or promised:
+        return
+    now = draft.program.day_of(before.anchor) if before is not None else draft.today
+    first = (now.replace(day=1) + timedelta(days=32)).replace(day=1)
+    last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    promise = Promise(
+        kind=ClockKind.MINUTES, title=f"{policy.first} minutes in {first:%Y-%m}", about=f"minutes/{first:%Y-%m}"
+    )
+    within = Budget(amount=(last - first).days, unit=Unit.CALENDAR_DAYS)
+    start_clock(draft, promise, policy.month, datetime.combine(first, time(), zone), within)
+
+
+def drop_month(draft: Draft, reason: str) -> None:
+    """The minutes of a month are not owed: the person has withdrawn her consent."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.MINUTES and clock.missed_at is None:
+            cancel_clock(draft, clock, reason)
 
 
 class RecordMinutes(Command):

@@ -16,6 +16,7 @@ from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import request, withdraw
 from domain.steps.contacts import ensure_contact
+from domain.steps.minutes import promise_month
 from domain.steps.stages import UNDER_PLAN, enter, set_back
 from domain.steps.tasks import add_task
 from domain.values import Invalid, Line, Rejected, Text
@@ -201,6 +202,7 @@ def _carry_out(draft: Draft, plan: Plan) -> None:
             from_plan=plan.version,
         )
     promise_what_a_plan_needs(draft, plan)
+    promise_month(draft)
     ensure_contact(draft)
 
 

@@ -25,6 +25,7 @@ PROMISED_ANEW = (  # from now on: nobody owed them while the case was closed
     ClockKind.INSTRUMENT,
     ClockKind.OVERRIDE,
     ClockKind.CONSENT_DECISION,
+    ClockKind.MINUTES,
 )
 
 

@@ -242,3 +242,41 @@ def test_minutes_written_late_find_their_month_however_many_have_been_counted_si
     first = story.known.minutes[0].month
     story.do("record-minutes", minutes=15, activity="care-plan", began_at=f"{first}-20T15:00:00+00:00")
     assert (story.known.minutes[0].month, story.known.minutes[0].minutes) == (first, 70)
+
+
+def months(story: Story) -> dict[str, Any]:
+    """The promised months of minutes, by their month."""
+    return {str(c.about): c for c in story.known.running if c.kind == "minutes"}
+
+
+def test_a_month_without_its_minutes_is_told_before_it_ends_and_missed_after_it() -> None:
+    """From the first whole month on; the next month is promised whatever became of this one."""
+    story = chronic()
+    [clock] = months(story).values()
+    assert clock.about == "minutes/2026-04"
+    assert clock.due_at == datetime(2026, 5, 1, 3, 59, 59, tzinfo=UTC)  # the end of April in New York
+    story.do("record-minutes", minutes=19, activity="care-plan")  # of March, which asks for nothing
+    story.wait(days=40)
+    story.do("record-minutes", minutes=19, activity="care-plan")
+    assert set(months(story)) == {"minutes/2026-04"}
+    story.wait(days=21)
+    assert {about: c.missed_at is not None for about, c in months(story).items()} == {
+        "minutes/2026-04": True,
+        "minutes/2026-05": False,
+    }
+    late = datetime(2026, 4, 20, 15, tzinfo=UTC)
+    story.do("record-minutes", minutes=5, activity="care-plan", began_at=late.isoformat())
+    assert set(months(story)) == {"minutes/2026-05"}  # kept by what was done in April, though told late
+    story.do("record-minutes", minutes=20, activity="care-plan")
+    assert set(months(story)) == {"minutes/2026-06"}
+
+
+def test_no_minutes_are_owed_without_consent_or_after_the_case_is_closed() -> None:
+    story = chronic()
+    story.do("withdraw-consent", reason="no more calls")
+    assert months(story) == {}
+    story.do("record-consent", form="verbal")
+    assert set(months(story)) == {"minutes/2026-04"}
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert set(months(story)) == {"minutes/2026-04"}

@@ -7,6 +7,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Engine, delete
 from sqlmodel import col, select
 from temporalio import activity
@@ -17,11 +18,13 @@ from activities.reach import Reach
 from activities.rows import add
 from domain.case.event import Position
 from infra import watchdog
-from infra.encryption import KeyRing
+from infra.checkpoints import Checkpoints
+from infra.encryption import KeyRing, index_key
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
 from workflows import messages
 
+log = structlog.get_logger()
 MOST_A_ROUND, KEPT = 300, timedelta(days=30)
 AT_ONCE = 20
 RUNG = timedelta(minutes=10)  # a case that a ring did not wake is rung again after this
@@ -32,6 +35,8 @@ class Watching:
 
     def __init__(self, engine: Engine, keys: KeyRing, reach: Reach, settings: Settings) -> None:
         self._engine, self._keys, self._reach, self._settings = engine, keys, reach, settings
+        key = index_key(settings.index_key, settings.data_dir)
+        self._checkpoints = Checkpoints(settings.checkpoints_folder, key)
 
     @activity.defn(name="ring_sleepers")
     async def ring_sleepers(self) -> int:
@@ -41,6 +46,7 @@ class Watching:
         ring did not wake, stands in nobody's way: it is passed over for a while.
         """
         now = datetime.now(UTC)
+        await asyncio.to_thread(self._checkpoint, now)
         await self._go_on_with_bulk_actions(now)
         few = asyncio.Semaphore(AT_ONCE)
         left = await asyncio.to_thread(self._undecided, now)
@@ -83,6 +89,14 @@ class Watching:
     def _unfinished(self, now: datetime) -> list[Any]:
         with self._engine.connect() as connection:
             return list(connection.execute(watchdog.unfinished(now)).all())
+
+    def _checkpoint(self, now: datetime) -> None:
+        """Keep how far everything is; a full disk beside the database stops nobody, and is logged."""
+        try:
+            with self._engine.connect() as connection:
+                self._checkpoints.write(connection, now)
+        except OSError as fault:
+            log.error("no_checkpoint", fault=type(fault).__name__)
 
     def _late(self, now: datetime) -> list[Any]:
         asleep = watchdog.asleep(now, self._settings).add_columns(col(CaseRow.seq), col(CaseRow.head))

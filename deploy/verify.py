@@ -1,4 +1,4 @@
-"""`make verify`: whether timelines and audit are what was written, row by row; says where they are not."""
+"""`make verify`: whether timelines and audit are what was written, by row and by checkpoint, and where not."""
 
 import sys
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from deploy import running
 from deploy.console import console as shown
 from infra import audit
+from infra.checkpoints import Checkpoints
 from infra.encryption import KeyMissing, KeyRing, index_key, ring_of
 from infra.tables import CaseRow, TimelineRow
 from infra.timeline import RecordAltered, beginning, entry_of, rows_of
@@ -52,9 +53,10 @@ def main() -> int:
             for fault in faults_of(connection, keys, case_id)
         ]
         found += audit.broken(connection, key)
+        found += Checkpoints(settings.checkpoints_folder, key).broken(connection)
     for fault in found:
         sys.stdout.write(f"{fault}\n")
-    console.print(f"{len(cases)} timelines and the audit followed: {len(found) or 'no'} faults.")
+    console.print(f"{len(cases)} timelines, the audit and the checkpoints followed: {len(found) or 'no'} faults.")
     return int(bool(found))
 
 

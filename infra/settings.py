@@ -37,10 +37,16 @@ class Settings(BaseSettings):
     caseload_most: int = Field(default=40, gt=0)
     review_share: float = Field(default=0.1, ge=0, le=1)
     review_cap: int = Field(default=10, ge=0, le=1000)
+    checkpoints: str = ""
     smtp_url: str = ""
     mail_from: str = Field(default="caseloom@localhost", pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")
     public_url: str = "http://127.0.0.1:8000"
     log_format: str = Field(default="", pattern="^(|json|console)$")
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Where checkpoints are kept; in the data folder unless another place is given."""
+        return Path(self.checkpoints) if self.checkpoints else self.data_dir.absolute() / "checkpoints"
 
     @property
     def database(self) -> str:

@@ -18,7 +18,7 @@ from domain.case.case import Referral, Source
 from domain.values import Day, Opaque, Slug, YesNo
 
 
-class Outcome(BaseModel):
+class ReferralOutcome(BaseModel):
     """FHIR's OperationOutcome: what was left out of the bundle."""
 
     resourceType: Literal["OperationOutcome"] = "OperationOutcome"
@@ -28,7 +28,7 @@ class Outcome(BaseModel):
 class ReferralResult(CommandResult):
     """What became of a referral, and what was left out of its bundle."""
 
-    outcome: Outcome | None = None
+    outcome: ReferralOutcome | None = None
 
 
 BUNDLE_LIMIT = 16 * 1024 * 1024
@@ -68,4 +68,6 @@ async def refer_bundle(
         target_group=target_group,
     )
     result = await refer(parts, who, new, wish, response)
-    return ReferralResult(**result.model_dump(), outcome=Outcome(issue=found.issues) if found.issues else None)
+    return ReferralResult(
+        **result.model_dump(), outcome=ReferralOutcome(issue=found.issues) if found.issues else None
+    )

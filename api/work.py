@@ -35,7 +35,7 @@ DUE: tuple[Group, ...] = ("overdue", "today", "week", "later")
 OWN = (None, *DUE, "on-hold")
 
 
-class WorkItem(BaseModel):
+class Owed(BaseModel):
     """One thing that somebody owes, with what to do about it."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -82,7 +82,7 @@ class Counts(BaseModel):
     unread: int = 0
 
 
-class Work(Page[WorkItem]):
+class Work(Page[Owed]):
     """A page of what somebody owes, by deadline; with the first one how much there is in all."""
 
     counts: Counts | None
@@ -315,16 +315,16 @@ def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
 
 async def _items(
     parts: System, who: Principal, rows: Sequence[Row[Any]], days: Days, group: Group | None
-) -> list[WorkItem]:
+) -> list[Owed]:
     known = await known_as(parts, who.tenant, (row.person_id for row in rows))
     return [_item(parts, row, known.get(row.person_id, Known()), days, group) for row in rows]
 
 
-def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> WorkItem:
+def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> Owed:
     rule, ladder = _rule(parts, row)
     unclaimed = row.queue is not None and row.status not in (None, "on-hold", "awaiting-cosign")
-    said = {name: getattr(row, name) for name in WorkItem.model_fields if hasattr(row, name)}
-    return WorkItem(
+    said = {name: getattr(row, name) for name in Owed.model_fields if hasattr(row, name)}
+    return Owed(
         **{
             **said,
             "group": group or days.group_of(row.state, row.due_at),

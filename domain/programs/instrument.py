@@ -46,7 +46,7 @@ class When(Value):
         return self.item in answers and said(answers[self.item]) in self.values
 
 
-class Step(Value):
+class TableStep(Value):
     """One row of a table of numbers: up to and including `upto`, or below `below`; the last row has neither."""
 
     points: int
@@ -61,7 +61,7 @@ class Table(Value):
     """Numbers to points; the first row that takes the number. `when` chooses between tables of one item."""
 
     when: tuple[When, ...] = ()
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[TableStep, ...] = Field(min_length=1)
 
     def points(self, number: float) -> int:
         return next(step.points for step in self.steps if step.takes(number))

@@ -33,7 +33,7 @@ class TooFewFills(Invalid):
     """One fill does not say whether the next one was fetched."""
 
 
-class Problem(StrEnum):
+class TherapyProblem(StrEnum):
     """The seven drug-therapy problems (Cipolle, Strand, Morley)."""
 
     UNNECESSARY = "unnecessary-therapy"
@@ -55,7 +55,7 @@ class Discrepancy(Value):
     """A difference between two lists, and what is done about it."""
 
     medication: Line
-    problem: Problem
+    problem: TherapyProblem
     action: Text
 
 

@@ -209,8 +209,9 @@ async def refer_as(
     parts: System, who: Principal, case_id: uuid.UUID, new: NewCase, wish: Wish, response: Response
 ) -> CommandResult:
     """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
+    identity.require_born(new.described)
     meant = await identity.whose(parts, who, case_id.hex, new.person_id, new.described, new.is_new)
-    body = _opening(who, new, case_id.hex, meant.person_id)
+    body = opening(who, new, case_id.hex, meant.person_id)
     envelope = Envelope(
         command_id=command_id(parts.index_key, who, case_id.hex, wish.key),
         kind=Open.kind,
@@ -232,7 +233,7 @@ async def refer_as(
     return result.model_copy(update={"advice": TWIN}) if twin else result
 
 
-def _opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:
+def opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:
     """The command that opens the case. It knows the person by an opaque id, and what a programme asks of her."""
     team = new.team or (who.teams[0] if who.teams else None)
     if team is None:

@@ -14,18 +14,22 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from api.cases import NewCase, refer_as
+from api.cases import NewCase, opening, refer_as
 from api.headers import WishDep
 from api.identity import cases_of_reference
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case
 from api.submission import Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.case.case import Patient, Referral, Source
-from domain.case.command import UnreadableCommand, read
+from domain.case.case import Case, Patient, Referral, Source
+from domain.case.command import Envelope, Moment, UnreadableCommand, read
+from domain.case.event import Timeline
+from domain.case.staff import Directory
 from domain.commands import FROM_PEOPLE
+from domain.decide import decide
 from domain.programs.program import Program
 from domain.programs.rulebook import UnknownProgram
+from domain.steps.intake import Open
 from domain.values import Line, Opaque, Slug
 from infra import row_places
 from infra.tables import CaseRow, ProposalRow
@@ -97,7 +101,7 @@ async def tell(
         if not program.case_finding:
             response.status_code = 202
             return FeedAnswer(cases=[], proposal=await _propose(parts, who, kind, message, program))
-        opened = await _find(parts, who, message, wish)
+        opened = await _find(parts, who, kind, message, wish)
         cases = [opened]
     told = [await tell_one(parts, who, case_id, kind, message, wish) for case_id in cases]
     return FeedAnswer(cases=[one.model_copy(update={"opened": one.case_id == opened}) for one in told])
@@ -161,9 +165,10 @@ def person_key(parts: System, tenant: str, reference: str) -> str:
     return parts.derived_id(f"{tenant}/proposals-about/{reference}").hex
 
 
-async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish) -> str:
+async def _find(parts: System, who: Principal, kind: str, message: FeedMessage, wish: Wish) -> str:
     """Open a case for somebody who has none: one, also where several messages about her come at once."""
     new = found_by_feed(message, message.open_in or "", message.team)
+    require_taken(parts, who, new, kind, message)
     before = await _cases_before(parts, who, message)
     name = f"{who.tenant}/found/{message.patient}/{new.program}/{before}"
     case_id = parts.derived_id(name)
@@ -173,6 +178,21 @@ async def _find(parts: System, who: Principal, message: FeedMessage, wish: Wish)
         if refusal.problem.code not in ("AlreadyOpen", "KeyReused"):
             raise
         return case_id.hex  # another message has just opened it
+
+
+def require_taken(parts: System, who: Principal, new: NewCase, kind: str, message: FeedMessage) -> None:
+    """Raises what a new case would refuse of the message: no case is opened for what it would not take."""
+    moment = Moment(datetime.now(UTC), parts.rulebook, Directory(known=False))
+    body = opening(who, new, "looked-ahead", "nobody")
+    opened = decide(Envelope(command_id="open", kind=Open.kind, body=body, actor=who.actor), None, moment)
+    case: Case | None = None
+    for entry in opened.entries:
+        case = entry.apply(case)
+    told = Envelope(command_id="tell", kind=kind, body=message.command, actor=who.actor)
+    moment = replace(moment, timeline=Timeline(opened.entries), same_person=())
+    for outcome in (opened.outcome, decide(told, case, moment).outcome):
+        if outcome.status == "refused":
+            raise Refusal(422 if outcome.invalid else 409, outcome.error or "", outcome.detail or "")
 
 
 async def _cases_before(parts: System, who: Principal, message: FeedMessage) -> int:

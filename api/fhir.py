@@ -199,6 +199,8 @@ def _stays(bundle: Bundle, as_of: date) -> Iterator[PastEncounter]:
             bundle.leave_out(f"{place}.period", "incomplete", "a year or a month alone is no day")
         elif ended is not None and ended < started:
             bundle.leave_out(f"{place}.period", "value", "it ends before it begins")
+        elif started > as_of:
+            bundle.leave_out(f"{place}.period", "value", "it begins after the day of the referral")
         elif 0 <= (as_of - started).days <= YEAR and bundle.meant(resource.partOf, resource) is None:
             setting: Any = SETTINGS.get(resource.class_fhir.code or "", "other")
             yield PastEncounter(setting=setting, started_on=started, ended_on=ended)

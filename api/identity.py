@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field
@@ -19,13 +19,14 @@ from domain.persons.matching import NEAR, Match, compare
 from domain.persons.person import REFERENCE, Identifier, Person
 from domain.programs.access import Reach
 from domain.programs.program import DIED
-from domain.values import Role
+from domain.values import Role, span_of
 from infra.names import keys_of, similar
 from infra.person_tables import LikenessRow, PersonRow
 from infra.persons import Persons, one_person
 from infra.tables import CaseRow
 
 MOST_FOUND, MOST_SHOWN = 200, 10
+ONE_DAY = timedelta(days=1)  # somewhere it is tomorrow already
 SHARED = ("sounds ", "born ")
 BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
 Answer = TypeVar("Answer")
@@ -271,21 +272,23 @@ def add(store: Persons, who: Principal, meant: Meant) -> None:
 async def has_died(parts: System, tenant: str, person_id: str) -> bool:
     """Whether it is on record that a person has died: said of her, or a case of hers was closed because of it.
 
-    A case that is reopened takes that back.
+    A case that is reopened takes that back, and so does whoever says of her that she lives (`deceased: null`).
     """
 
-    def said(store: Persons) -> tuple[bool, list[str]]:
+    def said(store: Persons) -> tuple[Person, list[str]]:
         row = survivor(store, person_id)
         person = store.open(row) if row is not None else Person()
         names = names_of(store, {row.id: person}) if row is not None else [person_id]
-        return person.deceased is not None, list(names)
+        return person, list(names)
 
-    deceased, names = await with_persons(parts, tenant, said)
+    person, names = await with_persons(parts, tenant, said)
     died = select_columns(col(CaseRow.id)).where(
         col(CaseRow.tenant) == tenant, col(CaseRow.person_id).in_(names), col(CaseRow.closure_reason) == DIED
     )
+    if person.alive_at is not None:
+        died = died.where(col(CaseRow.updated_at) > person.alive_at)
     async with parts.connection() as connection:
-        return deceased or (await connection.execute(died.limit(1))).first() is not None
+        return person.deceased is not None or (await connection.execute(died.limit(1))).first() is not None
 
 
 async def open_in(parts: System, tenant: str, person_id: str, program: str) -> bool:
@@ -299,6 +302,12 @@ async def open_in(parts: System, tenant: str, person_id: str, program: str) -> b
     )
     async with parts.connection() as connection:
         return (await connection.execute(query.limit(1))).first() is not None
+
+
+def require_born(person: Person) -> None:
+    """Raises 422 for a birth date that is still to come."""
+    if person.birth_date is not None and span_of(person.birth_date)[0] > datetime.now(UTC).date() + ONE_DAY:
+        raise Refusal(422, "Malformed", "the birth date lies in the future", missing=["birth_date"])
 
 
 def referred(reference: str) -> Identifier:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -14,7 +15,7 @@ from api.work import Notified, notices_of
 from domain.case.case import Case
 from domain.case.command import Draft, Moment
 from domain.case.event import Entry, Timeline
-from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep
+from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep, Rung, WaitsFor
 from domain.next_steps import Asker, NextSteps, next_steps
 from domain.promises.keeping import Keeping, keeping
 from domain.values import Slug
@@ -32,6 +33,7 @@ class StandsOn(BaseModel):
     kind: str
     actor: str
     reason: str | None = None
+    kept_at: datetime | None = Field(default=None, description="When what kept it was done")
 
 
 class TellsNext(BaseModel):
@@ -64,6 +66,7 @@ class Why(BaseModel):
     kept_by: Keeping | None = Field(description="The command that keeps it")
     stands_on: list[StandsOn]
     next: TellsNext | None
+    ladder: list[Rung] = Field(description="Whom it tells, and when before the deadline or after the rung before")
     told: list[WasTold]
 
 
@@ -95,11 +98,20 @@ async def explain_promise(case_id: CaseId, clock_id: Slug, parts: SystemDep, who
         path=clock.policy,
         narrowed_by=clock.narrowed_by,
         responsible=case.responsible_for(clock),
-        kept_by=None if clock.settled else keeping(clock.kind, clock.about, clock.kept_by, case.stage),
+        kept_by=_kept_by(clock, case),
         stands_on=_stands_on(timeline.entries, clock_id),
         next=None if case.closed else _next(draft, clock),
+        ladder=list(draft.ladder(clock).rungs),
         told=[_climbed(climb, notices) for climb in clock.climbs],
     )
+
+
+def _kept_by(clock: Clock, case: Case) -> Keeping | None:
+    if clock.settled:
+        return None
+    if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
+        return Keeping(command="record-consent")
+    return keeping(clock.kind, clock.about, clock.kept_by, case.stage)
 
 
 async def _moment(parts: System, who: Principal, case: Case) -> Moment:
@@ -132,20 +144,25 @@ def _stands_on(entries: Sequence[Entry], clock_id: str) -> list[StandsOn]:
 
 
 def _is_about(entry: Entry, clock_id: str) -> bool:
-    clock = entry.data.get("clock")
-    return entry.data.get("clock_id") == clock_id or (isinstance(clock, dict) and clock.get("id") == clock_id)
+    said: Any = entry.data
+    again = [*(said.get("again") or {}).get("clocks", ()), *said.get("clocks", ())]
+    named = [said.get("clock") or {}, *(one for one in again if isinstance(one, dict))]
+    return said.get("clock_id") == clock_id or any(one.get("id") == clock_id for one in named)
 
 
 def _shown(entry: Entry, reason: str | None) -> StandsOn:
-    return StandsOn(seq=entry.seq, at=entry.at, kind=entry.kind, actor=entry.actor.subject, reason=reason)
+    said = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "actor": entry.actor.subject}
+    return StandsOn.model_validate({**said, "reason": reason, "kept_at": entry.data.get("kept_at")})
 
 
 def _next(draft: Draft, clock: Clock) -> TellsNext | None:
     ladder = draft.ladder(clock)
+    if clock.pause is not None and clock.pause.until is not None:
+        return TellsNext(at=clock.pause.until, step="resume")
     step: NextStep | None = clock.next_step(ladder, draft.calendar(clock))
     if step is None:
         return None
-    rank = ladder.rungs[step.rung].tell if step.rung is not None else None
+    rank = ladder.rungs[ladder.first_after if step.rung is None else step.rung].tell
     case = draft.case
     people = draft.staff.find(rank, case.responsible_for(clock), case.team, draft.now) if rank else ()
     return TellsNext(at=step.at, step=step.step, rank=rank, people=people)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import or_, update
 from sqlmodel import col, select
 
@@ -54,6 +54,7 @@ class PersonView(BaseModel):
     version: int
     updated_at: datetime
     person: Person
+    reported_dead: bool = Field(default=False, description="That is said of her, or closed a case of hers")
 
 
 class PersonVersion(BaseModel):
@@ -104,6 +105,7 @@ async def create_person(
     """Put somebody on record. 409 with those who are near her, until you say that she is new."""
     name = f"{who.tenant}/{who.sub}/person/{wish.key}" if wish.key else f"{datetime.now(UTC)}/{id(new)}"
     person = Person(**new.model_dump(exclude={"is_new"}))
+    identity.require_born(person)
     new_id = parts.derived_id(name).hex
     first = await with_persons(parts, who.tenant, lambda store: store.history(new_id)[:1])
     if first and first[0][1] != person:
@@ -132,7 +134,8 @@ async def read_person(person_id: PersonId, parts: SystemDep, who: PrincipalDep, 
     """Who somebody is. `ETag` is her version."""
     row, person = await _read(parts, who, person_id)
     response.headers["ETag"] = f'"{row.version}"'
-    return _view(row, person)
+    dead = await identity.has_died(parts, who.tenant, row.id)
+    return _view(row, person).model_copy(update={"reported_dead": dead})
 
 
 @router.patch("/persons/{person_id}", responses=REFUSALS)
@@ -149,6 +152,9 @@ async def change_person(
     """
     row, person = await _read(parts, who, person_id)
     changed = _changed(person, changes)
+    identity.require_born(changed)
+    if "deceased" in changes and changed.deceased is None:
+        changed = changed.changed(alive_at=datetime.now(UTC))
     if changed.deceased is not None and person.deceased is None:
         await tell_cases(parts, who, row.id, changed.deceased, wish)
 

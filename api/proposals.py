@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, or_
 from sqlmodel import col, select, update
 
 from api.cases import refer_as
-from api.feeds import FeedAnswer, FeedMessage, Told, found_by_feed, open_cases, tell_one
+from api.feeds import FeedAnswer, FeedMessage, Told, found_by_feed, open_cases, require_taken, tell_one
 from api.pages import Order, Page, PagingDep
 from api.problems import Refusal, responses
 from api.submission import Wish
@@ -118,7 +118,9 @@ async def _of_person(parts: System, who: Principal, person_key: str) -> list[Pro
 async def _open(parts: System, who: Principal, row: ProposalRow, wanted: Accepted) -> str:
     """One case for one person's proposals, whichever lead is first."""
     case_id = parts.derived_id(f"{who.tenant}/proposed/{row.id}")
-    new = found_by_feed(_message(parts, row), row.program, wanted.team or row.team, wanted.owner)
+    message = _message(parts, row)
+    new = found_by_feed(message, row.program, wanted.team or row.team, wanted.owner)
+    require_taken(parts, who, new, row.kind, message)
     return (await refer_as(parts, who, case_id, new, Wish(key=f"proposal/{row.id}"), Response())).case_id
 
 

@@ -1,7 +1,7 @@
 """Referrals as other systems send them: FHIR R4 bundles."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -12,6 +12,7 @@ from api.commands import REFUSALS
 from api.fhir import read
 from api.fhir_bundle import Issue
 from api.headers import WishDep
+from api.problems import Refusal
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep
 from domain.case.case import Referral, Source
@@ -56,7 +57,10 @@ async def refer_bundle(
     The reason is read from its ServiceRequest, where there is one. What could not be read is left out, and stands
     in `outcome` beside the answer; what is about another patient refuses the bundle.
     """
-    found = await asyncio.to_thread(read, bundle, as_of or datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    if as_of is not None and as_of > today + timedelta(days=1):
+        raise Refusal(422, "DayInTheFuture", "`as_of` is the day of the referral, and not one to come")
+    found = await asyncio.to_thread(read, bundle, as_of or today)
     new = NewCase(
         program=program,
         referral=Referral(source=source, reason=found.reason, patient=found.patient),

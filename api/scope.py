@@ -136,7 +136,7 @@ def may_see(parts: System, who: Principal, ways: frozenset[Reach], action: str =
         return
     if not parts.policy.may(who.role, SEE, ways):
         raise not_found()
-    raise not_permitted(parts.policy, action)
+    raise not_permitted(parts.policy, action, who.role)
 
 
 def looking(*more: Any) -> Select[Any]:

@@ -189,5 +189,9 @@ async def allowed(request: Request, parts: SystemDep, who: PrincipalDep) -> None
         raise not_permitted(parts.policy, action)
 
 
-def not_permitted(policy: AccessPolicy, action: str) -> Refusal:
-    return Refusal(403, "NotPermitted", f"this is for: {', '.join(policy.roles_of(action)) or 'nobody'}")
+def not_permitted(policy: AccessPolicy, action: str, role: Role | None = None) -> Refusal:
+    """`role` is given where it is a matter of the case: it may do the same in cases that it reaches otherwise."""
+    roles = policy.roles_of(action)
+    if role in roles:
+        return Refusal(403, "NotPermitted", "you may not do this in this case: it is for its team")
+    return Refusal(403, "NotPermitted", f"this is for: {', '.join(roles) or 'nobody'}")

@@ -17,7 +17,7 @@ from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.clocks.clock import RANK_OF_ROLE, ClockKind, ClockPolicy, Ladder
+from domain.clocks.clock import RANK_OF_ROLE, ClockKind, ClockPolicy, Ladder, Rank
 from domain.programs.rulebook import ProgramMissing
 from domain.promises.keeping import Keeping, keeping
 from domain.steps.stages import ages_on
@@ -242,7 +242,10 @@ def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElemen
     Named here as well, SQLite would read all promises of it.
     """
     state, owner, rank = col(ClockRow.state), col(ClockRow.owner), RANK_OF_ROLE.get(who.role)
-    unheard = and_(state == "missed", col(ClockRow.acknowledged_by).is_(None), col(ClockRow.told) == rank)
+    climbed = [
+        higher for higher in Rank if rank is not None and list(Rank).index(higher) >= list(Rank).index(rank)
+    ]
+    unheard = and_(state == "missed", col(ClockRow.acknowledged_by).is_(None), col(ClockRow.told).in_(climbed))
     nobodys = and_(owner.is_(None), col(ClockRow.queue).is_(None), state.in_((*OPEN, "paused")))
     covered = select_columns(col(StaffRow.subject)).where(
         col(StaffRow.tenant) == who.tenant, col(StaffRow.cover) == of, col(StaffRow.absent_until) > now
@@ -322,7 +325,6 @@ async def _items(
 
 def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> Owed:
     rule, ladder = _rule(parts, row)
-    unclaimed = row.queue is not None and row.status not in (None, "on-hold", "awaiting-cosign")
     said = {name: getattr(row, name) for name in Owed.model_fields if hasattr(row, name)}
     return Owed(
         **{
@@ -335,15 +337,22 @@ def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group 
             "overdue_seconds": max(0, int((days.now - row.due_at).total_seconds())),
             "on_hold_until": row.paused_until,
             "next_told": _next_told(row, ladder) if ladder else None,
-            "do": keeping(
-                row.kind,
-                row.about,
-                rule.kept_by if rule else None,
-                row.stage,
-                "unclaimed" if unclaimed else row.status,
-            ),
+            "do": _to_do(row, rule, group, days.now),
         }
     )
+
+
+def _to_do(row: Row[Any], rule: ClockPolicy | None, group: Group | None, now: datetime) -> Keeping | None:
+    """What to send; nothing while it waits for consent, for another task, for a letter's time."""
+    if group == "escalated":
+        return Keeping(command="acknowledge-escalation", body={"escalation_id": f"{row.id}-missed"})
+    rests = row.state == "paused" and row.paused_until is None
+    too_early = row.kind == ClockKind.UNREACHED and row.since is not None and row.since > now
+    if rests or too_early:
+        return None
+    unclaimed = row.queue is not None and row.status not in (None, "on-hold", "awaiting-cosign")
+    status = "unclaimed" if unclaimed else row.status
+    return keeping(row.kind, row.about, rule.kept_by if rule else None, row.stage, status)
 
 
 def _rule(parts: System, row: Row[Any]) -> tuple[ClockPolicy | None, Ladder | None]:

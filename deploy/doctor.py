@@ -131,7 +131,7 @@ def _mail(connection: Connection, settings: Settings, now: datetime) -> Iterator
         not people,
         f"{len(people)} people had notices in the last 24 hours and no address that works: "
         f"{', '.join(people[:SHOWN])}",
-        "have them tell where they are reached (PUT /me/reach/email); their leads see the notices' cases in /work",
+        "have them tell where they are reached (PUT /me/reach/email); GET /notices has what was to be sent",
     )
 
 

@@ -1,7 +1,7 @@
 """What may be done now: which commands a case would take from this person, which it would refuse, and why.
 
-Each command is tried on the case as it stands, with its example for a body and the ids that the case has. What it
-would do is thrown away; a refusal of the body alone (a word, a number) is none of the case's.
+Each command is tried on the case as it stands: with what it must have of its example, the ids that the case has
+and the words of its programme. What it would do is thrown away; a refusal of the body alone is none of the case's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,9 @@ from pydantic import JsonValue
 from domain.case.case import Case
 from domain.case.command import Command, Draft, Moment, OtherCaseNeeded, SamePersonNeeded, TimelineNeeded
 from domain.commands import FROM_PEOPLE
-from domain.programs.program import Program, Stage
+from domain.programs.policies import Subject
+from domain.programs.program import Stage
+from domain.steps.approvals import granted
 from domain.steps.closure import CloseCase, StillOpen, still_open
 from domain.steps.planning import missing_signatures
 from domain.steps.stages import missing_for_planning
@@ -90,30 +92,59 @@ CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
 
 
 def _words(words: Mapping[str, Any]) -> tuple[Choice, ...]:
-    return tuple(Choice(id=w, title=str(getattr(said, "title", None) or said)) for w, said in words.items())
+    """The words of a part of the programme, each with its title where it has one."""
+    titles = {w: said if isinstance(said, str) else getattr(said, "title", w) for w, said in words.items()}
+    return tuple(Choice(id=word, title=title) for word, title in titles.items())
 
 
-def _settings(program: Program) -> tuple[Choice, ...]:
-    return tuple(Choice(id=s, title=s) for s in sorted({n.rpartition("-")[0] for n in program.transitions}))
+def _plain(words: Iterable[Any]) -> tuple[Choice, ...]:
+    return tuple(Choice(id=str(word), title=str(word)) for word in words)
 
 
-# What the fields that name something of the programme may name.
-WORDS: dict[tuple[str, str], Callable[[Program], tuple[Choice, ...]]] = {
-    ("complete-screening", "reason"): lambda p: _words(p.decline),
-    ("record-assessment", "sections.name"): lambda p: _words({s.name: s for s in p.sections}),
-    ("record-score", "instrument"): lambda p: tuple(Choice(id=u.name, title=u.version) for u in p.instruments),
-    ("agree-plan", "interventions.task"): lambda p: _words(p.tasks),
-    ("agree-plan", "goals.template"): lambda p: _words({n: g.description for n, g in p.goals.items()}),
-    ("sign-plan", "signer"): lambda p: _words({s: s for s in p.plan.signatures} if p.plan else {}),
-    ("add-task", "task"): lambda p: _words(p.tasks),
+def _settings(draft: Draft) -> tuple[Choice, ...]:
+    return _plain(sorted({name.rpartition("-")[0] for name in draft.program.transitions}))
+
+
+def _instruments(draft: Draft) -> tuple[Choice, ...]:
+    """Those of the programme first, then all that there are; the title is the version."""
+    mine = {use.name: use.version for use in draft.program.instruments}
+    others = {tool.name: tool.version for tool in draft.moment.rulebook.instruments}
+    return _words({**mine, **{name: version for name, version in others.items() if name not in mine}})
+
+
+def _colleagues(draft: Draft) -> tuple[Choice, ...]:
+    """Who of the team may be given work, and is there."""
+    here = [m for m in draft.staff.members if m.team == draft.case.team and m.available(draft.now)]
+    return tuple(Choice(id=m.subject, title=m.role) for m in here if m.subject != draft.actor.subject)
+
+
+def _versions(draft: Draft) -> tuple[Choice, ...]:
+    mine = draft.case.program
+    there = [p for p in draft.moment.rulebook.programs if p.program == mine]
+    return _plain(p.version for p in there if p.version != draft.case.program_version)
+
+
+# What the fields that name something of the programme, or somebody, may name.
+WORDS: dict[tuple[str, str], Callable[[Draft], tuple[Choice, ...]]] = {
+    ("complete-screening", "reason"): lambda d: _words(d.program.decline),
+    ("record-assessment", "sections.name"): lambda d: _words({s.name: s for s in d.program.sections}),
+    ("record-score", "instrument"): _instruments,
+    ("agree-plan", "interventions.task"): lambda d: _words(d.program.tasks),
+    ("agree-plan", "goals.template"): lambda d: _words({n: g.description for n, g in d.program.goals.items()}),
+    ("sign-plan", "signer"): lambda d: _plain(d.program.plan.signatures if d.program.plan else ()),
+    ("add-task", "task"): lambda d: _words(d.program.tasks),
+    ("assign-task", "assignee"): _colleagues,
+    ("reassign-case", "owner"): _colleagues,
+    ("offer-transfer", "to"): _colleagues,
     ("record-transition", "setting"): _settings,
-    ("record-observation", "indicator"): lambda p: _words(p.indicators),
-    ("record-disposition", "disposition"): lambda p: _words(p.crisis.dispositions if p.crisis else {}),
-    ("draft-referral", "type"): lambda p: _words(p.referrals),
-    ("open-guided-record", "procedure"): lambda p: _words(p.procedures),
-    ("request-approval", "subject"): lambda p: _words({s: s for s in p.approvals}),
-    ("close", "reason"): lambda p: _words(p.closure),
+    ("record-observation", "indicator"): lambda d: _words(d.program.indicators),
+    ("record-disposition", "disposition"): lambda d: _words(c.dispositions if (c := d.program.crisis) else {}),
+    ("draft-referral", "type"): lambda d: _words(d.program.referrals),
+    ("open-guided-record", "procedure"): lambda d: _words(d.program.procedures),
+    ("request-approval", "subject"): lambda d: _plain(s for s in d.program.approvals if s is not Subject.PLAN),
+    ("move-to-program-version", "version"): _versions,
 }
+NEEDS_APPROVAL = {"override-risk-tier": Subject.TIER_OVERRIDE}
 
 
 @dataclass(frozen=True)
@@ -135,15 +166,10 @@ def next_steps(case: Case, asker: Asker, moment: Moment) -> NextSteps:
     return NextSteps(
         stage=case.stage,
         stage_needs=() if case.closed else tuple(_stage_needs(draft)),
-        possible=tuple(_with_words(one, draft.program) for one in found if isinstance(one, Possible)),
+        possible=tuple(one for one in found if isinstance(one, Possible)),
         blocked=tuple(one for one in found if isinstance(one, Blocked)),
         closing=closing,
     )
-
-
-def _with_words(found: Possible, program: Program) -> Possible:
-    words = {f: said(program) for (kind, f), said in WORDS.items() if kind == found.command}
-    return found.changed(choices={**words, **found.choices})
 
 
 def _close(closing: tuple[Closing, ...]) -> Possible | Blocked:
@@ -160,18 +186,50 @@ def _try(command: type[Command], case: Case, actor: Actor, moment: Moment) -> Po
     said: dict[str, Any] = {"command": command.kind, "says": command.says}
     if case.closed and not command.when_closed:
         return Blocked(**said, code="CaseClosed", detail="reopen the case first, while its window lasts")
-    named = [name for name in command.model_fields if name in CHOICES]
-    field = next((name for name in named if command.model_fields[name].is_required()), None)
+    draft = Draft(moment, actor, "asked", case)
+    words = {field: words(draft) for (kind, field), words in WORDS.items() if kind == command.kind}
+    required = [name for name, field in command.model_fields.items() if field.is_required()]
+    if any(not words[name] for name in required if name in words):
+        return Blocked(**said, code="NotInProgram", detail="this programme, or team, has none")
+    if lacks := _lacks_approval(command, draft):
+        detail = "send request-approval, and have it approved"
+        return Blocked(**said, code="ApprovalMissing", detail=detail, missing=(lacks,))
+    body = {name: command.example[name] for name in required if name in command.example}
+    body |= {name: _typed(command, name, words[name][0].id) for name in required if name in words}
+    field = next((name for name in required if name in CHOICES), None)
     if field is None:
-        refusal = _refusal(command, {}, case, actor, moment)
-        return Possible(**said) if refusal is None else _blocked(said, refusal)
+        refusal = _refusal(command, body, case, actor, moment)
+        return Possible(**said, choices=words) if refusal is None else _blocked(said, refusal)
+    return _try_each(said, command, field, body, words, draft)
+
+
+def _try_each(
+    said: dict[str, Any],
+    command: type[Command],
+    field: str,
+    body: dict[str, Any],
+    words: dict[str, tuple[Choice, ...]],
+    draft: Draft,
+) -> Possible | Blocked | None:
+    """What of the case the command may name now; blocked where it may name none of what there is."""
+    case, actor, moment = draft.case, draft.actor, draft.moment
     offered = CHOICES[field](case)[:MOST_TRIED]
-    refusals = {choice: _refusal(command, {field: choice.id}, case, actor, moment) for choice in offered}
+    refusals = {choice: _refusal(command, {**body, field: choice.id}, case, actor, moment) for choice in offered}
     taken = tuple(choice for choice, refusal in refusals.items() if refusal is None)
     if taken:
-        return Possible(**said, choices={field: taken})
+        return Possible(**said, choices={**words, field: taken})
     first = next((refusal for refusal in refusals.values() if refusal is not None), None)
     return _blocked(said, first) if first is not None else None
+
+
+def _lacks_approval(command: type[Command], draft: Draft) -> str | None:
+    subject = NEEDS_APPROVAL.get(command.kind)
+    lacking = subject in draft.program.approvals and subject and granted(draft.case, subject) is None
+    return f"approval of {subject}" if lacking else None
+
+
+def _typed(command: type[Command], name: str, word: str) -> JsonValue:
+    return int(word) if command.model_fields[name].annotation is int else word
 
 
 def _blocked(said: dict[str, Any], refusal: Rejected) -> Blocked:
@@ -179,11 +237,11 @@ def _blocked(said: dict[str, Any], refusal: Rejected) -> Blocked:
 
 
 def _refusal(
-    command: type[Command], ids: dict[str, JsonValue], case: Case, actor: Actor, moment: Moment
+    command: type[Command], body: dict[str, Any], case: Case, actor: Actor, moment: Moment
 ) -> Rejected | None:
     """Why the case would refuse it; None where it would not, or where only the body's own words are at fault."""
     try:
-        command.model_validate({**command.example, **ids}).decide(Draft(moment, actor, "asked", case))
+        command.model_validate(body).decide(Draft(moment, actor, "asked", case))
     except Invalid:
         return None
     except Rejected as refusal:

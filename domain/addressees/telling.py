@@ -16,6 +16,7 @@ from domain.clocks.clock import Rank
 from domain.values import Opaque, Slug, Value
 
 LEADS = (Rank.SENIOR, Rank.SUPERVISOR)
+WAITED = ("requester", "owner-before")
 
 
 class Told(Value):
@@ -45,7 +46,7 @@ def tell(draft: Draft) -> None:
     found: dict[tuple[str, str, str], Told] = {}
     nobody: list[str] = []
     for event, before, case in draft.happened:
-        if (rule := ADDRESSED.get(event.kind)) is not None:
+        for rule in ADDRESSED.get(event.kind, ()):
             already = {n.recipient for n in event.notices(case)}
             for why, person in rule.who(Happened(event, before, case, draft)):
                 people = _found(draft, case, why, person)
@@ -76,6 +77,8 @@ def _found(draft: Draft, case: Case, why: str, person: str | None) -> tuple[tupl
     here = staff.stands_in(person, draft.now)
     if here is not None:
         return ((here.subject, why if here.subject == person else "cover"),)
+    if why in WAITED:  # it is an answer, and nobody else waits for it
+        return ((person, why),) if person and staff.member(person) is None else ()
     for ranks in (LEADS, (Rank.DIRECTOR,)):
         people = [p for rank in ranks for p in staff.find(rank, case.owner, case.team, draft.now)]
         if people:

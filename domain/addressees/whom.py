@@ -8,7 +8,9 @@ from domain.case.case import Case
 from domain.case.command import Draft
 from domain.clocks.clock import Clock, ClockKind
 from domain.programs.policies import Tier
+from domain.programs.program import DIED
 from domain.steps.approvals import approvers
+from domain.steps.death import DeathReported
 from domain.steps.tasks import cosigners
 from domain.values import SYSTEM
 
@@ -74,6 +76,14 @@ def asked_to_approve(h: Happened) -> Wanted:
     yield from (("approver", person) for person in found or (None,))
 
 
+def asked_for_approval(h: Happened) -> Wanted:
+    yield "requester", h.event.requested_by
+
+
+def did_the_work(h: Happened) -> Wanted:
+    yield "requester", h.event.done_by
+
+
 def undecided(h: Happened) -> Wanted:
     """Who was asked, where what was to be decided has changed or is not wanted any more."""
     asked = [a for a in h.before.approvals if a.id == h.event.approval_id] if h.before else []
@@ -90,10 +100,29 @@ def opened(h: Happened) -> Wanted:
     yield ("owner" if h.case.owner else "lead"), h.case.owner
 
 
-def reassigned(h: Happened) -> Wanted:
-    yield "owner", h.case.owner
+def owner_before(h: Happened) -> Wanted:
+    """Who had the case until now, where that is somebody else."""
     if h.before is not None and h.before.owner not in (None, h.case.owner):
         yield "owner-before", h.before.owner
+
+
+def of_closed(h: Happened) -> Wanted:
+    """Of a death everybody at work hears by the report itself."""
+    if h.event.reason != DIED or not any(isinstance(e, DeathReported) for e, *_ in h.draft.happened):
+        yield "owner", h.case.owner
+
+
+def in_crisis(h: Happened) -> Wanted:
+    """Those whom the programme names, and who has a duty in the case: she may be with the person now."""
+    yield from itself(h)
+    yield from (("assignee", t.assignee) for t in h.case.open_tasks if t.urgent and t.assignee is not None)
+
+
+def was_offered(h: Happened) -> Wanted:
+    """To whom the case was offered, where whoever offered it has taken that back."""
+    transfer = h.before.transfer if h.before is not None else None
+    if transfer is not None and transfer.to is not None and h.event.by == transfer.by:
+        yield "offered-to", transfer.to
 
 
 def offered(h: Happened) -> Wanted:

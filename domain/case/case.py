@@ -368,7 +368,7 @@ class Case(Value):
         asked = [a.asked for a in self.approvals if a.clock_id == clock.id]
         asked += [a.asked for a in self.accesses if a.clock_id == clock.id]
         if self.transfer is not None and self.transfer.clock_id == clock.id:
-            asked.append(self.transfer.to)
+            asked.append(self.transfer.to or self.transfer.asked)
         return next((person for person in asked if person), self.owner)
 
     def with_task(self, task: Task) -> "Case":

@@ -232,12 +232,13 @@ class Guided(Value):
 
 
 class Transfer(Value):
-    """A case offered to somebody else, or a wish that somebody take it."""
+    """A case offered to somebody else, or a wish that somebody take it, which `asked` has to see to."""
 
     id: Slug
     to: Opaque | None = None
     by: Opaque
     clock_id: Slug
+    asked: Opaque | None = None
 
 
 class Flag(Value):

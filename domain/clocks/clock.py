@@ -236,7 +236,8 @@ class Clock(Value):
     """A promise that is being kept, or not. `known_at` is when one became known whose time was over by then.
 
     `narrowed_by` is whose number or zone holds where it is not the programme's: a place, or this person.
-    `lapses` is how often the cadence lapsed again while this contact was missed, `lapsed_at` when it last did.
+    `lapses` is how often the cadence lapsed again while this contact was missed; `lapsed_at` when that last began
+    the climb anew, `raised` how often it did.
     """
 
     id: Slug
@@ -263,6 +264,7 @@ class Clock(Value):
     narrowed_by: Line | None = None
     lapses: int = 0
     lapsed_at: Instant | None = None
+    raised: int | None = None
     round: int = 0
     climbs: tuple[Climb, ...] = ()
     acknowledged: Acknowledgement | None = None
@@ -335,7 +337,8 @@ class Clock(Value):
         else:
             missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at, self.lapsed_at or self.due_at)
             base = max(climbed[-1].planned_at, self.known_at or climbed[-1].planned_at) if climbed else missed
-            first = min(ladder.first_after + self.lapses * ladder.higher_each_time, top)
+            raised = self.lapses if self.raised is None else self.raised
+            first = min(ladder.first_after + raised * ladder.higher_each_time, top)
             rung = climbed[-1].rung + 1 if climbed else first
             if rung > top:
                 return None

@@ -113,6 +113,7 @@ class Person(Value):
     household: Text | None = None
     relations: tuple[Relation, ...] = Field(default=(), max_length=MOST)
     deceased: Deceased | None = None
+    alive_at: Instant | None = Field(default=None, description="When somebody said that she is alive")
 
     @property
     def called(self) -> str | None:

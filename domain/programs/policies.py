@@ -192,6 +192,7 @@ class CrisisPolicy(Value):
 
     respond: ClockPolicy
     in_danger: Budget
+    end: ClockPolicy
     follow_up: ClockPolicy
     safety_plan: ClockPolicy
     tell: tuple[Rank, ...] = Field(min_length=1)

@@ -45,18 +45,24 @@ class ClockMissed(OfClock):
 
 
 class CadenceLapsed(OfClock):
-    """The next contact was missed as well, while this one was: one escalation, which climbs again and higher."""
+    """The next contact was missed as well, while this one was: one escalation.
+
+    `anew`: somebody had taken it up, or its climb was over, so that it climbs again and higher. Else it climbs on.
+    """
 
     kind: ClassVar[str] = "cadence-lapsed"
 
     escalation_id: Slug
     lapsed_at: Instant
     lapses: int
+    anew: bool = True
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
-        return clock.changed(
-            lapses=self.lapses, lapsed_at=self.lapsed_at, acknowledged=None, round=clock.round + 1
-        )
+        if not self.anew:
+            return clock.changed(lapses=self.lapses, raised=clock.raised or 0)
+        raised = (clock.raised or 0) + 1
+        begun = {"lapsed_at": self.lapsed_at, "acknowledged": None, "round": clock.round + 1}
+        return clock.changed(lapses=self.lapses, raised=raised, **begun)
 
 
 class RungClimbed(OfClock):
@@ -163,17 +169,15 @@ def _miss(draft: Draft, clock: Clock, known_at: datetime | None = None) -> None:
 
 def lapse_again(draft: Draft, missed: Clock, lapsed_at: datetime) -> None:
     """Count one more lapse of a cadence on the contact that is missed already."""
-    after = missed.changed(
-        lapses=missed.lapses + 1, lapsed_at=lapsed_at, acknowledged=None, round=missed.round + 1
-    )
     event = CadenceLapsed(
         clock_id=missed.id,
         escalation_id=missed.escalation_id,
         lapsed_at=lapsed_at,
-        lapses=after.lapses,
-        next_at=next_at_of(draft, after),
+        lapses=missed.lapses + 1,
+        anew=missed.acknowledged is not None or missed.next_at is None,
     )
-    draft.happen(event)
+    after = event.onto(missed, draft.now)
+    draft.happen(event.changed(next_at=next_at_of(draft, after)))
 
 
 def _climb(draft: Draft, clock: Clock, step: NextStep) -> None:

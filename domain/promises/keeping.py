@@ -16,7 +16,7 @@ class Keeping(Value):
 
 BY_DEED = {
     KeptBy.CONTACT: Keeping(command="log-contact"),
-    KeptBy.VISIT: Keeping(command="log-contact", body={"mode": "visit"}),
+    KeptBy.VISIT: Keeping(command="log-contact", body={"mode": "in-person"}),
     KeptBy.RECONCILIATION: Keeping(command="reconcile-medications"),
 }
 BY_KIND = {
@@ -44,6 +44,7 @@ BY_ABOUT = {  # the first part of what a promise is about: the command, and the 
     "assistance": ("renew-assistance", "assistance_id"),
     "referral": ("complete-referral", "referral_id"),
 }
+BY_WORD = {"find-somebody": "reassign-case", "safety-plan/review": "review-safety-plan"}
 BY_STAGE = {
     Stage.SCREENING: "complete-screening",
     Stage.ASSESSMENT: "record-assessment",
@@ -69,6 +70,8 @@ def keeping(
     if kept_by is not None:
         return BY_DEED[kept_by]
     first, _, rest = (about or "").partition("/")
+    if about in BY_WORD:
+        return Keeping(command=BY_WORD[about])
     if first in BY_ABOUT and rest:
         named, field = BY_ABOUT[first]
         return Keeping(command=named, body={field: rest})
@@ -79,7 +82,7 @@ def keeping(
 
 def _command(kind: ClockKind, rest: str, stage: str | None) -> str | None:
     if kind is ClockKind.CRISIS:
-        return "log-contact" if rest else "record-disposition"  # its follow-up, or the response to it
+        return {"": "record-disposition", "end": "end-crisis"}.get(rest, "log-contact")  # or its follow-up
     if kind is ClockKind.STAGE:
         return BY_STAGE.get(Stage(stage)) if stage else None
     return BY_KIND.get(kind)

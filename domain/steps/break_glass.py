@@ -79,7 +79,9 @@ class BreakGlass(Command):
         policy = draft.program.access_review
         if policy is None:
             draft.refuse(NotInProgram, "this programme opens no case in an emergency: call its supervisor")
-        me = draft.actor.subject
+        me, here = draft.actor.subject, draft.staff.member(draft.actor.subject)
+        if me == draft.case.owner or (here is not None and here.team == draft.case.team):
+            draft.refuse(AccessHolds, "this case is yours, or your team's: you see it as it is")
         if any(a.by == me and a.until > draft.now for a in draft.case.accesses):
             draft.refuse(AccessHolds, "you see this case already; end it with end-access")
         draft.require_room("accesses")

@@ -114,7 +114,7 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
         ClosureNeeds.APPROVALS: [f"approval {a.id}" for a in case.approvals if not a.granted_by],
         ClosureNeeds.SIGNATURES: missing_signatures(case, program.plan, draft.now),
         ClosureNeeds.MINUTES: [f"minutes of contact {seq}" for seq in case.unrecorded],
-        ClosureNeeds.NOTICE: [] if notice_over else ["notice to the person, and its days"],
+        ClosureNeeds.NOTICE: [] if notice_over else [_notice(case)],
         ClosureNeeds.SATISFACTION: [] if case.satisfaction is not None else ["satisfaction survey"],
         ClosureNeeds.GRADUATION: [f"graduation: {n}" for n in program.graduation if n not in case.graduated],
         ClosureNeeds.ATTEMPTS: [] if decision_due(draft) else [NOT_TRIED],
@@ -123,6 +123,11 @@ def still_open(draft: Draft, needs: tuple[ClosureNeeds, ...]) -> list[str]:
     duties = [t for t in case.open_tasks if is_duty(case, draft.open_clock(t.clock_id))]
     in_danger = (["crisis"] if case.crisis is not None else []) + [f"task {t.id}, a duty" for t in duties]
     return (in_danger if needs else []) + [line for need in needs for line in lacking[need]]
+
+
+def _notice(case: Case) -> str:
+    until = f", until {case.notice_until:%Y-%m-%d}" if case.notice_until is not None else ""
+    return f"notice to the person, and its days{until}"
 
 
 class EvaluateOutcome(Command):

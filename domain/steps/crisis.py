@@ -165,11 +165,12 @@ class RaiseCrisis(Command):
 
     def decide(self, draft: Draft) -> None:
         policy, case = rules(draft), draft.case
-        told = draft.people(policy.tell)
+        told = tuple(person for person in draft.people(policy.tell) if person != draft.actor.subject)
         said = {"description": self.description, "immediate_danger": self.immediate_danger, "told": told}
         if case.crisis is not None:
             draft.happen(CrisisReported(crisis_id=case.crisis.id, **said))
             if case.crisis.disposition is not None:
+                drop_end(draft, case.crisis)
                 promise_response(draft, case.crisis, self.immediate_danger)
             elif self.immediate_danger:
                 self._sooner(draft, case.crisis)
@@ -190,6 +191,13 @@ class RaiseCrisis(Command):
             if clock.missed_at is None and clock.due_at > due:
                 cancel_clock(draft, clock, "immediate danger: a response is due sooner")
                 promise_response(draft, crisis, in_danger=True)
+
+
+def drop_end(draft: Draft, crisis: Crisis) -> None:
+    """The crisis goes on: it has to be answered again before it can end."""
+    for clock in draft.case.running:
+        if clock.about == f"{crisis.id}/end":
+            cancel_clock(draft, clock, "the crisis goes on")
 
 
 def promise_response(draft: Draft, crisis: Crisis, in_danger: bool) -> None:
@@ -215,9 +223,18 @@ class RecordDisposition(Command):
         if self.disposition not in known:
             draft.refuse(UnknownDisposition, f"give one of: {', '.join(known)}")
         draft.happen(CrisisDisposed(crisis_id=crisis.id, disposition=self.disposition, note=self.note))
+        self._promise_end(draft, crisis)
+
+    def _promise_end(self, draft: Draft, crisis: Crisis) -> None:
+        """What rested rests until the crisis ends: somebody has to say that it does."""
         for clock in draft.case.running:
             if clock.kind is ClockKind.CRISIS and clock.about == crisis.id:
                 keep_clock(draft, clock, draft.now)
+        drop_end(draft, crisis)
+        promise = Promise(
+            kind=ClockKind.CRISIS, title="End the crisis, or answer it again", about=f"{crisis.id}/end"
+        )
+        start_clock(draft, promise, rules(draft).end, draft.now)
 
 
 class EndCrisis(Command):
@@ -238,7 +255,9 @@ class EndCrisis(Command):
         within = _follow_up(draft, policy, self.follow_up_by)
         draft.happen(CrisisEnded(crisis_id=crisis.id, disposition=crisis.disposition, note=self.note))
         for clock in draft.case.running:
-            if clock.pause is not None and clock.pause.open_end is WaitsFor.CRISIS:
+            if clock.about == f"{crisis.id}/end":
+                keep_clock(draft, clock, draft.now)
+            elif clock.pause is not None and clock.pause.open_end is WaitsFor.CRISIS:
                 resume_clock(draft, clock)
         promise = Promise(
             kind=ClockKind.CRISIS, title="Follow up after the crisis", about=f"{crisis.id}/follow-up"

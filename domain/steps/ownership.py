@@ -27,6 +27,9 @@ class TransferOpen(Rejected):
     """A transfer is offered or asked for already; it is answered first."""
 
 
+FIND = "find-somebody"  # what a promise is about that asks somebody above
+
+
 class NotOfferedToYou(Rejected):
     """Only the person to whom the case is offered takes it or declines it."""
 
@@ -48,10 +51,6 @@ class CaseReassigned(Event):
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.changed(owner=self.owner, team=self.team)
-
-    def notices(self, case: Case) -> tuple[Notice, ...]:
-        key = f"reassigned-{case.seq}"
-        return (Notice(key=key, recipient=self.owner, subject="case-assigned", about="case"),)
 
 
 class TransferOffered(Event):
@@ -198,9 +197,10 @@ class RequestTransfer(Command):
         _require_own(draft)
         _check_none_open(draft)
         told = draft.staff.find(Rank.SUPERVISOR, draft.case.owner, draft.case.team, draft.now)
-        promise = Promise(kind=ClockKind.TRANSFER, title="Find somebody to take the case")
+        promise = Promise(kind=ClockKind.TRANSFER, title="Find somebody to take the case", about=FIND)
         clock_id = start_clock(draft, promise, policy, draft.now)
-        transfer = Transfer(id=draft.new_id("o"), to=None, by=draft.actor.subject, clock_id=clock_id)
+        by, asked = draft.actor.subject, next(iter(told), None)
+        transfer = Transfer(id=draft.new_id("o"), to=None, by=by, clock_id=clock_id, asked=asked)
         draft.happen(TransferRequested(transfer=transfer, reason=self.reason, told=told))
         draft.created.append(transfer.id)
 
@@ -217,7 +217,10 @@ def _check_none_open(draft: Draft) -> None:
 
 
 class AnswerTransfer(Command):
-    """Take the case that is offered to you, or decline it. Its clocks run on either way."""
+    """Take the case that is offered to you, or decline it; whoever offered it takes that back by declining.
+
+    Its clocks run on either way.
+    """
 
     kind: ClassVar[str] = "answer-transfer"
     says: ClassVar[str] = "Accept or decline an offered transfer"
@@ -230,7 +233,8 @@ class AnswerTransfer(Command):
         transfer = draft.case.transfer
         if transfer is None or transfer.to is None:
             draft.refuse(NoTransfer, "no transfer is offered")
-        if transfer.to != draft.actor.subject:
+        takes_back = transfer.by == draft.actor.subject and not self.accept
+        if transfer.to != draft.actor.subject and not takes_back:
             draft.refuse(NotOfferedToYou, "the case is offered to somebody else")
         if self.accept:
             require_staff(draft, transfer.to)

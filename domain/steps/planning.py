@@ -18,7 +18,7 @@ from domain.steps.approvals import request, withdraw
 from domain.steps.contacts import ensure_contact
 from domain.steps.minutes import promise_month
 from domain.steps.stages import UNDER_PLAN, enter, set_back
-from domain.steps.tasks import add_task
+from domain.steps.tasks import UnknownTaskType, add_task
 from domain.values import Invalid, Line, Rejected, Text
 
 MOST_MONTHS = 120
@@ -220,6 +220,13 @@ def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
             start_clock(draft, promise, policy.review, draft.now, until_day(draft, day))
 
 
+def check_interventions(draft: Draft, interventions: tuple[Intervention, ...]) -> None:
+    """Raises `UnknownTaskType`: who approves a plan must not be the first who learns it."""
+    unknown = sorted({i.task for i in interventions} - set(draft.program.tasks))
+    if unknown:
+        draft.refuse(UnknownTaskType, f"choose one of: {', '.join(sorted(draft.program.tasks))}", unknown)
+
+
 def check_barriers(draft: Draft, barriers: tuple[Barrier, ...]) -> None:
     """Raises `DayInThePast` for one that is looked at again on a day that is over."""
     for barrier in barriers:
@@ -278,6 +285,7 @@ class AgreePlan(Command):
         draft.require_consent(NeedsConsent.PLANNING)
         check_goals(draft, self.goals)
         check_barriers(draft, self.barriers)
+        check_interventions(draft, self.interventions)
         self._check_model(draft)
         for person in {i.responsible for i in self.interventions if i.responsible}:
             require_staff(draft, person)

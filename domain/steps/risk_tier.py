@@ -63,10 +63,11 @@ def ask_for_safety_plan(draft: Draft, anchor: datetime) -> None:
     """Promise to go through the safety plan with the person, unless that is promised already."""
     asked = any(c.kind is ClockKind.SAFETY_PLAN for c in draft.case.running)
     if draft.program.crisis is not None and not asked:
-        title = "Review the safety plan" if draft.case.safety_plan else "Write a safety plan"
-        start_clock(
-            draft, Promise(kind=ClockKind.SAFETY_PLAN, title=title), draft.program.crisis.safety_plan, anchor
-        )
+        there = draft.case.safety_plan is not None
+        title = "Review the safety plan" if there else "Write a safety plan"
+        about = "safety-plan/review" if there else "safety-plan/write"
+        promise = Promise(kind=ClockKind.SAFETY_PLAN, title=title, about=about)
+        start_clock(draft, promise, draft.program.crisis.safety_plan, anchor)
 
 
 def higher(one: Tier, other: Tier | None) -> Tier:

@@ -65,8 +65,10 @@ async def test_it_ends_by_itself_and_before_that_when_she_says_so(office: Office
 
 @ONE
 async def test_whoever_is_kept_from_the_case_does_not_get_in(office: Office) -> None:
-    """Nor an integrator, nor anybody of another tenant."""
+    """Nor an integrator, nor anybody of another tenant; and who sees it anyhow alarms nobody."""
     case_id = await office.open(owner="cm-anna")
+    for who in ("cm-anna", "senior-1"):
+        assert await office.refused(case_id, "break-glass", who, reason=WHY) == (409, "AccessHolds")
     await office.do(case_id, "exclude-assignee", "sup-1", person="cm-ben", reason="his aunt")
     for who in ("cm-ben", "ehr-1", "dir-x"):
         assert (await office.refused(case_id, "break-glass", who, reason=WHY))[0] == 404

@@ -130,3 +130,12 @@ async def test_a_second_case_of_one_programme_is_opened_with_a_word(office: Offi
     assert (one.status_code, one.json()["advice"]) == (201, None)
     assert two.status_code == 201
     assert "another open case of this programme" in two.json()["advice"]
+
+
+async def test_what_a_case_would_not_take_opens_none(office: Office) -> None:
+    """A discharge of next year is refused with its reason, and nobody hears of a case."""
+    next_year = {**now_home(office), "occurred_at": "2031-01-27T10:00:00Z"}
+    body = {"patient": "Patient/tomorrow", "open_in": "transitions", "team": "north", "command": next_year}
+    answer = await feed(office, "/feed/record-transition", body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "NotYetHappened")
+    assert (await office.get("dir-1", "/cases")).json()["items"] == []

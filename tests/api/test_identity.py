@@ -190,7 +190,6 @@ async def test_nobody_who_has_died_is_referred_again_until_that_is_taken_back(of
     assert told.status_code == 200, told.text
     assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 409
     await office.http.patch(f"/persons/{person}", json={"deceased": None}, headers=office.sign_in("cm-anna"))
-    await office.do(case_id, "reopen-case", "sup-1", reason="Her daughter meant her sister")
     assert (await office.post("cm-anna", "/cases", about("six", ALICE))).status_code == 201
 
 
@@ -210,6 +209,21 @@ async def test_that_somebody_has_died_ends_all_of_her_cases_and_tells_their_peop
         assert closed["reason"] == "died"
     told = [n for n in (await office.get("cm-ben", "/notices")).json()["items"] if n["case_id"] == other]
     assert [n["subject"] for n in told if n["subject"] == "death-reported"] == ["death-reported"]
+    assert (await office.get("cm-anna", f"/persons/{person}")).json()["reported_dead"] is True
     await office.http.patch(f"/persons/{person}", json={"deceased": None}, headers=office.sign_in("cm-anna"))
+    assert (await office.get("cm-anna", f"/persons/{person}")).json()["reported_dead"] is False
+    assert (await office.post("cm-anna", "/cases", about("seven", ALICE))).status_code == 201
     await office.do(other, "reopen-case", "sup-1", reason="It was her sister")
     await office.do(other, "add-note", "sup-1", text="She called herself")
+
+
+@ONE
+async def test_a_birth_that_is_still_to_come_is_refused_wherever_it_is_said(office: Office) -> None:
+    person = {**ALICE, "birth_date": "2090"}
+    assert (await office.post("cm-anna", "/persons", person)).status_code == 422
+    assert (await office.post("cm-anna", "/cases", about("nine", person))).status_code == 422
+    there = await made(office)
+    said = await office.http.patch(
+        f"/persons/{there}", json={"birth_date": "2091-01"}, headers=office.sign_in("cm-anna")
+    )
+    assert said.status_code == 422

@@ -183,3 +183,35 @@ async def test_who_is_away_has_her_work_in_her_cover_s_list_until_she_is_back(of
     assert (await office.http.put("/me/absence", json=back, headers=office.sign_in("cm-anna"))).status_code == 200
     assert (await work(office, "cm-ben", group="covering"))["items"] == []
     assert [i["case_id"] for i in (await work(office, "cm-anna"))["items"]] == [case_id]
+
+
+@ONE
+async def test_whoever_has_to_find_somebody_has_it_in_his_list_and_can_do_what_it_says(office: Office) -> None:
+    """And a mistaken offer is taken back by whoever made it."""
+    case_id = await office.open(owner="cm-anna")
+    await office.do(case_id, "offer-transfer", to="cm-ben", reason="closer")
+    await office.do(case_id, "answer-transfer", accept=False, note="the wrong one")
+    told = [n["subject"] for n in (await office.get("cm-ben", "/notices")).json()["items"]]
+    assert "transfer-withdrawn" in told
+    await office.do(case_id, "request-transfer", reason="too many")
+    [owed] = [i for i in (await work(office, "sup-1"))["items"] if i["kind"] == "transfer"]
+    assert owed["do"]["command"] == "reassign-case"
+    found = await next_of(office, "sup-1", case_id)
+    [possible] = [p for p in found["possible"] if p["command"] == "reassign-case"]
+    assert "cm-ben" in [c["id"] for c in possible["choices"]["owner"]]
+    await office.do(case_id, "reassign-case", "sup-1", owner="cm-ben", reason="closer")
+    assert not [i for i in (await work(office, "sup-1"))["items"] if i["kind"] == "transfer"]
+
+
+@ONE
+async def test_what_is_next_is_said_once_and_in_the_programme_s_own_words(office: Office) -> None:
+    """A command is possible or blocked, never both; titles are titles."""
+    case_id = await office.open(owner="cm-anna")
+    for walked in (False, True):
+        if walked:
+            await office.walk(case_id)
+        found = await next_of(office, "cm-anna", case_id)
+        assert "<built-in" not in str(found)
+        said = [one["command"] for one in (*found["possible"], *found["blocked"])]
+        assert len(said) == len(set(said))
+        assert {"close", "complete-screening", "agree-plan", "stratify-risk"} <= set(said)

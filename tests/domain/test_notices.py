@@ -43,7 +43,11 @@ def test_an_urgent_one_is_tried_each_minute_and_others_ever_more_rarely() -> Non
 @pytest.mark.parametrize("language", languages())
 def test_every_notice_has_words_in_every_language(language: str) -> None:
     """And they name nobody: a line has the kind of thing and since when, no more."""
-    told = {rule.subject for rule in ADDRESSED.values()} | {"clock-missed", "reminder", "severe-side-effect"}
+    told = {rule.subject for rules in ADDRESSED.values() for rule in rules} | {
+        "clock-missed",
+        "reminder",
+        "severe-side-effect",
+    }
     assert told == set(words(language).subjects)
     at = datetime(2026, 7, 1, 16, tzinfo=UTC)
     head, text = rendered(language, [("alert", at), ("flag", at)], "America/New_York", "https://x.example", False)

@@ -262,3 +262,14 @@ def test_a_supervisor_s_own_case_climbs_to_somebody_else() -> None:
     climbed = [e.data for e in story.timeline if e.kind == "rung-climbed" and e.data["clock_id"] == clock.id]
     climbs: list[Any] = [data["climb"] for data in climbed]
     assert [c["told"] for c in climbs if c["rung"] >= 1][:3] == [["sup-1"], ["senior-1"], ["dir-1"]]
+
+
+def test_a_cadence_that_lapses_faster_than_its_ladder_still_climbs_to_the_top() -> None:
+    """Each lapse is counted and puts nothing off: everybody on the ladder hears of a contact that nobody makes."""
+    story = Story("demo").followed_up("high")
+    story.wait(minutes=10)
+    told = {p for e in story.timeline if e.kind == "rung-climbed" for p in e.data["climb"]["told"]}  # type: ignore[index,call-overload,union-attr]
+    assert {"senior-1", "sup-1", "dir-1"} <= told
+    lapsed: Any = [e.data for e in story.timeline if e.kind == "cadence-lapsed"]
+    assert len(lapsed) > 3
+    assert lapsed[-1]["lapses"] == len(lapsed)

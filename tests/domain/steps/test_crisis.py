@@ -5,6 +5,7 @@ from typing import Any
 
 from domain.clocks.clock import ROUTINE
 from domain.steps.crisis import EMERGENCY_FIRST, RaiseCrisis
+from domain.values import Actor, Role
 from tests.domain.test_programs import opened
 from tests.story import Story
 
@@ -20,6 +21,9 @@ SAFETY_PLAN: dict[str, Any] = {
         "reasons_for_living",
     )
 }
+
+
+FEED = Actor(subject="hotline", role=Role.INTEGRATOR)
 
 
 def at_work(program: str = "complex-care") -> Story:
@@ -62,11 +66,14 @@ def test_routine_clocks_rest_with_their_remaining_time_kept_and_go_on_afterwards
 
 
 def test_people_are_told_now_without_quiet_hours_and_again_at_a_second_report() -> None:
-    """Owner, senior and supervisor; one crisis, not two."""
+    """Senior and supervisor, and the owner where somebody else has raised it; one crisis, not two."""
     story = raised(at_work())
-    story.do("raise-crisis", description="called again", immediate_danger=True)
+    story.do("raise-crisis", actor=FEED, description="called again", immediate_danger=True)
     told = [e for e in story.timeline if e.kind in ("crisis-raised", "crisis-reported")]
-    assert [e.data["told"] for e in told] == [["cm-anna", "senior-1", "sup-1"]] * 2
+    assert [e.data["told"] for e in told] == [
+        ["senior-1", "sup-1"],
+        ["cm-anna", "senior-1", "sup-1"],
+    ]
     notices = told[0].event.notices(story.known)
     assert all(n.urgent for n in notices)
     assert sum(c.kind == "crisis" for c in story.known.running) == 1
@@ -210,3 +217,18 @@ def test_a_late_call_that_is_typed_in_during_a_crisis_leaves_one_resting_contact
     at = (story.now - timedelta(days=15)).isoformat()
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="x", occurred_at=at)
     assert len([c for c in story.known.running if c.kind == "contact"]) == 1
+
+
+def test_a_crisis_that_was_answered_is_ended_within_a_day_or_somebody_hears_of_it() -> None:
+    """While it is open nothing else runs in the case: it must not be forgotten."""
+    story = raised(at_work())
+    story.do("record-disposition", disposition="safe-at-home", note="sister stays")
+    [clock] = [c for c in story.known.running if c.title == "End the crisis, or answer it again"]
+    assert clock.due_at - story.now == timedelta(hours=24)
+    assert story.wake_at() is not None
+    story.wait(hours=30)
+    missed = story.known.clock(clock.id)
+    assert missed is not None
+    assert missed.missed_at is not None
+    story.do("end-crisis", follow_up_by=(story.now + timedelta(hours=20)).isoformat())
+    assert not [c for c in story.known.running if c.title.startswith("End the crisis")]

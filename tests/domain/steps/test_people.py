@@ -158,5 +158,5 @@ def test_a_flag_and_a_mediation_do_not_wait_for_the_persons_consent() -> None:
 def test_in_an_outage_of_the_directory_a_crisis_is_told_to_the_case_manager_at_least() -> None:
     story = at_work()
     story.staff = Directory(known=False)
-    story.do("raise-crisis", description="x")
+    story.do("raise-crisis", actor=SAM, description="x")
     assert next(e for e in story.timeline if e.kind == "crisis-raised").data["told"] == ["cm-anna"]

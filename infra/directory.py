@@ -21,14 +21,13 @@ NAMING = ("owner", "assignee", "to", "person")
 def directory(
     connection: Connection, tenant: str, cases: Sequence[Case], body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, owners, assignees and whoever the body names, those above and covering them, the leads, and
-    whoever of the teams has a licence."""
+    """The sender, whoever the cases and the body name, those above and covering them, the leads, and whoever of the
+    teams has a licence."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)
     for case in cases:
-        named |= {task.assignee for task in case.open_tasks if task.assignee}
-        named |= {case.owner} if case.owner else set()
+        named |= _in_case(case)
     teams = {case.team for case in cases} | ({str(body["team"])} if body.get("team") else set())
     found = {row.subject: row for row in _leads(connection, tenant, teams)}
     for _ in range(LEVELS):
@@ -37,6 +36,15 @@ def directory(
         known = [found[name] for name in named if name in found]
         named = {other for row in known for other in (row.supervisor, row.cover) if other}
     return Directory(members=tuple(_member(row) for row in found.values()))
+
+
+def _in_case(case: Case) -> set[str]:
+    """Whoever has something of a case, is asked for something in it, or waits for an answer."""
+    asked = {a.asked for a in (*case.approvals, *case.accesses)} | {a.requested_by for a in case.approvals}
+    at_work = {case.owner, *(t.assignee for t in case.open_tasks), *(t.cosigner for t in case.open_tasks)}
+    wait = {f.raised_by for f in case.flags} | {a.by for a in case.accesses} | {t.done_by for t in case.open_tasks}
+    moving = {case.transfer.to, case.transfer.by, case.transfer.asked} if case.transfer else set()
+    return {person for person in asked | at_work | wait | moving if person}
 
 
 def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) -> Sequence[Row[Any]]:

@@ -15,11 +15,12 @@ from api.work import Notified, notices_of
 from domain.case.case import Case
 from domain.case.command import Draft, Moment
 from domain.case.event import Entry, Timeline
+from domain.case.staff import Directory
 from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep, Rung, WaitsFor
 from domain.next_steps import Asker, NextSteps, next_steps
 from domain.promises.keeping import Keeping, keeping
 from domain.values import Slug
-from infra.directory import directory
+from infra.directory import directory, team_of
 from infra.timeline import timeline_of
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
@@ -117,7 +118,9 @@ def _kept_by(clock: Clock, case: Case) -> Keeping | None:
 async def _moment(parts: System, who: Principal, case: Case) -> Moment:
     async with parts.connection() as connection:
         staff = await connection.run_sync(lambda c: directory(c, who.tenant, [case], {}, who.sub))
-    return Moment(datetime.now(UTC), parts.rulebook, staff)
+        team = await connection.run_sync(lambda c: team_of(c, who.tenant, case.team))
+    known = {member.subject: member for member in (*staff.members, *team)}
+    return Moment(datetime.now(UTC), parts.rulebook, Directory(members=tuple(known.values())))
 
 
 def _as_it_was(case: Case, timeline: Timeline, clock_id: str) -> tuple[Clock, Case]:

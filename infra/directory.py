@@ -21,8 +21,8 @@ NAMING = ("owner", "assignee", "to", "person")
 def directory(
     connection: Connection, tenant: str, cases: Sequence[Case], body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, whoever the cases and the body name, those above and covering them, the leads, and whoever of the
-    teams has a licence."""
+    """The sender, whoever the cases and the body name, those above and covering them, the leads, and the licensed of
+    the teams."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)
@@ -40,11 +40,17 @@ def directory(
 
 def _in_case(case: Case) -> set[str]:
     """Whoever has something of a case, is asked for something in it, or waits for an answer."""
-    asked = {a.asked for a in (*case.approvals, *case.accesses)} | {a.requested_by for a in case.approvals}
+    asked = {p for a in case.approvals for p in (a.asked, a.requested_by)} | {a.asked for a in case.accesses}
     at_work = {case.owner, *(t.assignee for t in case.open_tasks), *(t.cosigner for t in case.open_tasks)}
     wait = {f.raised_by for f in case.flags} | {a.by for a in case.accesses} | {t.done_by for t in case.open_tasks}
     moving = {case.transfer.to, case.transfer.by, case.transfer.asked} if case.transfer else set()
     return {person for person in asked | at_work | wait | moving if person}
+
+
+def team_of(connection: Connection, tenant: str, team: str) -> tuple[StaffMember, ...]:
+    """Everybody of a team."""
+    mine = (col(StaffRow.tenant) == tenant, col(StaffRow.team) == team)
+    return tuple(map(_member, connection.execute(_PEOPLE.where(*mine).order_by(col(StaffRow.subject)))))
 
 
 def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) -> Sequence[Row[Any]]:

@@ -30,6 +30,7 @@ from activities.night_watch import Watching
 from activities.reach import Reach
 from activities.settle import Settling
 from activities.states import States
+from activities.webhooks import Webhooks
 from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
 from infra.encryption import ring_of
@@ -38,7 +39,7 @@ from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
 from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
-from workflows.delivery import Bell, Lane
+from workflows.delivery import Bell, Endpoint, Lane
 from workflows.night_watch import NightWatch
 
 log = structlog.get_logger()
@@ -56,7 +57,8 @@ async def worker(
     engine = database.blocking(record)
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
     reach = Reach(client, settings)
-    delivering = Delivering(engine, states.keys, client, settings)
+    webhooks = Webhooks(engine, states.keys, settings)
+    delivering = Delivering(engine, states.keys, client, settings, webhooks)
     acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
     try:
         async with (
@@ -64,13 +66,14 @@ async def worker(
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane],
+                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint],
                 activities=[
                     settling.settle,
                     acting.carry_on,
                     watching.ring_sleepers,
                     delivering.listen,
                     delivering.deliver,
+                    webhooks.post_events,
                 ],
                 deployment_config=deployment(settings),
                 sticky_queue_schedule_to_start_timeout=STICKY,
@@ -126,14 +129,13 @@ async def post_night_watch(client: Client, settings: Settings) -> None:
 
 
 async def hang_bell(client: Client, settings: Settings) -> None:
-    """Have notices delivered, where there is a mail server. Asked again it changes nothing."""
-    if settings.smtp_url:
-        await client.start_workflow(
-            messages.BELL_WORKFLOW,
-            id=messages.bell(settings.task_queue),
-            task_queue=settings.task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
+    """Have events and notices delivered. Asked again it changes nothing."""
+    await client.start_workflow(
+        messages.BELL_WORKFLOW,
+        id=messages.bell(settings.task_queue),
+        task_queue=settings.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
 
 
 async def main() -> None:

@@ -21,6 +21,7 @@ from sqlmodel import col
 from temporalio import activity
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.webhooks import Webhooks
 from domain.notices import GIVEN_UP_AFTER, MISSED, REPEATED, REPEATED_EVERY, QuietHours, tried_again
 from infra import row_places
 from infra.encryption import KeyRing
@@ -73,8 +74,11 @@ class Prepared:
 class Delivering:
     """Holds the record, the mail server, and the engine that runs a lane a person."""
 
-    def __init__(self, engine: Engine, keys: KeyRing, client: Any, settings: Settings) -> None:
+    def __init__(
+        self, engine: Engine, keys: KeyRing, client: Any, settings: Settings, webhooks: Webhooks | None = None
+    ) -> None:
         self._engine, self._keys, self._client, self._settings = engine, keys, client, settings
+        self._webhooks = webhooks
         self._mail = MailServer(settings.smtp_url)
 
     @activity.defn(name="listen_for_deliveries")
@@ -86,11 +90,27 @@ class Delivering:
         few = asyncio.Semaphore(AT_ONCE)
         while loop.time() < ends:
             activity.heartbeat()
-            due = await asyncio.to_thread(self._due_people, datetime.now(UTC))
+            await self._run_endpoints(few)
+            due = await asyncio.to_thread(self._due_people, datetime.now(UTC)) if self._settings.smtp_url else []
             fresh = [who for who in due if rung.get(who, 0.0) < loop.time() - RUNG_AGAIN]
             await asyncio.gather(*(self._run_lane(*who, few) for who in fresh))
             rung |= dict.fromkeys(fresh, loop.time())
             await asyncio.sleep(EVERY)
+
+    async def _run_endpoints(self, few: asyncio.Semaphore) -> None:
+        """Give what was written its order, and have the endpoints that have not heard it told."""
+        if self._webhooks is None:
+            return
+        await asyncio.to_thread(self._webhooks.number)
+        for endpoint_id in await asyncio.to_thread(self._webhooks.due, datetime.now(UTC)):
+            async with few:
+                await self._client.start_workflow(
+                    messages.ENDPOINT_WORKFLOW,
+                    endpoint_id,
+                    id=messages.endpoint(self._settings.task_queue, endpoint_id),
+                    task_queue=self._settings.task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                )
 
     async def _run_lane(self, tenant: str, recipient: str, few: asyncio.Semaphore) -> None:
         """A lane that runs already is left alone: it looks again before it ends."""

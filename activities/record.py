@@ -14,6 +14,7 @@ from activities.rows import (
     command_row,
     contact_row,
     delivery_row,
+    feed_row,
     notice_row,
     put,
     quarantine_row,
@@ -26,6 +27,7 @@ from domain.case.event import Entry, Position
 from domain.lines import Lines
 from domain.tick import Tick
 from infra.encryption import KeyRing
+from infra.event_types import event_types
 from infra.notice_tables import DeliveryRow, OutboxRow
 from infra.tables import (
     CaseRow,
@@ -38,6 +40,7 @@ from infra.tables import (
     TimelineRow,
 )
 from infra.timeline import entry_of, rows_of, timeline_row
+from infra.webhook_tables import FeedRow
 
 MOST_TOLD = 200
 _CASE = col(CaseRow.id) == bindparam("case_id")
@@ -130,6 +133,9 @@ def write_entries(
         rows.append(timeline_row(keys, key, entry, at.head))
         at = Position(seq=entry.seq, head=rows[-1]["hash"])
     add(connection, TimelineRow, rows)
+    assert lines.line is not None
+    program = lines.line.program
+    add(connection, FeedRow, (feed_row(key, entry, program) for entry in entries if entry.kind in event_types()))
     write_lines(connection, keys, key, lines, at)
     add(connection, ContactRow, [contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED])
     assert lines.case is not None

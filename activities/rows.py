@@ -67,6 +67,11 @@ def delivery_row(key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
     return {**key, **named, "state": "pending", "next_at": at, "tries": 0, "times_sent": 0}
 
 
+def feed_row(key: dict[str, str], entry: Entry, program: str) -> dict[str, Any]:
+    """The row of an event that others may hear of; its place in their order is given later."""
+    return {**key, "seq": entry.seq, "kind": entry.kind, "program": program, "at": entry.at, "position": None}
+
+
 def command_row(key: dict[str, str], outcome: Outcome, actor: str) -> dict[str, Any]:
     """The row of an outcome; `actor` is who sent the command."""
     said = outcome.model_dump(mode="json")

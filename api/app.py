@@ -34,6 +34,7 @@ from api import (
     reports,
     staff,
     supervision,
+    webhooks,
     work,
 )
 from api.questions import asked_clearly
@@ -104,6 +105,7 @@ ROOMS = (
     clocks,
     audit,
     break_glass,
+    webhooks,
     health,
 )
 

@@ -22,8 +22,9 @@ from infra import catalog, database, temporal, watchdog
 from infra.notice_tables import DeliveryRow
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
+from infra.webhook_tables import EndpointRow
 
-SHOWN, LATELY, LATE_MAIL = 10, timedelta(hours=24), timedelta(minutes=10)
+SHOWN, LATELY, LATE_MAIL, SILENT = 10, timedelta(hours=24), timedelta(minutes=10), timedelta(hours=1)
 console = shown()
 
 
@@ -80,6 +81,16 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
     )
     yield _queued(connection, now)
     yield from _mail(connection, settings, now)
+    silent = select(EndpointRow.id).where(
+        col(EndpointRow.disabled).is_not(None) | (col(EndpointRow.failing_since) < now - SILENT)
+    )
+    endpoints = sorted(connection.execute(silent).scalars())
+    yield Check(
+        "webhooks",
+        not endpoints,
+        f"{len(endpoints)} endpoints have taken nothing for an hour: {' '.join(endpoints[:SHOWN])}",
+        "GET /webhooks says why, GET /webhooks/{id}/attempts what they answered; POST …/replay begins again",
+    )
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
         "bulk actions",

@@ -21,8 +21,7 @@ NAMING = ("owner", "assignee", "to", "person")
 def directory(
     connection: Connection, tenant: str, cases: Sequence[Case], body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, whoever the cases and the body name, those above and covering them, the leads, and the licensed of
-    the teams."""
+    """The sender, whoever the cases and the body name, those above and covering them, the leads, the licensed."""
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)

@@ -56,6 +56,14 @@ def reach(tenant: str, subject: str, channel: str) -> str:
     return f"reach/{tenant}/{subject}/{channel}"
 
 
+def endpoint_url(endpoint_id: str) -> str:
+    return f"endpoints/{endpoint_id}/url"
+
+
+def endpoint_secret(endpoint_id: str) -> str:
+    return f"endpoints/{endpoint_id}/secret"
+
+
 def person(tenant: str, person_id: str) -> str:
     return f"persons/{tenant}/{person_id}"
 

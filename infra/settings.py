@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     review_share: float = Field(default=0.1, ge=0, le=1)
     review_cap: int = Field(default=10, ge=0, le=1000)
     checkpoints: str = ""
+    webhook_loopback: bool = False
     smtp_url: str = ""
     mail_from: str = Field(default="caseloom@localhost", pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")
     public_url: str = "http://127.0.0.1:8000"

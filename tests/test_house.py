@@ -26,6 +26,7 @@ MAY_IMPORT = {
 WINGS = (
     "values",
     "notices",
+    "webhooks",
     "persons",
     "clocks",
     "programs",

@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.deliver import Delivering
+    from activities.webhooks import Webhooks
     from workflows import messages
 
 PATIENT = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -42,6 +43,24 @@ class Lane:
                 Delivering.deliver,
                 args=[tenant, recipient],
                 start_to_close_timeout=timedelta(minutes=10),
+                heartbeat_timeout=timedelta(seconds=30),
+                retry_policy=PATIENT,
+            )
+            if not more:
+                return
+
+
+@workflow.defn(name=messages.ENDPOINT_WORKFLOW)
+class Endpoint:
+    """One endpoint's events, in their order. It ends when all is heard, or one is not taken."""
+
+    @workflow.run
+    async def run(self, endpoint_id: str) -> None:
+        for _ in range(ROUNDS_A_LANE):
+            more = await workflow.execute_activity_method(
+                Webhooks.post_events,
+                endpoint_id,
+                start_to_close_timeout=timedelta(minutes=30),
                 heartbeat_timeout=timedelta(seconds=30),
                 retry_policy=PATIENT,
             )

@@ -16,7 +16,7 @@ from domain.case.event import Position
 from domain.values import Instant, Value
 
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
-BELL_WORKFLOW, LANE_WORKFLOW = "Bell", "Lane"
+BELL_WORKFLOW, LANE_WORKFLOW, ENDPOINT_WORKFLOW = "Bell", "Lane", "Endpoint"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
 LIVE, WAITING = "live", "waiting"
@@ -72,6 +72,11 @@ def bulk_action(action_id: str) -> str:
 def bell(task_queue: str) -> str:
     """The id of the one bell of a task queue."""
     return f"bell-{task_queue}"
+
+
+def endpoint(task_queue: str, endpoint_id: str) -> str:
+    """The id of the lane of a webhook's endpoint."""
+    return f"endpoint-{task_queue}-{endpoint_id}"
 
 
 def lane(task_queue: str, tenant: str, recipient: str) -> str:

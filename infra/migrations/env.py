@@ -3,7 +3,8 @@
 from alembic import context
 
 import infra.notice_tables
-import infra.person_tables  # noqa: F401 - so that its tables are known
+import infra.person_tables
+import infra.webhook_tables  # noqa: F401
 from infra.tables import SQLModel
 
 connection = context.config.attributes["connection"]

@@ -51,9 +51,9 @@ supervisor           team     outline read tell correct task-work work answer le
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
-work answer lead above direct watch measure operate looked review
-auditor              tenant   anyone directory lists know outline read watch measure operate
-integrator           tenant   anyone open feed
+work answer lead above direct watch measure operate looked review events webhooks
+auditor              tenant   anyone events directory lists know outline read watch measure operate
+integrator           tenant   anyone open feed events
 integrator           opened   outline tell correct
 integrator           feed     tell correct
 system               tenant   itself

@@ -15,8 +15,9 @@ from email.message import EmailMessage
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, func, insert, update
+from sqlalchemy import Connection, Engine, and_, bindparam, case, func, insert, literal, update
 from sqlalchemy import select as select_columns
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 from temporalio import activity
 from temporalio.common import WorkflowIDConflictPolicy
@@ -29,7 +30,7 @@ from infra.mail import MailServer, Sent, written
 from infra.notice_tables import AttemptRow, DeliveryRow, OutboxRow, ReachRow
 from infra.notice_texts import rendered
 from infra.settings import Settings
-from infra.tables import CaseRow, ClockRow
+from infra.tables import CaseRow, ClockRow, TaskRow
 from workflows import messages
 
 EMAIL = "email"
@@ -39,7 +40,9 @@ LOOKED_AT_AGAIN, LEASE = timedelta(minutes=15), timedelta(minutes=2)
 LISTENS, EVERY = 600.0, 1.0  # seconds
 MOST_LANES, AT_ONCE, RUNG_AGAIN = 1000, 20, 3.0
 MOST_LOOKED_AT, MOST_IN_ONE = 500, 200
-OF_PROMISE = (MISSED, "reminder")
+OF_PROMISE, OF_TASK = (MISSED, "reminder"), ("task-assigned", "task-routed", "cosign")
+SETTLED, CLOSED_TASKS = ("kept", "cancelled"), ("completed", "cancelled")
+ASKED = aliased(ClockRow)  # the promise to decide an approval
 Answer = TypeVar("Answer")
 Notice = Any  # a row of `_WAITING`
 
@@ -192,9 +195,11 @@ class Delivering:
         if row.read_at is not None:
             return "read"
         subject = self._subject(row)
-        if subject in OF_PROMISE and row.clock_state in ("kept", "cancelled"):
+        if subject in OF_PROMISE and row.clock_state in SETTLED:
             return "settled"
         if subject == MISSED and row.acknowledged_by is not None:
+            return "settled"
+        if row.asked_state in SETTLED or (subject in OF_TASK and row.task_status in CLOSED_TASKS):
             return "settled"
         given_up = row.created_at < now - GIVEN_UP_AFTER and row.fault is not None
         return "dead" if given_up else None
@@ -288,6 +293,9 @@ _NOTICE = and_(
     col(OutboxRow.recipient) == col(DeliveryRow.recipient),
 )
 _CLOCK = and_(col(ClockRow.case_id) == col(OutboxRow.case_id), col(ClockRow.id) == col(OutboxRow.about))
+_OF_APPROVAL = literal("approval/").concat(col(OutboxRow.about))
+_ASKED = and_(col(ASKED.case_id) == col(OutboxRow.case_id), col(ASKED.about) == _OF_APPROVAL)
+_TASK = and_(col(TaskRow.case_id) == col(OutboxRow.case_id), col(TaskRow.id) == col(OutboxRow.about))
 _WAITING = (
     select_columns(
         *(col(getattr(DeliveryRow, name)) for name in DeliveryRow.model_fields),
@@ -295,10 +303,14 @@ _WAITING = (
         col(OutboxRow.read_at),
         col(ClockRow.state).label("clock_state"),
         col(ClockRow.acknowledged_by),
+        col(ASKED.state).label("asked_state"),
+        col(TaskRow.status).label("task_status"),
         col(CaseRow.excluded),
     )
     .outerjoin_from(DeliveryRow, OutboxRow, _NOTICE)
     .outerjoin(ClockRow, _CLOCK)
+    .outerjoin(ASKED, _ASKED)
+    .outerjoin(TaskRow, _TASK)
     .outerjoin(CaseRow, col(CaseRow.id) == col(DeliveryRow.case_id))
     .where(
         col(DeliveryRow.tenant) == bindparam("tenant"),

@@ -166,6 +166,14 @@ async def test_before_it_is_sent_it_is_looked_at_again(office: Office, post: Pos
     await deliver(carrier, "cm-anna")
     assert post.to(address) == []
     assert [d.state for d in await deliveries(office, "cm-anna")] == ["read"]
+    sena = await reached(office, post, "senior-1")
+    asked = await office.open(owner="cm-anna")
+    await office.walk(asked)
+    wish = (await office.do(asked, "request-approval", subject="tier-override", tier="low"))["created"][0]
+    await office.do(asked, "decide-approval", "senior-1", approval_id=wish, approve=True, comment="yes")
+    await now_due(office)
+    await deliver(carrier, "senior-1")
+    assert post.to(sena) == []  # he has decided it meanwhile
     ben = await reached(office, post, "cm-ben")
     task = await office.open(owner="cm-anna")
     await office.walk(task)

@@ -195,7 +195,7 @@ async def test_after_a_rotation_both_secrets_sign_and_only_the_new_one_is_shown(
 
 @ONE
 async def test_events_are_for_whoever_may_hear_them(office: Office, listener: Listener) -> None:
-    """An integrator with the scope, directors, auditors; endpoints are a director's; no other tenant hears them."""
+    """An integrator with the scope, directors, auditors; endpoints are a director's; no other tenant hears."""
     await office.open(owner="cm-anna")
     assert (await office.get("cm-anna", "/events")).status_code == 403
     assert (await office.get("ehr-1", "/events")).status_code == 403

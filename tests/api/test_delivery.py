@@ -3,7 +3,7 @@
 import asyncio
 import email
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
@@ -102,10 +102,11 @@ async def outcomes(office: Office) -> list[str]:
 
 
 @pytest.fixture
-def carrier(office: Office, settings: Settings) -> Delivering:
+def carrier(office: Office, settings: Settings) -> Iterator[Delivering]:
     """What a lane does, without the bell: a test says when."""
     engine = database.blocking(office.parts.engine.url)
-    return Delivering(engine, ring_of(settings), office.parts.client, settings)
+    yield Delivering(engine, ring_of(settings), office.parts.client, settings)
+    engine.dispose()
 
 
 async def deliver(carrier: Delivering, who: str) -> None:

@@ -271,5 +271,8 @@ if __name__ == "__main__":
     except catalog.CatalogError as fault:
         console.print(f"[red]{fault}[/]")
         code = 2
+    except NotHere as lacking:
+        print(lacking, file=sys.stderr, flush=True)
+        code = 1
     sys.stdout.flush()
     os._exit(code)  # the SDK can crash an interpreter that is shutting down (temporalio/sdk-python#300)

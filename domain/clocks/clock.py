@@ -276,6 +276,11 @@ class Clock(Value):
         return f"{self.id}-missed"
 
     @property
+    def begun_anew(self) -> int:
+        """How often the climb began anew, and higher; in 0.4 every lapse began it."""
+        return self.lapses if self.raised is None else self.raised
+
+    @property
     def of_plan(self) -> bool:
         """Whether it is about a version of the plan: its signatures, its review, the review of a barrier."""
         return self.about is not None and self.about.startswith("plan/")
@@ -337,8 +342,7 @@ class Clock(Value):
         else:
             missed = max(self.due_at + ONE_SECOND, self.known_at or self.due_at, self.lapsed_at or self.due_at)
             base = max(climbed[-1].planned_at, self.known_at or climbed[-1].planned_at) if climbed else missed
-            raised = self.lapses if self.raised is None else self.raised
-            first = min(ladder.first_after + raised * ladder.higher_each_time, top)
+            first = min(ladder.first_after + self.begun_anew * ladder.higher_each_time, top)
             rung = climbed[-1].rung + 1 if climbed else first
             if rung > top:
                 return None

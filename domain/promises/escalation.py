@@ -48,6 +48,7 @@ class CadenceLapsed(OfClock):
     """The next contact was missed as well, while this one was: one escalation.
 
     `anew`: somebody had taken it up, or its climb was over, so that it climbs again and higher. Else it climbs on.
+    `raised`: how often it began anew; entries of 0.4 say nothing, and every lapse of theirs did.
     """
 
     kind: ClassVar[str] = "cadence-lapsed"
@@ -56,13 +57,13 @@ class CadenceLapsed(OfClock):
     lapsed_at: Instant
     lapses: int
     anew: bool = True
+    raised: int | None = None
 
     def onto(self, clock: Clock, at: datetime) -> Clock:
+        counted = clock.changed(lapses=self.lapses, raised=self.raised)
         if not self.anew:
-            return clock.changed(lapses=self.lapses, raised=clock.raised or 0)
-        raised = (clock.raised or 0) + 1
-        begun = {"lapsed_at": self.lapsed_at, "acknowledged": None, "round": clock.round + 1}
-        return clock.changed(lapses=self.lapses, raised=raised, **begun)
+            return counted
+        return counted.changed(lapsed_at=self.lapsed_at, acknowledged=None, round=clock.round + 1)
 
 
 class RungClimbed(OfClock):
@@ -169,12 +170,14 @@ def _miss(draft: Draft, clock: Clock, known_at: datetime | None = None) -> None:
 
 def lapse_again(draft: Draft, missed: Clock, lapsed_at: datetime) -> None:
     """Count one more lapse of a cadence on the contact that is missed already."""
+    anew = missed.acknowledged is not None or missed.next_at is None
     event = CadenceLapsed(
         clock_id=missed.id,
         escalation_id=missed.escalation_id,
         lapsed_at=lapsed_at,
         lapses=missed.lapses + 1,
-        anew=missed.acknowledged is not None or missed.next_at is None,
+        anew=anew,
+        raised=missed.begun_anew + int(anew),
     )
     after = event.onto(missed, draft.now)
     draft.happen(event.changed(next_at=next_at_of(draft, after)))

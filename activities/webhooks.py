@@ -16,6 +16,7 @@ from domain import webhooks
 from infra import outbound, row_places
 from infra.encryption import KeyRing
 from infra.notice_tables import AttemptRow
+from infra.notices import tell_leads
 from infra.outbound import Answer, NotOutside
 from infra.settings import Settings
 from infra.webhook_tables import EndpointRow, FeedRow
@@ -160,6 +161,8 @@ class Webhooks:
                 "disabled": ("gone" if answer.status == GONE else "failing") if given_up else None,
             }
             connection.execute(update(EndpointRow).where(mine).values(**values))
+            if given_up:
+                tell_leads(connection, self._keys, row.tenant, None, row.id, "webhook-disabled", now)
 
 
 def _newest(connection: Connection, tenant: str) -> int:

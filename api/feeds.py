@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func
+from sqlalchemy import func, insert
 from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
@@ -32,6 +32,7 @@ from domain.programs.rulebook import UnknownProgram
 from domain.steps.intake import Open
 from domain.values import Line, Opaque, Slug
 from infra import row_places
+from infra.notices import tell_leads
 from infra.tables import CaseRow, ProposalRow
 
 router = APIRouter(tags=["feeds"], max_body_size=BODY_LIMIT)
@@ -152,9 +153,10 @@ async def _propose(parts: System, who: Principal, kind: str, message: FeedMessag
         message=parts.keys.encrypted(said.encode(), row_places.proposal(proposal_id)),
     )
     try:
-        async with parts.session() as session:
-            session.add(row)
-            await session.commit()
+        async with parts.engine.begin() as connection:
+            await connection.execute(insert(ProposalRow).values(row.model_dump()))
+            about = (row.tenant, row.team, proposal_id, "proposal", row.at)
+            await connection.run_sync(tell_leads, parts.keys, *about)
     except IntegrityError:  # it waits already, or was settled
         pass
     return proposal_id

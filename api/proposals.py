@@ -16,6 +16,7 @@ from api.submission import Wish
 from api.system import FEED, Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, Text
 from infra import row_places
+from infra.notices import settled
 from infra.tables import ProposalRow
 
 router = APIRouter(tags=["feeds"])
@@ -54,7 +55,7 @@ class Dismissed(BaseModel):
 @router.get("/proposals", responses=responses(401, 403, 422, 503))
 async def list_proposals(parts: SystemDep, who: PrincipalDep, page: PagingDep) -> Page[Proposal]:
     """What waits for a lead of one's teams, or of no team, the oldest first."""
-    query = select(ProposalRow).where(*_waiting(who))
+    query = select(ProposalRow).where(*waiting_for(who))
     async with parts.session() as session:
         rows = list((await session.exec(OLDEST_FIRST.slice(query, page))).all())
     shown = rows[: page.limit]
@@ -92,7 +93,8 @@ async def dismiss(proposal_id: ProposalId, why: Dismissed, parts: SystemDep, who
     await _settle(parts, who, row.id, "dismissed", why.reason)
 
 
-def _waiting(who: Principal) -> list[ColumnElement[bool]]:
+def waiting_for(who: Principal) -> list[ColumnElement[bool]]:
+    """The proposals that this lead may decide on."""
     team = col(ProposalRow.team)
     theirs = [] if who.role is Role.DIRECTOR else [or_(team.is_(None), team.in_(who.teams))]
     return [col(ProposalRow.tenant) == who.tenant, col(ProposalRow.status) == "waiting", *theirs]
@@ -102,7 +104,7 @@ async def _of_id(parts: System, who: Principal, proposal_id: str) -> ProposalRow
     """Raises 404 for one that does not wait for this lead."""
     async with parts.session() as session:
         row = (
-            await session.exec(select(ProposalRow).where(ProposalRow.id == proposal_id, *_waiting(who)))
+            await session.exec(select(ProposalRow).where(ProposalRow.id == proposal_id, *waiting_for(who)))
         ).first()
     if row is None:
         raise Refusal(404, "NotFound", "no proposal of this id waits for you; it may be settled")
@@ -110,7 +112,7 @@ async def _of_id(parts: System, who: Principal, proposal_id: str) -> ProposalRow
 
 
 async def _of_person(parts: System, who: Principal, person_key: str) -> list[ProposalRow]:
-    query = select(ProposalRow).where(ProposalRow.person_key == person_key, *_waiting(who))
+    query = select(ProposalRow).where(ProposalRow.person_key == person_key, *waiting_for(who))
     async with parts.session() as session:
         return list((await session.exec(query.order_by(col(ProposalRow.at), col(ProposalRow.id)))).all())
 
@@ -139,10 +141,12 @@ def _message(parts: System, row: ProposalRow) -> FeedMessage:
 
 
 async def _settle(parts: System, who: Principal, proposal_id: str, status: str, reason: str | None) -> None:
-    change = update(ProposalRow).where(col(ProposalRow.id) == proposal_id, *_waiting(who))
+    change = update(ProposalRow).where(col(ProposalRow.id) == proposal_id, *waiting_for(who))
     kept = (
         parts.keys.encrypted_text(reason, row_places.proposal_reason(proposal_id)) if reason is not None else None
     )
-    values = {"status": status, "settled_by": who.sub, "settled_at": datetime.now(UTC), "reason": kept}
+    now = datetime.now(UTC)
+    values = {"status": status, "settled_by": who.sub, "settled_at": now, "reason": kept}
     async with parts.engine.begin() as connection:
         await connection.execute(change.values(message=None, **values))
+        await connection.run_sync(settled, proposal_id, now)

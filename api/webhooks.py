@@ -20,6 +20,7 @@ from domain.webhooks import BOTH_SIGN_FOR, SECRET, type_of
 from infra import row_places
 from infra.event_types import event_types
 from infra.notice_tables import AttemptRow
+from infra.notices import settled
 from infra.outbound import NotOutside, check_url
 from infra.webhook_tables import EndpointRow, FeedRow
 
@@ -200,6 +201,8 @@ async def rotate_secret(endpoint_id: EndpointId, parts: SystemDep, who: Principa
 async def replay(endpoint_id: EndpointId, wanted: Replay, parts: SystemDep, who: PrincipalDep) -> Endpoint:
     """Post again everything behind a position, under the same ids; an endpoint that was disabled is told again."""
     await _read(parts, who, endpoint_id)
+    async with parts.engine.begin() as connection:
+        await connection.run_sync(settled, endpoint_id, datetime.now(UTC))
     again = {"position": wanted.after, "tries": 0, "next_at": None, "failing_since": None, "disabled": None}
     await _change(parts, who, endpoint_id, **again)
     return await _read(parts, who, endpoint_id)

@@ -15,16 +15,17 @@ from sqlmodel import col
 from api.identity import Known, known_as
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
+from api.proposals import waiting_for
 from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.clocks.clock import RANK_OF_ROLE, ClockKind, ClockPolicy, Ladder, Rank
 from domain.programs.rulebook import ProgramMissing
 from domain.promises.keeping import Keeping, keeping
 from domain.steps.stages import ages_on
-from domain.values import Opaque, Role, Slug, Zone
+from domain.values import Opaque, Slug, Zone
 from infra import row_places
 from infra.notice_tables import OutboxRow
-from infra.tables import CaseRow, ClockRow, ProposalRow, StaffRow, TaskRow
+from infra.tables import CaseRow, ClockRow, StaffRow, TaskRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
@@ -206,7 +207,7 @@ _TASK = and_(
     col(ClockRow.kind) == ClockKind.TASK,
 )
 OF_CLOCK = ("case_id", "id", "kind", "title", "about", "policy", "owner", "queue", "state", "since", "due_at")
-MORE = ("paused_until", "next_at", "rung", "duty", "told", "acknowledged_by", "lapses")
+MORE = ("paused_until", "next_at", "rung", "raised", "duty", "told", "acknowledged_by")
 OF_CASE = ("program", "program_version", "tier", "stage", "team", "person_id")
 
 
@@ -310,9 +311,7 @@ def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
     unread = (col(OutboxRow.tenant) == who.tenant, col(OutboxRow.recipient) == who.sub)
     found = {"unread": select_columns(func.count()).where(*unread, col(OutboxRow.read_at).is_(None))}
     if parts.policy.reach_of(who.role, "list-proposals"):
-        mine = () if who.role is Role.DIRECTOR else (col(ProposalRow.team).in_(who.teams),)
-        waits = (col(ProposalRow.tenant) == who.tenant, col(ProposalRow.status) == "waiting", *mine)
-        found["proposals"] = select_columns(func.count()).where(*waits)
+        found["proposals"] = select_columns(func.count()).where(*waiting_for(who))
     return found
 
 
@@ -365,15 +364,12 @@ def _rule(parts: System, row: Row[Any]) -> tuple[ClockPolicy | None, Ladder | No
     return rule, program.ladders.get(rule.ladder) if rule else None
 
 
-def _next_told(row: Row[Any], ladder: Ladder) -> str | None:
-    """The rank that hears of it next, as the ladder stands; None at its top, or while it rests."""
+def _next_told(row: Row[Any], ladder: Ladder) -> Rank | None:
+    """The rank that hears of it next; None where nobody does any more, or while it rests."""
     if row.next_at is None:
         return None
-    after = ladder.first_after
-    climbed = row.rung if row.rung is not None else -1
-    rung = max(climbed + 1, after) if row.state == "missed" else climbed + 1
-    rung = max(rung, min(after + row.lapses, len(ladder.rungs) - 1)) if row.state == "missed" else rung
-    return ladder.rungs[rung].tell if rung < len(ladder.rungs) else None
+    reminding = row.state != "missed" and row.next_at <= row.due_at
+    return ladder.told_next(reminding, row.rung, row.raised)
 
 
 def _age(person: Known, days: Days) -> int | None:

@@ -64,8 +64,9 @@ class TaskLine(Value):
 class ClockLine(Value):
     """One promise as the lists show it, whoever answers for it.
 
-    `since` is what it counts from, `next_at` when its ladder does something next, `rung` the one climbed last. A
-    `duty` is set by law, or a person's safety hangs on it.
+    `since` is what it counts from, `next_at` when its ladder does something next. `rung` is the one climbed last
+    since the ladder began, or began anew, which it did `raised` times. A `duty` is set by law, or a person's
+    safety hangs on it.
     """
 
     id: str
@@ -87,6 +88,7 @@ class ClockLine(Value):
     since: Instant | None = None
     next_at: Instant | None = None
     rung: int | None = None
+    raised: int = 0
     duty: bool = False
 
 
@@ -216,7 +218,8 @@ def _clock_line(clock: Clock, entry: Entry | None, case: Case) -> ClockLine:
         lapses=clock.lapses,
         since=clock.anchor,
         next_at=None if clock.settled else clock.next_at,
-        rung=clock.climbs[-1].rung if clock.climbs else None,
+        rung=clock.climbed[-1].rung if clock.climbed else None,
+        raised=0 if clock.acknowledged else clock.begun_anew,
         duty=is_duty(case, clock),
     )
 

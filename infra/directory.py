@@ -52,6 +52,11 @@ def team_of(connection: Connection, tenant: str, team: str) -> tuple[StaffMember
     return tuple(map(_member, connection.execute(_PEOPLE.where(*mine).order_by(col(StaffRow.subject)))))
 
 
+def leads_of(connection: Connection, tenant: str, team: str | None) -> Directory:
+    """The leads of a team, and the directors."""
+    return Directory(members=tuple(map(_member, _leads(connection, tenant, {team} if team else set()))))
+
+
 def _by_subject(connection: Connection, tenant: str, subjects: Iterable[str]) -> Sequence[Row[Any]]:
     where = (col(StaffRow.tenant) == tenant, col(StaffRow.subject).in_(sorted(subjects)))
     return connection.execute(_PEOPLE.where(*where)).all()

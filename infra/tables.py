@@ -172,6 +172,7 @@ class ClockRow(SQLModel, table=True):
     since: datetime | None = instant(nullable=True)
     next_at: datetime | None = instant(nullable=True)
     rung: int | None = None
+    raised: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     duty: bool = Field(default=False, sa_column_kwargs={"server_default": sa_false()})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from domain.case.case import MOST_OPEN, MOST_OPEN_TASKS, OPEN_WORK
 from domain.case.event import Entry
 from domain.lines import Lines
+from domain.programs.rulebook import ladder_of
 from domain.promises.deadlines import MOST_CLOCKS, rests_in_crisis, wake_at
 from tests.story import Story
 
@@ -157,6 +158,20 @@ def the_record_can_be_told(story: Story) -> None:
     assert states == {c.id for c in story.known.running}
 
 
+def the_lists_name_whom_the_ladder_tells_next(story: Story) -> None:
+    """Of a missed promise: from the line alone, without its climbs."""
+    program = story.rulebook.program(story.known.program, story.known.program_version)
+    lines = Lines().then(story.timeline)
+    for clock in story.known.running:
+        if not clock.missed_at:
+            continue
+        ladder, line = ladder_of(clock, program), lines.clocks[clock.id]
+        step = clock.next_step(ladder, story.rulebook.calendar(clock.calendar))
+        if step is not None:
+            assert step.rung is not None
+            assert ladder.told_next(False, line.rung, line.raised) is ladder.rungs[step.rung].tell
+
+
 ALWAYS: tuple[Callable[[Story], None], ...] = (
     the_timeline_makes_the_case,
     no_clock_is_lost,
@@ -170,4 +185,5 @@ ALWAYS: tuple[Callable[[Story], None], ...] = (
     a_case_stays_within_its_limits,
     ids_are_given_once,
     the_record_can_be_told,
+    the_lists_name_whom_the_ladder_tells_next,
 )

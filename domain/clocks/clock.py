@@ -153,6 +153,17 @@ class Ladder(Value):
     def first_after(self) -> int:
         return next(n for n, rung in enumerate(self.rungs) if rung.after is not None)
 
+    def told_next(self, reminding: bool, climbed: int | None, raised: int) -> Rank:
+        """The rank that a promise tells next: a reminder's, or the one after the rung climbed last.
+
+        `climbed` and `raised` are of a climb that goes on: see `Clock.climbed` and `Clock.begun_anew`.
+        """
+        top = len(self.rungs) - 1
+        if climbed is not None and (reminding or climbed >= self.first_after):
+            return self.rungs[min(climbed + 1, top)].tell
+        first = min(self.first_after + raised * self.higher_each_time, top)
+        return self.rungs[0 if reminding else first].tell
+
 
 class CountsFrom(StrEnum):
     """What a time limit counts from."""
@@ -276,6 +287,13 @@ class Clock(Value):
         return f"{self.id}-missed"
 
     @property
+    def climbed(self) -> tuple[Climb, ...]:
+        """The rungs climbed since the climb began; since it began anew, unless somebody has taken it up by now."""
+        if self.lapsed_at is None or self.acknowledged is not None:
+            return self.climbs
+        return tuple(climb for climb in self.climbs if climb.planned_at >= self.lapsed_at)
+
+    @property
     def begun_anew(self) -> int:
         """How often the climb began anew, and higher; in 0.4 every lapse began it."""
         return self.lapses if self.raised is None else self.raised
@@ -333,9 +351,7 @@ class Clock(Value):
 
     def _next_climb(self, ladder: Ladder, working: WorkingCalendar) -> NextStep | None:
         top = len(ladder.rungs) - 1
-        climbed = [climb for climb in self.climbs if climb.rung >= ladder.first_after]
-        if self.lapsed_at is not None and self.acknowledged is None:
-            climbed = [climb for climb in climbed if climb.planned_at >= self.lapsed_at]
+        climbed = [climb for climb in self.climbed if climb.rung >= ladder.first_after]
         if self.acknowledged is not None:
             base, wait = self.acknowledged.at, ladder.acknowledged_for
             rung = min(climbed[-1].rung + 1, top) if climbed else ladder.first_after

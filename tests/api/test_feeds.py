@@ -112,6 +112,23 @@ async def test_a_proposal_is_for_the_leads_of_its_team_and_dismissed_with_a_reas
     assert (await office.get("dir-1", "/proposals")).json()["items"] == []
 
 
+async def test_leads_are_told_once_of_a_proposal_until_it_is_settled(office: Office) -> None:
+    """Those of its team; for a team without any the directors."""
+
+    async def told(person: str) -> list[str]:
+        found = (await office.get(person, "/notices", unread=True)).json()["items"]
+        return [notice["about"] for notice in found if notice["subject"] == "proposal"]
+
+    body = {"patient": "Patient/new", "command": now_home(office), "open_in": "complex-care", "team": "north"}
+    [proposal] = {(await feed(office, "/feed/record-transition", body)).json()["proposal"] for _ in range(2)}
+    orphan = await propose(office, "nobody-is-here")
+    assert (await told("sup-1"), await told("sup-2"), await told("dir-1")) == ([proposal], [], [orphan])
+    assert (await office.get("sup-1", "/me")).json()["counts"]["proposals"] == 1
+    await office.post("sup-1", f"/proposals/{proposal}/dismiss", {"reason": "Known elsewhere"})
+    assert await told("sup-1") == []
+    assert (await office.get("sup-1", "/me")).json()["counts"]["proposals"] == 0
+
+
 async def test_messages_that_come_together_find_one_case_for_somebody_new(office: Office) -> None:
     """An admission, the discharge and its repetition at once, without keys and from two feeds."""
     body = {"patient": "Patient/together", "open_in": "transitions", "team": "north"}

@@ -169,6 +169,8 @@ async def test_an_endpoint_that_is_gone_is_left_alone_until_it_is_told_again(
     await posted(poster, there["id"])
     [stands] = (await office.get("dir-1", "/webhooks")).json()
     assert stands["disabled"] == "gone"
+    [told] = (await office.get("dir-1", "/notices", unread=True)).json()["items"]
+    assert (told["subject"], told["about"]) == ("webhook-disabled", there["id"])
     await posted(poster, there["id"])
     assert listener.heard == []
     again = await office.post("dir-1", f"/webhooks/{there['id']}/replay", {"after": 0})

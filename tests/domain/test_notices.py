@@ -47,6 +47,8 @@ def test_every_notice_has_words_in_every_language(language: str) -> None:
         "clock-missed",
         "reminder",
         "severe-side-effect",
+        "proposal",
+        "webhook-disabled",
     }
     assert told == set(words(language).subjects)
     at = datetime(2026, 7, 1, 16, tzinfo=UTC)

@@ -11,7 +11,7 @@ from infra.tables import UtcDateTime
 
 revision: str = "0009"
 down_revision: str | None = "0008"
-ADDED = ("since", "next_at", "rung", "duty")
+ADDED = ("since", "next_at", "rung", "raised", "duty")
 
 
 def upgrade() -> None:
@@ -19,6 +19,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("since", UtcDateTime(), nullable=True))
         table.add_column(sa.Column("next_at", UtcDateTime(), nullable=True))
         table.add_column(sa.Column("rung", sa.Integer(), nullable=True))
+        table.add_column(sa.Column("raised", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("duty", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 

@@ -8,6 +8,7 @@ import pytest
 from domain.case.staff import Directory, StaffMember
 from domain.clocks.clock import Clock
 from domain.values import SYSTEM, Role
+from tests.invariants import the_lists_name_whom_the_ladder_tells_next
 from tests.story import MONDAY, SAM, STAFF, Story, plain_story
 
 
@@ -273,3 +274,16 @@ def test_a_cadence_that_lapses_faster_than_its_ladder_still_climbs_to_the_top() 
     lapsed: Any = [e.data for e in story.timeline if e.kind == "cadence-lapsed"]
     assert len(lapsed) > 3
     assert lapsed[-1]["lapses"] == len(lapsed)
+
+
+@pytest.mark.parametrize("program", ["demo", "complex-care", "medicaid-tcm"])
+def test_the_lists_name_whom_the_ladder_tells_next_whatever_lapsed_and_was_taken_up(program: str) -> None:
+    """Left alone, taken up in the middle of the climb, and left alone again."""
+    story = Story(program).followed_up("high")
+    pace = timedelta(seconds=10) if program == "demo" else timedelta(hours=9)
+    for step in range(60):
+        story.wait(seconds=pace.total_seconds())
+        the_lists_name_whom_the_ladder_tells_next(story)
+        if step in (20, 40):
+            story.do("acknowledge-escalation", escalation_id=missed(story).escalation_id)
+            the_lists_name_whom_the_ladder_tells_next(story)

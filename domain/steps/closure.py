@@ -22,7 +22,7 @@ from domain.steps.ending import end_case
 from domain.steps.medications import promise_renewal_again
 from domain.steps.minutes import promise_month
 from domain.steps.planning import missing_signatures, promise_what_a_plan_needs
-from domain.steps.reopening import ended_by_closure, miss_what_is_over, tasks_of
+from domain.steps.reopening import before_closure, due_no_later, ended_by_closure, miss_what_is_over, tasks_of
 from domain.steps.risk_tier import ask_for_safety_plan
 from domain.steps.stages import UNDER_PLAN, enter, start_stage_clock
 from domain.steps.stratification import end_override
@@ -186,7 +186,8 @@ class CloseCase(Command):
 class ReopenCase(Command):
     """Reopen a closed case while its window lasts. It goes on in its stage, one that was in closure in follow-up.
 
-    What the closure itself ended comes back: tasks, referrals, a crisis. Contacts and reviews count from now.
+    What the closure itself ended comes back: tasks, referrals, a crisis. Contacts and reviews count from now, and
+    are due no later than what was left of them when it was closed.
     """
 
     kind: ClassVar[str] = "reopen-case"
@@ -204,7 +205,8 @@ class ReopenCase(Command):
             draft.refuse(MergedAway, "the case goes on in another one; undo the merge instead")
         if draft.now > closure.reopen_until:
             draft.refuse(WindowOver, f"it ended on {closure.reopen_until:%Y-%m-%d}")
-        again = ended_by_closure(draft, closure.at)
+        before = before_closure(draft)
+        again = ended_by_closure(draft, before, closure.at) if before is not None else {}
         works_on = closure.from_stage is Stage.IMPLEMENTATION and any(t.from_plan for t in tasks_of(again))
         stage = closure.from_stage if works_on else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
         draft.happen(CaseReopened(stage=stage, reason=self.reason, again=again))
@@ -215,6 +217,8 @@ class ReopenCase(Command):
             owed = draft.case.reassessing_since is not None
             promise_reassessment(draft, rules.on_change if owed else rules.every)
         self._promise_again(draft, where_it_was=stage is closure.from_stage)
+        if before is not None:
+            due_no_later(draft, before, closure.at)
         miss_what_is_over(draft)
         if draft.case.consent is not None and not draft.case.consent.in_force:
             stop_what_needs_consent(draft)

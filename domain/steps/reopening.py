@@ -11,7 +11,7 @@ from domain.case.command import Draft
 from domain.clocks.budget import held_between
 from domain.clocks.clock import Clock, ClockKind
 from domain.programs.policies import Subject
-from domain.promises.deadlines import is_duty, next_at_of
+from domain.promises.deadlines import Promise, cancel_clock, is_duty, next_at_of, start_clock
 from domain.promises.escalation import miss_if_late
 
 ENDED = "case-ended"
@@ -27,17 +27,27 @@ PROMISED_ANEW = (  # from now on: nobody owed them while the case was closed
     ClockKind.CONSENT_DECISION,
     ClockKind.MINUTES,
 )
+NOT_PUT_OFF = (
+    ClockKind.STAGE,
+    ClockKind.CONTACT,
+    ClockKind.REASSESSMENT,
+    ClockKind.PLAN_REVIEW,
+    ClockKind.SIGNATURE,
+    ClockKind.INSTRUMENT,
+)
 
 
-def ended_by_closure(draft: Draft, closed_at: datetime) -> dict[str, JsonValue]:
-    """Tasks, promises, referrals and the like that the closure ended, as fields of the case."""
+def before_closure(draft: Draft) -> Case | None:
+    """The case as it stood before it was closed last; None where its timeline does not say."""
     ended = [e for e in draft.timeline.entries if e.kind == ENDED]
     if not ended:
-        return {}
+        return None
     first = min(e.seq for e in draft.timeline.entries if e.command_id == ended[-1].command_id)
-    before = draft.timeline.before(first)
-    if before is None:
-        return {}
+    return draft.timeline.before(first)
+
+
+def ended_by_closure(draft: Draft, before: Case, closed_at: datetime) -> dict[str, JsonValue]:
+    """Tasks, promises, referrals and the like that the closure ended, as fields of the case."""
     used = {a.clock_id for a in before.approvals if a.subject is Subject.CLOSURE}
     kept = [c for c in before.running if c.kind not in PROMISED_ANEW and c.id not in used]
     fields: dict[str, Any] = {name: getattr(before, name) for name in NOTHING_OPEN}
@@ -73,6 +83,24 @@ def _as_it_stood(draft: Draft, before: Case, clock: Clock, closed_at: datetime) 
     moved = clock.changed(held=held)
     moved = moved.changed(due_at=moved.derived_due(working))
     return moved.changed(next_at=next_at_of(draft, moved))
+
+
+def due_no_later(draft: Draft, before: Case, closed_at: datetime) -> None:
+    """What counts from now is not put off by a closure: it is due when what was left of it is over, if sooner.
+
+    What was missed before the closure counts from now.
+    """
+    for old in before.running:
+        stood = _as_it_stood(draft, before, old, closed_at)
+        policy = draft.program.policies.get(old.policy or "")
+        anew = [c for c in draft.case.running if (c.kind, c.about, c.policy) == (old.kind, old.about, old.policy)]
+        if old.kind not in NOT_PUT_OFF or old.missed_at or old.pause or policy is None:
+            continue
+        for clock in anew:
+            if stood.due_at < clock.due_at:
+                cancel_clock(draft, clock, "due sooner: what was left of it before the closure")
+                promise = Promise(kind=old.kind, title=old.title, about=old.about)
+                start_clock(draft, promise, policy, old.anchor, old.budget, instead_of=stood)
 
 
 def miss_what_is_over(draft: Draft) -> None:

@@ -1,6 +1,6 @@
 """A case from referral to closure, and the refusals on the way."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -136,6 +136,29 @@ def test_a_closed_case_is_reopened_within_its_window_and_sealed_after() -> None:
     assert story.refused("reopen-case", reason="too late") == "CaseSealed"
     assert story.refused("add-note", text="too late") == "CaseSealed"
     assert story.wake_at() is None
+
+
+def test_closing_and_reopening_puts_no_contact_and_no_review_off() -> None:
+    """The days that the case was closed do not count, those before do; however often it is done."""
+    story = plain_story().followed_up("high")
+    story.wait(days=4)
+    due = {c.kind: c.due_at for c in story.known.running}
+    for days in (2, 3):
+        story.do("close", reason="moved")
+        story.wait(days=days)
+        story.do("reopen-case", reason="closed by mistake")
+    assert {c.kind: c.due_at - due[c.kind] for c in story.known.running} == dict.fromkeys(due, timedelta(days=5))
+
+
+def test_a_contact_missed_before_the_closure_is_promised_from_the_reopening() -> None:
+    story = plain_story().followed_up("high")
+    story.wait(days=9)
+    [missed] = [c for c in story.known.running if c.missed_at]
+    story.do("acknowledge-escalation", escalation_id=missed.escalation_id)
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="closed by mistake")
+    [contact] = [c for c in story.known.running if c.kind == "contact"]
+    assert contact.missed_at is None
 
 
 def test_outcomes_are_held_against_the_baseline() -> None:

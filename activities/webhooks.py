@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 from temporalio import activity
@@ -81,14 +81,16 @@ class Webhooks:
     async def post_events(self, endpoint_id: str) -> bool:
         """Post what an endpoint has not heard, in order, until it does not take one; whether there may be more."""
         row, events = await asyncio.to_thread(self._waiting, endpoint_id)
+        heard = row.position if row is not None else 0
         for event in events:
             activity.heartbeat()
-            if not _wanted(row, event):
-                await asyncio.to_thread(self._went_on, endpoint_id, event.position)
-                continue
-            answer = await self.post(row, cloud_event(row.tenant, event))
-            if not await asyncio.to_thread(self._mark, row, event, answer):
-                return False
+            if _wanted(row, event):
+                answer = await self.post(row, cloud_event(row.tenant, event))
+                if not await asyncio.to_thread(self._mark, row, event, answer, heard):
+                    return False
+            if not await asyncio.to_thread(self._went_on, endpoint_id, heard, event.position):
+                return True
+            heard = event.position
         return bool(events)
 
     async def post(self, row: Any, event: dict[str, Any]) -> Answer:
@@ -125,12 +127,14 @@ class Webhooks:
             events = connection.execute(unheard.order_by(col(FeedRow.position)).limit(SENT_A_ROUND)).all()
             return row, list(events)
 
-    def _went_on(self, endpoint_id: str, position: int) -> None:
+    def _went_on(self, endpoint_id: str, before: int, position: int) -> bool:
+        """An event is heard; False where somebody has set the endpoint back meanwhile, or taken it away."""
         with self._engine.begin() as connection:
             heard = {"position": position, "tries": 0, "next_at": None, "failing_since": None}
-            connection.execute(update(EndpointRow).where(col(EndpointRow.id) == endpoint_id).values(**heard))
+            change = update(EndpointRow).where(*_still_at(endpoint_id, before)).values(**heard)
+            return connection.execute(change).rowcount == 1
 
-    def _mark(self, row: Any, event: Any, answer: Answer) -> bool:
+    def _mark(self, row: Any, event: Any, answer: Answer, before: int) -> bool:
         """Write down what became of an event; whether the next one may follow."""
         now, ok = datetime.now(UTC), answer.status is not None and 200 <= answer.status < 300
         with self._engine.begin() as connection:
@@ -139,20 +143,19 @@ class Webhooks:
             code = str(answer.status or answer.fault)
             outcome = {"id": uuid.uuid4().hex, "message_id": name, "outcome": "sent" if ok else "deferred"}
             connection.execute(insert(AttemptRow).values(**said, **outcome, code=code))
-        if ok:
-            self._went_on(row.id, event.position)
-        else:
-            self._failed(row, answer, now)
+        if not ok:
+            self._failed(row, answer, now, before)
         return ok
 
-    def _failed(self, row: Any, answer: Answer, now: datetime) -> None:
+    def _failed(self, row: Any, answer: Answer, now: datetime, before: int) -> None:
         """It is sent again later; an endpoint that is gone, or has failed for a day, is told nothing any more."""
         with self._engine.begin() as connection:
-            mine = col(EndpointRow.id) == row.id
-            tries, since = connection.execute(
-                select_columns(col(EndpointRow.tries), col(EndpointRow.failing_since)).where(mine)
-            ).one()
-            since = since or now
+            mine = _still_at(row.id, before)
+            stands = select_columns(col(EndpointRow.tries), col(EndpointRow.failing_since)).where(*mine)
+            found = connection.execute(stands).first()
+            if found is None:  # set back meanwhile, or taken away
+                return
+            tries, since = found.tries, found.failing_since or now
             given_up = now - since > webhooks.GIVEN_UP_AFTER or answer.status == GONE
             values = {
                 "tries": tries + 1,
@@ -160,9 +163,13 @@ class Webhooks:
                 "next_at": webhooks.tried_again(tries + 1, now, answer.retry_after),
                 "disabled": ("gone" if answer.status == GONE else "failing") if given_up else None,
             }
-            connection.execute(update(EndpointRow).where(mine).values(**values))
+            connection.execute(update(EndpointRow).where(*mine).values(**values))
             if given_up:
                 tell_leads(connection, self._keys, row.tenant, None, row.id, "webhook-disabled", now)
+
+
+def _still_at(endpoint_id: str, position: int) -> tuple[ColumnElement[bool], ...]:
+    return col(EndpointRow.id) == endpoint_id, col(EndpointRow.position) == position
 
 
 def _newest(connection: Connection, tenant: str) -> int:

@@ -1,5 +1,6 @@
 """A stage for simulations: an engine whose time can be skipped, an empty record with four people, and a worker."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,15 +51,23 @@ async def stage(rulebook: Rulebook) -> AsyncIterator[tuple[WorkflowEnvironment, 
 async def _engine(settings: Settings) -> WorkflowEnvironment:
     """Raises `NotHere` where no Temporal server can be started."""
     try:
-        return await WorkflowEnvironment.start_time_skipping_v2(
-            ts_config=TimeSkippingConfig(enabled=False),
-            dev_server_existing_path=temporal_binary(),
-            dev_server_log_level="error",
-            dev_server_extra_args=["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"],
-            plugins=[temporal.plugin(load_keys("", settings.data_dir))],
-        )
+        starting = asyncio.ensure_future(_started(settings))
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # its server is a process by now, or soon: it is ended once it is there
+        await (await starting).shutdown()
+        raise
     except (FileNotFoundError, RuntimeError) as fault:
         raise NotHere(f"no Temporal server could be started: {str(fault).splitlines()[0]}") from None
+
+
+async def _started(settings: Settings) -> WorkflowEnvironment:
+    return await WorkflowEnvironment.start_time_skipping_v2(
+        ts_config=TimeSkippingConfig(enabled=False),
+        dev_server_existing_path=temporal_binary(),
+        dev_server_log_level="error",
+        dev_server_extra_args=["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"],
+        plugins=[temporal.plugin(load_keys("", settings.data_dir))],
+    )
 
 
 def _person(subject: str, role: Role, supervisor: str | None) -> dict[str, Any]:

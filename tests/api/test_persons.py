@@ -289,7 +289,7 @@ async def test_nothing_of_a_person_stands_in_clear_in_the_database(quiet_office:
                 b"Nowak",
                 "Łucja".encode(),
                 b"lucja",
-                b"1950",
+                b"1950-",
                 b"0012345",
                 b"5550143",
                 b"Canary",

@@ -160,6 +160,49 @@ async def test_what_was_not_taken_is_sent_again_under_its_id_before_anything_els
 
 
 @ONE
+async def test_an_endpoint_that_is_set_back_while_an_event_is_posted_is_not_moved_on(
+    office: Office, listener: Listener, poster: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay holds, whatever was under way."""
+    there = await endpoint(office, listener, kinds=["case-opened"])
+    await office.open(owner="cm-anna")
+    await posted(poster, there["id"])
+    await office.open(owner="cm-anna")
+    post = poster.post
+
+    async def set_back_meanwhile(*given: Any) -> Any:
+        answer = await post(*given)
+        monkeypatch.setattr(poster, "post", post)
+        await office.post("dir-1", f"/webhooks/{there['id']}/replay", {"after": 0})
+        return answer
+
+    monkeypatch.setattr(poster, "post", set_back_meanwhile)
+    await posted(poster, there["id"])
+    names = [event["id"] for event in listener.events]
+    assert names == [names[0], names[1], names[0], names[1]]
+
+
+@ONE
+@pytest.mark.parametrize("status", [204, 500])
+async def test_nothing_fails_for_an_endpoint_that_is_taken_away_while_an_event_is_posted(
+    office: Office, listener: Listener, poster: Webhooks, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    there = await endpoint(office, listener, kinds=["case-opened"])
+    post = poster.post
+
+    async def taken_away_meanwhile(*given: Any) -> Any:
+        answer = await post(*given)
+        await office.http.delete(f"/webhooks/{there['id']}", headers=office.sign_in("dir-1"))
+        return answer
+
+    monkeypatch.setattr(poster, "post", taken_away_meanwhile)
+    listener.answers = [status]
+    await office.open(owner="cm-anna")
+    await posted(poster, there["id"])
+    assert (await office.get("dir-1", "/webhooks")).json() == []
+
+
+@ONE
 async def test_an_endpoint_that_is_gone_is_left_alone_until_it_is_told_again(
     office: Office, listener: Listener, poster: Webhooks
 ) -> None:

@@ -40,6 +40,7 @@ LOOKED_AT_AGAIN, LEASE = timedelta(minutes=15), timedelta(minutes=2)
 LISTENS, EVERY = 600.0, 1.0  # seconds
 MOST_LANES, AT_ONCE, RUNG_AGAIN = 1000, 20, 3.0
 MOST_LOOKED_AT, MOST_IN_ONE = 500, 200
+ASKS = "approval-requested"
 OF_PROMISE, OF_TASK = (MISSED, "reminder"), ("task-assigned", "task-routed", "cosign")
 SETTLED, CLOSED_TASKS = ("kept", "cancelled"), ("completed", "cancelled")
 ASKED = aliased(ClockRow)  # the promise to decide an approval
@@ -93,19 +94,23 @@ class Delivering:
         few = asyncio.Semaphore(AT_ONCE)
         while loop.time() < ends:
             activity.heartbeat()
-            await self._run_endpoints(few)
+            await self._run_endpoints(few, rung)
             due = await asyncio.to_thread(self._due_people, datetime.now(UTC)) if self._settings.smtp_url else []
             fresh = [who for who in due if rung.get(who, 0.0) < loop.time() - RUNG_AGAIN]
             await asyncio.gather(*(self._run_lane(*who, few) for who in fresh))
             rung |= dict.fromkeys(fresh, loop.time())
             await asyncio.sleep(EVERY)
 
-    async def _run_endpoints(self, few: asyncio.Semaphore) -> None:
+    async def _run_endpoints(self, few: asyncio.Semaphore, rung: dict[tuple[str, str], float]) -> None:
         """Give what was written its order, and have the endpoints that have not heard it told."""
         if self._webhooks is None:
             return
         await asyncio.to_thread(self._webhooks.number)
+        loop = asyncio.get_running_loop()
         for endpoint_id in await asyncio.to_thread(self._webhooks.due, datetime.now(UTC)):
+            if rung.get(("endpoint", endpoint_id), 0.0) >= loop.time() - RUNG_AGAIN:
+                continue
+            rung["endpoint", endpoint_id] = loop.time()
             async with few:
                 await self._client.start_workflow(
                     messages.ENDPOINT_WORKFLOW,
@@ -165,13 +170,14 @@ class Delivering:
             for row in due:
                 _put(connection, row, next_at=now + LOOKED_AT_AGAIN, fault=NO_CHANNEL)
             return None
+        quiet = reached.quiet.until(now) if reached.quiet else None
+        if quiet is not None:
+            _hold(connection, tenant, recipient, now, quiet)
+            due = [row for row in due if row.urgent or row.state == "sending"]
         found = [*_again(due), *self._fresh(waiting, now)]
         gathered = [row for row in waiting if row.message_id is None and not row.urgent][:MOST_IN_ONE]
-        if any(row.next_at <= now for row in gathered):
-            quiet = reached.quiet.until(now) if reached.quiet else None
-            for row in gathered if quiet else []:
-                _put(connection, row, next_at=quiet)
-            found += [] if quiet else [self._fixed(gathered, False)]
+        if quiet is None and any(row.next_at <= now for row in gathered):
+            found.append(self._fixed(gathered, False))
         for message in found:
             for row in message.rows:
                 _put(connection, row, state="sending", message_id=message.id, next_at=now + LEASE)
@@ -199,9 +205,11 @@ class Delivering:
             return "settled"
         if subject == MISSED and row.acknowledged_by is not None:
             return "settled"
-        if row.asked_state in SETTLED or (subject in OF_TASK and row.task_status in CLOSED_TASKS):
+        asked = subject == ASKS and row.asked_state in SETTLED
+        if asked or (subject in OF_TASK and row.task_status in CLOSED_TASKS):
             return "settled"
-        given_up = row.created_at < now - GIVEN_UP_AFTER and row.fault is not None
+        old = row.created_at < now - GIVEN_UP_AFTER
+        given_up = old and (row.fault is not None or row.times_sent == 0)
         return "dead" if given_up else None
 
     def _subject(self, row: Notice) -> str:
@@ -266,11 +274,20 @@ def _became(row: Notice, sent: Sent, now: datetime) -> dict[str, Any]:
         stands = (
             {"state": "pending", "next_at": now + REPEATED_EVERY} if again else {"state": "sent", "next_at": None}
         )
-        return {**stands, "sent_at": now, "times_sent": row.times_sent + 1, "message_id": None, "fault": None}
+        sent_again = {"times_sent": row.times_sent + 1, "tries": 0, "message_id": None, "fault": None}
+        return {**stands, **sent_again, "sent_at": now}
     if sent.outcome == "bounced":
         return {"state": "bounced", "next_at": None, "fault": sent.code}
     tries = row.tries + 1
     return {"state": "pending", "tries": tries, "next_at": tried_again(tries, row.urgent, now), "fault": sent.code}
+
+
+def _hold(connection: Connection, tenant: str, recipient: str, now: datetime, until: datetime) -> None:
+    """What can wait does so until her quiet hours are over."""
+    hers = (col(DeliveryRow.tenant) == tenant, col(DeliveryRow.recipient) == recipient)
+    can_wait = (col(DeliveryRow.state) == "pending", col(DeliveryRow.urgent).is_(False))
+    held = update(DeliveryRow).where(*hers, *can_wait, col(DeliveryRow.next_at) <= now)
+    connection.execute(held.values(next_at=until))
 
 
 def _put(connection: Connection, row: Notice, **values: Any) -> None:
@@ -317,7 +334,9 @@ _WAITING = (
         col(DeliveryRow.recipient) == bindparam("recipient"),
         col(DeliveryRow.state).in_(OPEN),
     )
-    .order_by(col(DeliveryRow.created_at), col(DeliveryRow.case_id), col(DeliveryRow.key))
+    .order_by(
+        col(DeliveryRow.urgent).desc(), col(DeliveryRow.next_at), col(DeliveryRow.case_id), col(DeliveryRow.key)
+    )
     .limit(MOST_LOOKED_AT)
 )
 _REACH = select_columns(ReachRow.__table__).where(  # type: ignore[attr-defined]

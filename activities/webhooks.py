@@ -24,6 +24,7 @@ from infra.webhook_tables import EndpointRow, FeedRow
 WEBHOOK, GONE = "webhook", 410
 NUMBERED_AT_ONCE, SENT_A_ROUND = 1000, 100
 MOST_ENDPOINTS = 200
+AT_ONCE, A_ROUND = 20, 20.0  # endpoints; seconds, after which others have their turn
 
 
 def cloud_event(tenant: str, row: Any) -> dict[str, Any]:
@@ -51,6 +52,7 @@ class Webhooks:
 
     def __init__(self, engine: Engine, keys: KeyRing, settings: Settings) -> None:
         self._engine, self._keys, self._settings = engine, keys, settings
+        self._posting = 0
 
     def number(self) -> None:
         """Give what was written since its place in the order of its tenant."""
@@ -62,7 +64,11 @@ class Webhooks:
                 if row.tenant not in last:
                     last[row.tenant] = _newest(connection, row.tenant)
                 last[row.tenant] += 1
-                mine = (col(FeedRow.case_id) == row.case_id, col(FeedRow.seq) == row.seq)
+                mine = (
+                    col(FeedRow.case_id) == row.case_id,
+                    col(FeedRow.seq) == row.seq,
+                    col(FeedRow.position).is_(None),
+                )
                 connection.execute(update(FeedRow).where(*mine).values(position=last[row.tenant]))
 
     def due(self, now: datetime) -> list[str]:
@@ -75,15 +81,34 @@ class Webhooks:
             col(EndpointRow.position) < newest.scalar_subquery(),
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query.limit(MOST_ENDPOINTS)).scalars())
+            longest_waiting = query.order_by(
+                col(EndpointRow.next_at).asc().nulls_first(), col(EndpointRow.position)
+            )
+            return list(connection.execute(longest_waiting.limit(MOST_ENDPOINTS)).scalars())
 
     @activity.defn(name="post_events")
     async def post_events(self, endpoint_id: str) -> bool:
-        """Post what an endpoint has not heard, in order, until it does not take one; whether there may be more."""
+        """Post what an endpoint has not heard, in order, until it does not take one; whether there may be more.
+
+        Slow endpoints must not hold up the mail: few are posted to at once, and each for a while. The bell comes
+        again.
+        """
+        if self._posting >= AT_ONCE:
+            return False
+        self._posting += 1
+        try:
+            return await self._post_events(endpoint_id)
+        finally:
+            self._posting -= 1
+
+    async def _post_events(self, endpoint_id: str) -> bool:
         row, events = await asyncio.to_thread(self._waiting, endpoint_id)
         heard = row.position if row is not None else 0
+        ends = asyncio.get_running_loop().time() + A_ROUND
         for event in events:
             activity.heartbeat()
+            if asyncio.get_running_loop().time() > ends:
+                return False
             if _wanted(row, event):
                 answer = await self.post(row, cloud_event(row.tenant, event))
                 if not await asyncio.to_thread(self._mark, row, event, answer, heard):

@@ -70,6 +70,7 @@ async def list_proposals(parts: SystemDep, who: PrincipalDep, page: PagingDep) -
 async def accept(proposal_id: ProposalId, wanted: Accepted, parts: SystemDep, who: PrincipalDep) -> FeedAnswer:
     """Open a case for the person, and tell it all that waits about her. Where she has one by now, that is told.
 
+    What no case takes is answered as refused and waits on.
     Repeat it where the answer was lost: nothing is opened or told twice.
     """
     row = await _of_id(parts, who, proposal_id)
@@ -81,8 +82,9 @@ async def accept(proposal_id: ProposalId, wanted: Accepted, parts: SystemDep, wh
     told: list[Told] = []
     for waiting in await _of_person(parts, who, row.person_key):
         found = [await _pass_on(parts, waiting, case_id) for case_id in cases]
-        await _settle(parts, who, waiting.id, "accepted", None)
-        told += found if waiting.id == row.id else []
+        if any(one.status != "refused" for one in found):
+            await _settle(parts, who, waiting.id, "accepted", None)
+        told += [one for one in found if waiting.id == row.id or one.status == "refused"]
     return FeedAnswer(cases=[one.model_copy(update={"opened": one.case_id == opened}) for one in told])
 
 

@@ -22,9 +22,10 @@ from infra.notice_texts import FALLBACK, languages, words
 
 router = APIRouter(tags=["notices"], max_body_size=BODY_LIMIT)
 EMAIL = "email"
-ADDRESS = re.compile(r"[^@\s<>,;\"()]{1,64}@[^@\s<>,;\"()]{1,180}")
+ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[^@\s<>,;:\"()\[\]\\]{1,180}")
 CODE_HOLDS, MOST_TRIES = timedelta(minutes=30), 5
-REFUSALS = responses(401, 409, 422, 503)
+ONE_CODE_A = timedelta(minutes=1)  # or anybody could be flooded with codes in our name
+REFUSALS = responses(401, 409, 422, 429, 503)
 
 
 class NewReach(BaseModel):
@@ -93,11 +94,14 @@ async def set_reach(
     before = next((row for row in await _rows(parts, who)), None)
     works = before is not None and before.verified_at is not None and before.failing_since is None
     same = works and _address(parts, who, before) == new.address
+    now = datetime.now(UTC)
+    waits = before is not None and before.code is not None and not same
+    if before is not None and waits and before.code_until > now + CODE_HOLDS - ONE_CODE_A:
+        raise Refusal(429, "TooManyRequests", "a code was sent just now; ask for another in a minute")
     code = None if same else f"{secrets.randbelow(1_000_000):06d}"
     if code is not None:
         await _send_code(parts, new, code)
         response.status_code = 202
-    now = datetime.now(UTC)
     row = {
         "tenant": who.tenant,
         "subject": who.sub,

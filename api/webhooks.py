@@ -185,6 +185,7 @@ async def delete_endpoint(endpoint_id: EndpointId, parts: SystemDep, who: Princi
     await _read(parts, who, endpoint_id)
     async with parts.engine.begin() as connection:
         await connection.execute(delete(EndpointRow).where(*_where(who, endpoint_id)))
+        await connection.run_sync(settled, endpoint_id, datetime.now(UTC))
 
 
 @router.post("/webhooks/{endpoint_id}/rotate", responses=REFUSALS)

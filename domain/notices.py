@@ -39,6 +39,6 @@ class QuietHours(Value):
 
 def tried_again(tries: int, urgent: bool, now: datetime) -> datetime:
     """When a message that could not be sent is tried again, `tries` times it was tried so far."""
-    if urgent and tries <= URGENT_EACH_MINUTE:
-        return now + AGAIN[0]
+    if urgent:
+        return now + AGAIN[0 if tries <= URGENT_EACH_MINUTE else 1]
     return now + AGAIN[min(tries - 1, len(AGAIN) - 1)]

@@ -1,5 +1,6 @@
 """Sending one e-mail, and what the mail server made of it."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -10,14 +11,16 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-SECONDS = 15.0
+SECONDS, IN_ALL = 15.0, 20.0  # for a command; for a message, within the heartbeat of a delivery
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Outcome = Literal["sent", "deferred", "bounced", "unknown"]
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a message: deferred is tried again, bounced is not, unknown may have arrived."""
+    """What became of a message: deferred is tried again, unknown as well but may have arrived, bounced is not: the
+    address takes no mail.
+    """
 
     outcome: Outcome
     code: str | None = None
@@ -34,29 +37,27 @@ class MailServer:
         parts = urlsplit(self.url)
         secure = parts.scheme == "smtps"
         try:
-            await aiosmtplib.send(
-                message,
-                hostname=parts.hostname,
-                port=parts.port,
-                username=unquote(parts.username) if parts.username else None,
-                password=unquote(parts.password) if parts.password else None,
-                use_tls=secure,
-                start_tls=None if secure or parts.hostname in LOOPBACK else True,
-                timeout=SECONDS,
-            )
+            async with asyncio.timeout(IN_ALL):
+                await aiosmtplib.send(
+                    message,
+                    hostname=parts.hostname,
+                    port=parts.port,
+                    username=unquote(parts.username) if parts.username else None,
+                    password=unquote(parts.password) if parts.password else None,
+                    use_tls=secure,
+                    start_tls=None if secure or parts.hostname in LOOPBACK else True,
+                    timeout=SECONDS,
+                )
         except aiosmtplib.SMTPRecipientsRefused as refused:
-            return _refused(refused.recipients[0].code)
-        except aiosmtplib.SMTPResponseException as fault:
-            return _refused(fault.code)
-        except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPReadTimeoutError) as fault:
+            code = refused.recipients[0].code
+            return Sent("bounced" if code >= 500 else "deferred", str(code))
+        except aiosmtplib.SMTPResponseException as fault:  # about us or this message, not about the person
+            return Sent("deferred", str(fault.code))
+        except (TimeoutError, aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPReadTimeoutError) as fault:
             return Sent("unknown", type(fault).__name__)
         except (aiosmtplib.SMTPException, OSError) as fault:
             return Sent("deferred", type(fault).__name__)
         return Sent("sent")
-
-
-def _refused(code: int) -> Sent:
-    return Sent("bounced" if code >= 500 else "deferred", str(code))
 
 
 def written(sender: str, to: str, message_id: str, subject: str, text: str, at: datetime) -> EmailMessage:

@@ -6,8 +6,11 @@ resolved once, every address of it is looked at, and the connection goes to one 
 
 import asyncio
 import ipaddress
+import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +21,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # What `is_global` lets through on Python 3.11 and leads inside all the same: translations of IPv4, old local ones.
 INSIDE = tuple(
     ipaddress.ip_network(network)
-    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "192.88.99.0/24")
+    for network in (
+        *("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "::/96", "::ffff:0:0:0/96", "3fff::/20"),
+        *("5f00::/16", "192.88.99.0/24", "192.0.0.0/24", "168.63.129.16/32"),  # the last two: metadata of clouds
+    )
 )
+NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+NAMES = ThreadPoolExecutor(4, "names")  # a name whose server does not answer holds nothing else up
 
 
 class NotOutside(Exception):
@@ -37,13 +45,19 @@ class Answer:
 
 def check_url(url: str, loopback: bool) -> None:
     """Raises `NotOutside` for what cannot be a webhook's address, whatever its name means today."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise NotOutside("give an https address at the usual port") from None
     if parts.username or parts.password:
         raise NotOutside("leave name and password out of the address")
-    if loopback and parts.hostname == "127.0.0.1":
+    if loopback and host == "127.0.0.1":
         return
-    if parts.scheme != "https" or not parts.hostname or parts.port not in (None, 443):
+    if parts.scheme != "https" or port not in (None, 443):
         raise NotOutside("give an https address at the usual port")
+    if not url.isascii() or not url.isprintable() or not (":" in host or NAME.fullmatch(host)):
+        raise NotOutside("give the name of a host in letters, digits and hyphens, an international one as `xn--…`")
 
 
 async def post(url: str, body: bytes, headers: dict[str, str], loopback: bool = False) -> Answer:
@@ -59,12 +73,12 @@ async def post(url: str, body: bytes, headers: dict[str, str], loopback: bool = 
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             target = f"{parts.scheme}://{where}:{port}{path}"
             return await _post(target, body, {**headers, "Host": parts.netloc}, host)
-    except (httpx2.HTTPError, OSError, TimeoutError) as fault:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError, TimeoutError) as fault:
         return Answer(fault=type(fault).__name__)
 
 
 async def _post(target: str, body: bytes, headers: dict[str, str], host: str) -> Answer:
-    async with httpx2.AsyncClient(trust_env=False, follow_redirects=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None) as http:
         more: dict[str, Any] = {"sni_hostname": host}
         async with http.stream("POST", target, content=body, headers=headers, extensions=more) as answer:
             read = 0
@@ -73,12 +87,14 @@ async def _post(target: str, body: bytes, headers: dict[str, str], host: str) ->
                 if read > LONGEST_ANSWER:
                     break
             later = answer.headers.get("retry-after", "")
-            return Answer(answer.status_code, retry_after=int(later) if later.isdigit() else None)
+            asked = int(later) if later.isascii() and later.isdigit() and len(later) < 9 else None
+            return Answer(answer.status_code, retry_after=asked)
 
 
 async def _outside(host: str, port: int, loopback: bool) -> Address:
     """The first address of a name. Raises `NotOutside` where any of them leads inside."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(NAMES, look_up)
     addresses = [ipaddress.ip_address(info[4][0]) for info in found]
     for address in addresses:
         if not is_outside(address) and not (loopback and address.is_loopback):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP
+from sqlalchemy import Connection, update
 from sqlalchemy import select as select_columns
-from sqlalchemy import update
 from sqlmodel import col
 
 from activities.deliver import Delivering
@@ -21,6 +21,7 @@ from infra import database
 from infra.encryption import ring_of
 from infra.loopback import free_port
 from infra.notice_tables import AttemptRow, DeliveryRow, ReachRow
+from infra.notices import tell_leads
 from infra.settings import Settings
 from tests.office import Office
 from worker import hang_bell
@@ -37,10 +38,20 @@ class Post:
         self.letters: list[EmailMessage] = []
         self.answers: list[str] = []
         self.drops = 0
+        self.slow = 0.0
+        self.refuses: str | None = None
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.refuses is not None:
+            refused, self.refuses = self.refuses, None
+            return refused
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.answers:
             return self.answers.pop(0)
+        await asyncio.sleep(self.slow)
         self.letters.append(email.message_from_bytes(envelope.content, policy=default))
         if self.drops:
             self.drops -= 1
@@ -260,7 +271,7 @@ async def test_an_address_that_does_not_exist_is_tried_no_more_and_named(
     await reached(office, post, "cm-anna")
     await office.open("cm-ben", owner="cm-anna")
     await now_due(office)
-    post.answers = ["550 no such user"]
+    post.refuses = "550 no such user"
     await deliver(carrier, "cm-anna")
     [bounced] = await deliveries(office, "cm-anna")
     assert (bounced.state, bounced.fault) == ("bounced", "550")
@@ -274,6 +285,120 @@ async def test_an_address_that_does_not_exist_is_tried_no_more_and_named(
     await now_due(office)
     await deliver(carrier, "cm-anna")
     assert [d.state for d in await deliveries(office, "cm-anna")] == ["bounced", "sent"]
+
+
+@ONE
+@pytest.mark.parametrize("answer", ["550 relaying denied", "554 no mail today", "530 authentication required"])
+async def test_what_a_mail_server_has_against_us_is_not_held_against_the_person(
+    office: Office, post: Post, carrier: Delivering, answer: str
+) -> None:
+    """Her address goes on to work, and the mail is tried again."""
+    address = await reached(office, post, "cm-anna")
+    await office.open("cm-ben", owner="cm-anna")
+    await now_due(office)
+    post.answers = [answer]
+    await deliver(carrier, "cm-anna")
+    [waiting] = await deliveries(office, "cm-anna")
+    assert (waiting.state, waiting.fault) == ("pending", answer[:3])
+    await now_due(office)
+    await deliver(carrier, "cm-anna")
+    assert len(post.to(address)) == 1
+
+
+@ONE
+async def test_a_mail_server_that_is_too_slow_counts_as_a_try(
+    office: Office, post: Post, carrier: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message has a time in all, and not for each command only; so a slow server never goes on for ever."""
+    await reached(office, post, "cm-anna")
+    await office.open("cm-ben", owner="cm-anna")
+    await now_due(office)
+    monkeypatch.setattr("infra.mail.IN_ALL", 0.3)
+    post.slow = 1.0
+    await deliver(carrier, "cm-anna")
+    [waiting] = await deliveries(office, "cm-anna")
+    assert (waiting.state, waiting.tries, waiting.fault) == ("pending", 1, "TimeoutError")
+    assert "unknown" in await outcomes(office)
+
+
+@ONE
+async def test_who_asked_for_an_approval_hears_by_mail_what_became_of_it(
+    office: Office, post: Post, carrier: Delivering
+) -> None:
+    address = await reached(office, post, "cm-anna")
+    case_id = await office.open(owner="cm-anna")
+    await office.do(case_id, "record-consent", form="verbal")
+    asked = await office.do(case_id, "request-approval", subject="closure", reason="not-eligible")
+    body = {"approval_id": asked["created"][0], "approve": False, "comment": "Not yet"}
+    await office.do(case_id, "decide-approval", "sup-1", **body)
+    await now_due(office)
+    await deliver(carrier, "cm-anna")
+    assert [letter for letter in post.to(address) if "was not approved" in letter.get_content()]
+
+
+@ONE
+async def test_an_urgent_notice_is_sent_before_hundreds_that_wait_for_the_morning(
+    office: Office, post: Post, carrier: Delivering
+) -> None:
+    """More than are looked at in one go."""
+    address, now = await reached(office, post, "sup-1", **NIGHT), datetime.now(UTC)
+
+    def many(connection: Connection) -> None:
+        for n in range(600):
+            tell_leads(connection, office.parts.keys, "local", "north", f"proposal{n}", "proposal", now)
+        last = update(DeliveryRow).where(col(DeliveryRow.case_id) == "proposal599")
+        connection.execute(last.values(urgent=True))
+
+    async with office.parts.engine.begin() as connection:
+        await connection.run_sync(many)
+    await now_due(office)
+    await deliver(carrier, "sup-1")
+    assert len(post.to(address)) == 1
+    rows = await deliveries(office, "sup-1")
+    assert [row for row in rows if row.times_sent == 0 and row.next_at <= datetime.now(UTC)] == []
+
+
+@ONE
+async def test_a_mail_that_could_not_be_sent_is_not_tried_again_in_her_quiet_hours(
+    office: Office, post: Post, carrier: Delivering
+) -> None:
+    address = await reached(office, post, "cm-anna")
+    await office.open("cm-ben", owner="cm-anna")
+    await now_due(office)
+    post.answers = ["451 later"]
+    await deliver(carrier, "cm-anna")
+    async with office.parts.engine.begin() as connection:
+        await connection.execute(update(ReachRow).values(quiet_from=0, quiet_to=1439, zone="UTC"))
+    await now_due(office)
+    await deliver(carrier, "cm-anna")
+    assert post.to(address) == []
+
+
+@ONE
+async def test_what_could_not_leave_the_house_for_a_day_is_old_news(
+    office: Office, post: Post, carrier: Delivering
+) -> None:
+    """Where there was no mail server for weeks, the first day with one floods nobody."""
+    address = await reached(office, post, "cm-anna")
+    await office.open("cm-ben", owner="cm-anna")
+    async with office.parts.engine.begin() as connection:
+        weeks_ago = datetime.now(UTC) - timedelta(days=30)
+        await connection.execute(update(DeliveryRow).values(created_at=weeks_ago, next_at=weeks_ago))
+    await deliver(carrier, "cm-anna")
+    assert (post.to(address), [row.state for row in await deliveries(office, "cm-anna")]) == ([], ["dead"])
+
+
+@ONE
+async def test_one_code_a_minute_is_sent_to_an_address_that_nobody_has_shown_to_be_hers(
+    office: Office, post: Post
+) -> None:
+    async def put(address: str) -> int:
+        body, who = {"address": address, "zone": "America/New_York"}, office.sign_in("cm-anna")
+        return (await office.http.put("/me/reach/email", json=body, headers=who)).status_code
+
+    assert [await put(address) for address in ("a@[1", "[x@y.org", "a b@c.org")] == [422, 422, 422]
+    assert [await put(f"stranger-{n}@example.org") for n in range(3)] == [202, 429, 429]
+    assert len(post.letters) == 1
 
 
 @ONE

@@ -129,6 +129,17 @@ async def test_leads_are_told_once_of_a_proposal_until_it_is_settled(office: Off
     assert (await office.get("sup-1", "/me")).json()["counts"]["proposals"] == 0
 
 
+async def test_what_no_case_takes_of_somebody_s_messages_waits_on_and_is_said(office: Office) -> None:
+    first = await propose(office, "north")
+    command = {**now_home(office), "event_id": "d2", "setting": "moon"}
+    body = {"patient": "Patient/new", "command": command, "open_in": "complex-care", "team": "north"}
+    second = (await feed(office, "/feed/record-transition", body)).json()["proposal"]
+    answer = await office.post("sup-1", f"/proposals/{first}/accept", {"owner": "cm-anna"})
+    told = [(one["status"], one["code"]) for one in answer.json()["cases"]]
+    assert told == [("applied", None), ("refused", "UnknownSetting")]
+    assert [one["id"] for one in (await office.get("sup-1", "/proposals")).json()["items"]] == [second]
+
+
 async def test_messages_that_come_together_find_one_case_for_somebody_new(office: Office) -> None:
     """An admission, the discharge and its repetition at once, without keys and from two feeds."""
     body = {"patient": "Patient/together", "open_in": "transitions", "team": "north"}

@@ -262,6 +262,12 @@ async def test_events_are_for_whoever_may_hear_them(office: Office, listener: Li
         "https://user:pw@example.org/x",
         "ftp://example.org/x",
         "https:///x",
+        "https://example.org:99999/",
+        "https://[::1",
+        "https://example..org/",
+        f"https://{'a' * 64}.org/",
+        "https://exämple.org/",
+        "https://example.org/\x7f",
     ],
 )
 def test_an_address_that_cannot_be_a_webhook_s_is_refused(url: str) -> None:
@@ -283,6 +289,12 @@ def test_an_address_that_cannot_be_a_webhook_s_is_refused(url: str) -> None:
         "2002:a00:1::",
         "fec0::1",
         "fe80::1",
+        "::10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "192.0.0.192",
+        "168.63.129.16",
+        "3fff::1",
+        "5f00::1",
     ],
 )
 def test_an_address_of_our_own_network_is_not_outside(inside: str) -> None:

@@ -38,6 +38,7 @@ def test_an_urgent_one_is_tried_each_minute_and_others_ever_more_rarely() -> Non
     minutes = [(tried_again(n, False, now) - now) // timedelta(minutes=1) for n in range(1, 10)]
     assert minutes == [1, 5, 15, 30, 60, 120, 240, 480, 480]
     assert {tried_again(n, True, now) - now for n in range(1, 11)} == {timedelta(minutes=1)}
+    assert {tried_again(n, True, now) - now for n in range(11, 300)} == {timedelta(minutes=5)}
 
 
 @pytest.mark.parametrize("language", languages())

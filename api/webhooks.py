@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete, func, insert, update
 from sqlalchemy import select as select_columns
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from api.pages import MOST
@@ -26,7 +27,8 @@ from infra.webhook_tables import EndpointRow, FeedRow
 
 router = APIRouter(tags=["webhooks"], max_body_size=BODY_LIMIT)
 EndpointId = Annotated[Opaque, Path()]
-REFUSALS = responses(401, 403, 404, 422, 503)
+REFUSALS = responses(401, 403, 404, 409, 422, 503)
+HIGHEST = 2**63 - 1  # that a database counts to
 EVENTS, MOST_ENDPOINTS, SHOWN = "events", 50, 50
 EXAMPLE = {"url": "https://example.org/caseloom", "kinds": ["clock-missed", "case-ended"], "programs": []}
 
@@ -67,7 +69,9 @@ class NewEndpoint(BaseModel):
     url: str = Field(max_length=500)
     kinds: list[Slug] = Field(default=[], max_length=100)
     programs: list[Slug] = Field(default=[], max_length=50)
-    after: int | None = Field(default=None, ge=0, description="Begin behind it; left out: with what is new")
+    after: int | None = Field(
+        default=None, ge=0, le=HIGHEST, description="Begin behind it; left out: with what is new"
+    )
 
 
 class Endpoint(BaseModel):
@@ -94,7 +98,7 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: int = Field(ge=0)
+    after: int = Field(ge=0, le=HIGHEST)
 
 
 class Attempt(BaseModel):
@@ -114,11 +118,13 @@ async def list_event_types() -> list[EventType]:
     return [EventType(kind=kind, type=type_of(kind), means=means) for kind, means in event_types().items()]
 
 
-@router.get("/events", responses=responses(401, 403, 422, 503))
+@router.get("/events", responses=responses(401, 403, 409, 422, 503))
 async def list_events(
     parts: SystemDep,
     who: PrincipalDep,
-    after: Annotated[int, Query(ge=0, description="The `next` of an earlier answer; 0 is the beginning")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=HIGHEST, description="The `next` of an earlier answer; 0 is the beginning")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
 ) -> Feed:
     """What happened in the tenant's cases, in order: the truth where a webhook was missed. For an integrator whose
@@ -129,6 +135,7 @@ async def list_events(
         col(FeedRow.tenant) == who.tenant, col(FeedRow.position) > after
     )
     async with parts.connection() as connection:
+        await _newest(connection, who, after)
         rows = (await connection.execute(query.order_by(col(FeedRow.position)).limit(limit))).all()
     items = [FeedEvent.model_validate({**row._mapping, "type": type_of(row.kind)}) for row in rows]
     return Feed(items=items, next=items[-1].position if items else after)
@@ -148,13 +155,12 @@ async def create_endpoint(
     except NotOutside as refused:
         raise Refusal(422, "NotOutside", str(refused)) from None
     endpoint_id, secret = uuid.uuid4().hex[:16], _new_secret()
-    highest = func.coalesce(func.max(col(FeedRow.position)), 0)
-    newest = select_columns(highest).where(col(FeedRow.tenant) == who.tenant)
     async with parts.engine.begin() as connection:
         number = select_columns(func.count()).where(col(EndpointRow.tenant) == who.tenant)
         if (await connection.execute(number)).scalar_one() >= MOST_ENDPOINTS:
             raise Refusal(409, "TooMany", f"a tenant has at most {MOST_ENDPOINTS} endpoints; delete one first")
-        position = new.after if new.after is not None else (await connection.execute(newest)).scalar_one()
+        newest = await _newest(connection, who, new.after or 0)
+        position = new.after if new.after is not None else newest
         row = {
             "id": endpoint_id,
             "tenant": who.tenant,
@@ -203,6 +209,7 @@ async def replay(endpoint_id: EndpointId, wanted: Replay, parts: SystemDep, who:
     """Post again everything behind a position, under the same ids; an endpoint that was disabled is told again."""
     await _read(parts, who, endpoint_id)
     async with parts.engine.begin() as connection:
+        await _newest(connection, who, wanted.after)
         await connection.run_sync(settled, endpoint_id, datetime.now(UTC))
     again = {"position": wanted.after, "tries": 0, "next_at": None, "failing_since": None, "disabled": None}
     await _change(parts, who, endpoint_id, **again)
@@ -219,6 +226,16 @@ async def list_attempts(endpoint_id: EndpointId, parts: SystemDep, who: Principa
     async with parts.connection() as connection:
         rows = (await connection.execute(query.order_by(col(AttemptRow.at).desc()).limit(SHOWN))).all()
     return [Attempt.model_validate(row) for row in rows]
+
+
+async def _newest(connection: AsyncConnection, who: Principal, after: int) -> int:
+    """The newest place in the tenant's order. Raises 409 for one beyond it, behind which nothing is heard of."""
+    highest = func.coalesce(func.max(col(FeedRow.position)), 0)
+    query = select_columns(highest).where(col(FeedRow.tenant) == who.tenant)
+    newest = (await connection.execute(query)).scalar_one() or 0
+    if after > newest:
+        raise Refusal(409, "BeyondTheEnd", f"the newest place is {newest}; take the `next` of an answer, or 0")
+    return newest
 
 
 async def _read(parts: System, who: Principal, endpoint_id: str) -> Endpoint:

@@ -203,6 +203,21 @@ async def test_nothing_fails_for_an_endpoint_that_is_taken_away_while_an_event_i
 
 
 @ONE
+async def test_a_place_beyond_the_end_is_refused_for_nothing_would_be_heard_behind_it(
+    office: Office, listener: Listener
+) -> None:
+    there = await endpoint(office, listener)
+    beyond = {"after": 1_000_000}
+    answers = [
+        await office.get("dir-1", "/events", **beyond),
+        await office.post("dir-1", "/webhooks", {"url": listener.url, **beyond}),
+        await office.post("dir-1", f"/webhooks/{there['id']}/replay", beyond),
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "BeyondTheEnd")] * 3
+    assert (await office.get("dir-1", "/events", after=2**63)).status_code == 422
+
+
+@ONE
 async def test_an_endpoint_that_is_gone_is_left_alone_until_it_is_told_again(
     office: Office, listener: Listener, poster: Webhooks
 ) -> None:

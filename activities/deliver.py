@@ -111,22 +111,20 @@ class Delivering:
             if rung.get(("endpoint", endpoint_id), 0.0) >= loop.time() - RUNG_AGAIN:
                 continue
             rung["endpoint", endpoint_id] = loop.time()
-            async with few:
-                await self._client.start_workflow(
-                    messages.ENDPOINT_WORKFLOW,
-                    endpoint_id,
-                    id=messages.endpoint(self._settings.task_queue, endpoint_id),
-                    task_queue=self._settings.task_queue,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                )
+            name = messages.endpoint(self._settings.task_queue, endpoint_id)
+            await self._run(messages.ENDPOINT_WORKFLOW, name, (endpoint_id,), few)
 
     async def _run_lane(self, tenant: str, recipient: str, few: asyncio.Semaphore) -> None:
-        """A lane that runs already is left alone: it looks again before it ends."""
+        name = messages.lane(self._settings.task_queue, tenant, recipient)
+        await self._run(messages.LANE_WORKFLOW, name, (tenant, recipient), few)
+
+    async def _run(self, workflow: str, name: str, about: Sequence[str], few: asyncio.Semaphore) -> None:
+        """One that runs already is left alone: it looks again before it ends."""
         async with few:
             await self._client.start_workflow(
-                messages.LANE_WORKFLOW,
-                args=[tenant, recipient],
-                id=messages.lane(self._settings.task_queue, tenant, recipient),
+                workflow,
+                args=about,
+                id=name,
                 task_queue=self._settings.task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )

@@ -13,7 +13,6 @@ from activities.rows import (
     clock_row,
     contact_row,
     lock_case,
-    notice_row,
     put,
     state_row,
     table_of,
@@ -24,6 +23,7 @@ from domain.case.event import Entry
 from domain.lines import Lines
 from infra.encryption import KeyRing
 from infra.notice_tables import OutboxRow
+from infra.notices import notice_row
 from infra.tables import (
     CaseRow,
     ClockRow,

@@ -13,9 +13,7 @@ from activities.rows import (
     clock_row,
     command_row,
     contact_row,
-    delivery_row,
     feed_row,
-    notice_row,
     put,
     quarantine_row,
     state_row,
@@ -29,6 +27,7 @@ from domain.tick import Tick
 from infra.encryption import KeyRing
 from infra.event_types import event_types
 from infra.notice_tables import DeliveryRow, OutboxRow
+from infra.notices import delivery_row, notice_row
 from infra.tables import (
     CaseRow,
     ClockRow,

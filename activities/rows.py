@@ -12,8 +12,7 @@ from sqlmodel import SQLModel, select
 from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry
-from domain.lines import ClockLine, NoticeLine, TaskLine
-from domain.notices import GATHER, MISSED
+from domain.lines import ClockLine, TaskLine
 from infra import row_places
 from infra.encryption import KeyRing
 from infra.timeline import digest
@@ -51,20 +50,6 @@ def clock_row(keys: KeyRing, key: dict[str, str], clock: ClockLine) -> dict[str,
         **dict(clock),
         "title": keys.encrypted_text(clock.title, row_places.clock(key["case_id"], clock.id)),
     }
-
-
-def notice_row(keys: KeyRing, key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
-    """The row of a notice that nobody has read yet."""
-    subject = keys.encrypted_text(notice.subject, row_places.notice(key["case_id"], notice.key))
-    return {**key, **dict(notice), "subject": subject, "read_at": None}
-
-
-def delivery_row(key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
-    """The row of a notice that has to leave the house. What can wait is gathered for a while; a miss cannot."""
-    at_once = notice.urgent or notice.subject == MISSED
-    at = notice.created_at if at_once else notice.created_at + GATHER
-    named = {name: getattr(notice, name) for name in ("key", "recipient", "urgent", "created_at")}
-    return {**key, **named, "state": "pending", "next_at": at, "tries": 0, "times_sent": 0}
 
 
 def feed_row(key: dict[str, str], entry: Entry, program: str) -> dict[str, Any]:

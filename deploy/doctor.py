@@ -81,16 +81,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
     )
     yield _queued(connection, now)
     yield from _mail(connection, settings, now)
-    silent = select(EndpointRow.id).where(
-        col(EndpointRow.disabled).is_not(None) | (col(EndpointRow.failing_since) < now - SILENT)
-    )
-    endpoints = sorted(connection.execute(silent).scalars())
-    yield Check(
-        "webhooks",
-        not endpoints,
-        f"{len(endpoints)} endpoints have taken nothing for an hour: {' '.join(endpoints[:SHOWN])}",
-        "GET /webhooks says why, GET /webhooks/{id}/attempts what they answered; POST …/replay begins again",
-    )
+    yield _webhooks(connection, now)
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
         "bulk actions",
@@ -105,6 +96,19 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         not missing,
         f"missing: {', '.join(missing)}" if missing else "all that cases run under are there",
         "put the file back into catalog/programs and restart the workers; commands of these cases wait",
+    )
+
+
+def _webhooks(connection: Connection, now: datetime) -> Check:
+    silent = select(EndpointRow.id).where(
+        col(EndpointRow.disabled).is_not(None) | (col(EndpointRow.failing_since) < now - SILENT)
+    )
+    endpoints = sorted(connection.execute(silent).scalars())
+    return Check(
+        "webhooks",
+        not endpoints,
+        f"{len(endpoints)} endpoints have taken nothing for an hour: {' '.join(endpoints[:SHOWN])}",
+        "GET /webhooks says why, GET /webhooks/{id}/attempts what they answered; POST …/replay begins again",
     )
 
 

@@ -1,15 +1,13 @@
-"""Notices about what is in no case, a proposal or an endpoint: under its own id, to the leads or directors."""
+"""The rows of notices. One about what is in no case, a proposal or an endpoint, stands under its own id."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
 from sqlmodel import col
 
-from domain.addressees.telling import LEADS
-from domain.clocks.clock import Rank
-from domain.notices import GATHER
+from domain.lines import NoticeLine
+from domain.notices import GATHER, MISSED
 from infra import row_places
 from infra.directory import leads_of
 from infra.encryption import KeyRing
@@ -21,9 +19,12 @@ def tell_leads(
 ) -> None:
     """A notice of this subject to each lead of the team, else to each director."""
     staff = leads_of(connection, tenant, team)
-    leads = [person for rank in LEADS for person in staff.find(rank, None, team, at)] if team else []
-    people = dict.fromkeys(leads) or staff.find(Rank.DIRECTOR, None, None, at)
-    _write(connection, keys, tenant, people, about, subject, at)
+    key = f"{subject}-{int(at.timestamp())}"
+    place = {"tenant": tenant, "case_id": about}
+    for person in staff.leads(None, team, at):
+        notice = NoticeLine(key=key, recipient=person, subject=subject, about=about, why="lead", created_at=at)
+        connection.execute(insert(OutboxRow).values(notice_row(keys, place, notice)))
+        connection.execute(insert(DeliveryRow).values(delivery_row(place, notice)))
 
 
 def settled(connection: Connection, about: str, at: datetime) -> None:
@@ -32,20 +33,15 @@ def settled(connection: Connection, about: str, at: datetime) -> None:
     connection.execute(update(OutboxRow).where(*unread).values(read_at=at))
 
 
-def _write(
-    connection: Connection,
-    keys: KeyRing,
-    tenant: str,
-    people: Iterable[str],
-    about: str,
-    subject: str,
-    at: datetime,
-) -> None:
-    key = f"{subject}-{int(at.timestamp())}"
-    place: dict[str, Any] = {"tenant": tenant, "case_id": about, "key": key, "created_at": at}
-    kept = keys.encrypted_text(subject, row_places.notice(about, key))
-    for person in people:
-        told = OutboxRow(**place, recipient=person, subject=kept, about=about, why="lead")
-        sent = DeliveryRow(**place, recipient=person, urgent=False, next_at=at + GATHER)
-        for row in (told, sent):
-            connection.execute(insert(type(row)).values(row.model_dump()))
+def notice_row(keys: KeyRing, key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
+    """The row of a notice that nobody has read yet."""
+    subject = keys.encrypted_text(notice.subject, row_places.notice(key["case_id"], notice.key))
+    return {**key, **dict(notice), "subject": subject, "read_at": None}
+
+
+def delivery_row(key: dict[str, str], notice: NoticeLine) -> dict[str, Any]:
+    """The row of a notice that has to leave the house. What can wait is gathered for a while; a miss cannot."""
+    at_once = notice.urgent or notice.subject == MISSED
+    at = notice.created_at if at_once else notice.created_at + GATHER
+    named = {name: getattr(notice, name) for name in ("key", "recipient", "urgent", "created_at")}
+    return {**key, **named, "state": "pending", "next_at": at, "tries": 0, "times_sent": 0}

@@ -12,10 +12,8 @@ from domain.addressees.whom import Happened
 from domain.case.case import Case
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
-from domain.clocks.clock import Rank
 from domain.values import Opaque, Slug, Value
 
-LEADS = (Rank.SENIOR, Rank.SUPERVISOR)
 WAITED = ("requester", "owner-before")
 
 
@@ -79,9 +77,5 @@ def _found(draft: Draft, case: Case, why: str, person: str | None) -> tuple[tupl
         return ((here.subject, why if here.subject == person else "cover"),)
     if why in WAITED:  # it is an answer, and nobody else waits for it
         return ((person, why),) if person and staff.member(person) is None else ()
-    for ranks in (LEADS, (Rank.DIRECTOR,)):
-        people = [p for rank in ranks for p in staff.find(rank, case.owner, case.team, draft.now)]
-        if people:
-            others = dict.fromkeys(p for p in people if p != draft.actor.subject)
-            return tuple((p, "lead") for p in others)
-    return None
+    leads = staff.leads(case.owner, case.team, draft.now)
+    return tuple((p, "lead") for p in leads if p != draft.actor.subject) if leads else None

@@ -5,6 +5,7 @@ from datetime import datetime
 from domain.clocks.clock import RANK_OF_ROLE, Rank
 from domain.values import Instant, Opaque, Role, Slug, Value
 
+LEAD_RANKS = (Rank.SENIOR, Rank.SUPERVISOR)
 MOST_LEVELS = 5  # a line of supervisors that closes on itself must not hold a case up
 
 
@@ -69,6 +70,14 @@ class Directory(Value):
         else:
             found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
         return tuple(m.subject for m in found if m is not None and m.available(now))
+
+    def leads(self, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
+        """The available leads of a team, else the directors; each once."""
+        for ranks in LEAD_RANKS, (Rank.DIRECTOR,):
+            people = dict.fromkeys(p for rank in ranks for p in self.find(rank, owner, team, now))
+            if people:
+                return tuple(people)
+        return ()
 
     def _above(self, owner: str | None, rank: Rank, now: datetime) -> list[StaffMember | None]:
         """The available person of this rank in the line above the owner."""

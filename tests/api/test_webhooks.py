@@ -34,6 +34,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
+        self.later = "0"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +44,7 @@ class Listener:
                 if status < 300:
                     outer.heard.append((dict(self.headers.items()), body))
                 self.send_response(status)
+                self.send_header("retry-after", outer.later)
                 self.send_header("location", "http://127.0.0.1:1/inside")
                 self.end_headers()
 
@@ -215,6 +217,35 @@ async def test_a_place_beyond_the_end_is_refused_for_nothing_would_be_heard_behi
     ]
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "BeyondTheEnd")] * 3
     assert (await office.get("dir-1", "/events", after=2**63)).status_code == 422
+
+
+@ONE
+@pytest.mark.parametrize("later", ["1" + "0" * 14, "\u00b2", "-5", "soon"])
+async def test_an_answer_that_asks_to_wait_for_ever_is_a_failure_like_any_other(
+    office: Office, listener: Listener, poster: Webhooks, later: str
+) -> None:
+    """It is written down, and tried again; nothing raises on every round from then on."""
+    there = await endpoint(office, listener, kinds=["case-opened"])
+    listener.answers, listener.later = [503], later
+    await office.open(owner="cm-anna")
+    await posted(poster, there["id"])
+    [stands] = (await office.get("dir-1", "/webhooks")).json()
+    assert stands["failing_since"] is not None
+
+
+@ONE
+async def test_an_endpoint_for_which_there_is_no_seat_is_told_when_one_is_free(
+    office: Office, listener: Listener, poster: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others are slow it takes nothing of the worker, which sends the mail as well."""
+    there = await endpoint(office, listener, kinds=["case-opened"])
+    await office.open(owner="cm-anna")
+    monkeypatch.setattr("activities.webhooks.AT_ONCE", 0)
+    await posted(poster, there["id"])
+    assert listener.heard == []
+    monkeypatch.undo()
+    await posted(poster, there["id"])
+    assert len(listener.heard) == 1
 
 
 @ONE

@@ -26,8 +26,8 @@ class _Told:
 
 async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
     """Stays in hospital that ended in the period, and those that an unplanned admission followed."""
-    groups: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-    for told in (await _told(connection, scope)).values():
+    groups: dict[str, list[tuple[str, int, int, int]]] = defaultdict(list)
+    for case_id, told in (await _told(connection, scope)).items():
         program = scope.rulebook.program(*told.program)
         stays = stays_of(told.transitions.values(), program.zone, told.earlier)
         first, after = (edge.astimezone(program.zone).date() for edge in (scope.start, scope.end))
@@ -37,17 +37,17 @@ async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
         again = [f for f in following(stays, ACUTE) if f.stay.messages in ended and 1 <= f.days <= within]
         if ended:
             unplanned = sum(not f.next.planned for f in again)
-            groups[program.program].append((len(ended), unplanned, len(again) - unplanned))
+            groups[program.program].append((case_id, len(ended), unplanned, len(again) - unplanned))
     return [
         {
             "program": program,
-            "people": len(people),
-            "discharges": (discharges := sum(found[0] for found in people)),
-            "readmitted": (readmitted := sum(found[1] for found in people)),
-            "planned": sum(found[2] for found in people),
+            "people": scope.people(found[0] for found in cases),
+            "discharges": (discharges := sum(found[1] for found in cases)),
+            "readmitted": (readmitted := sum(found[2] for found in cases)),
+            "planned": sum(found[3] for found in cases),
             "share_readmitted": share(readmitted, discharges),
         }
-        for program, people in sorted(groups.items())
+        for program, cases in sorted(groups.items())
     ]
 
 
@@ -88,7 +88,7 @@ async def goals(connection: AsyncConnection, scope: Scope) -> Rows:
     for program in sorted({key[0] for key in last}):
         mine = {key: value for key, value in last.items() if key[0] == program}
         met = sum(value == "achieved" for value in mine.values())
-        people = len({key[1] for key in mine})
+        people = scope.people(key[1] for key in mine)
         found.append(
             {
                 "program": program,
@@ -140,7 +140,7 @@ async def score_changes(connection: AsyncConnection, scope: Scope) -> Rows:
 
 
 async def _totals(connection: AsyncConnection, scope: Scope) -> dict[tuple[str, str, str], list[_Scored]]:
-    """Every total on record, by instrument, version and case."""
+    """Every total on record, by instrument, version and person."""
     query = recorded(scope, "instrument-scored").add_columns(
         *SAID, col(CaseRow.program), col(CaseRow.program_version)
     )
@@ -150,7 +150,8 @@ async def _totals(connection: AsyncConnection, scope: Scope) -> dict[tuple[str, 
         result = said["result"]
         if (total := result.get("total")) is not None:
             at = datetime.fromisoformat(said["scored_at"])
-            found[result["instrument"], result["version"], case_id].append(_Scored(at, total, tuple(program)))
+            key = (result["instrument"], result["version"], scope.person_of[case_id])
+            found[key].append(_Scored(at, total, tuple(program)))
     return found
 
 

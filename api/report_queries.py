@@ -1,7 +1,7 @@
 """What each report counts. SQL joins, filters and groups; medians are finished here, for SQLite has none."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -27,7 +27,10 @@ SAID = (col(TimelineRow.seq), col(TimelineRow.encrypted))  # what an entry says,
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose cases, which of them, from when (included) to when (excluded), and the rules in force."""
+    """Whose cases, which of them, from when (included) to when (excluded), and the rules in force.
+
+    `person_of` has the person of every one of these cases.
+    """
 
     tenant: str
     cases: tuple[ColumnElement[bool], ...]
@@ -35,6 +38,11 @@ class Scope:
     end: datetime
     rulebook: Rulebook
     keys: KeyRing
+    person_of: Mapping[str, str]
+
+    def people(self, case_ids: Iterable[str]) -> int:
+        """How many people some cases are about: somebody with two cases is one."""
+        return len({self.person_of[case_id] for case_id in case_ids})
 
     def said(self, case_id: str, seq: int, encrypted: bytes | None) -> dict[str, Any]:
         """What an entry says. Raises `RecordAltered`."""
@@ -98,16 +106,16 @@ async def _promises(
     for row in (await connection.execute(query)).all():
         groups[tuple(row[: len(by)])].append(row)
     return [
-        {**dict(zip(names, key, strict=True)), **_kept(rows)}
+        {**dict(zip(names, key, strict=True)), **_kept(scope, rows)}
         for key, rows in sorted(groups.items(), key=lambda pair: str(pair[0]))
     ]
 
 
-def _kept(rows: list[Any]) -> dict[str, Any]:
+def _kept(scope: Scope, rows: list[Any]) -> dict[str, Any]:
     in_time = sum(row.state == "kept" and not row.late_by for row in rows)
     late = [row.late_by / DAY for row in rows if row.state == "kept" and row.late_by]
     return {
-        "people": len({row.case_id for row in rows}),
+        "people": scope.people(row.case_id for row in rows),
         "due": len(rows),
         "in_time": in_time,
         "late": len(late),
@@ -171,7 +179,7 @@ async def time_in_stage(connection: AsyncConnection, scope: Scope) -> Rows:
     return [
         {
             "stage": name,
-            "people": len({row.case_id for row in rows}),
+            "people": scope.people(row.case_id for row in rows),
             "stays": len(rows),
             "median_days": middle((row.until - row.since).total_seconds() / DAY for row in rows),
             "longest_days": round(max((row.until - row.since).total_seconds() / DAY for row in rows), 2),
@@ -199,7 +207,7 @@ async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
     for name, rows in sorted(groups.items()):
         counts = {key: len({(r[0], r[3]) for r in rows if r[1] == kind}) for key, kind in kinds.items()}
         closed = share(counts["closed"], counts["sent"])
-        found.append({"type": name, "people": len({r[0] for r in rows}), **counts, "share_closed": closed})
+        found.append({"type": name, "people": scope.people(r[0] for r in rows), **counts, "share_closed": closed})
     return found
 
 
@@ -233,7 +241,7 @@ async def escalations(connection: AsyncConnection, scope: Scope) -> Rows:
     return [
         {
             "rank": rank,
-            "people": len(set(told[rank])),
+            "people": scope.people(told[rank]),
             "told": len(told[rank]),
             "acknowledged_at_this_rank": len(waited[rank]),
             "median_hours_to_acknowledge": middle(waited[rank]),
@@ -253,15 +261,16 @@ async def avoidable_days(connection: AsyncConnection, scope: Scope) -> Rows:
         people[key].add(case_id)
         days[key] += said["days"]
     return [
-        {"reason": key[0], "attributed_to": key[1], "people": len(people[key]), "days": days[key]}
+        {"reason": key[0], "attributed_to": key[1], "people": scope.people(people[key]), "days": days[key]}
         for key in sorted(days, key=lambda key: (-days[key], key))
     ]
 
 
 async def workload(connection: AsyncConnection, scope: Scope) -> Rows:
-    """Open cases now, and what each case manager did in the period, for each day on which she did anything."""
+    """The people of open cases now, and what each case manager did in the period, by day on which she did any."""
+    people = func.count(col(CaseRow.person_id).distinct())
     carried = (
-        select_columns(col(CaseRow.owner), func.count(), func.sum(col(CaseRow.weight)))
+        select_columns(col(CaseRow.owner), people, func.sum(col(CaseRow.weight)))
         .where(*scope.cases, col(CaseRow.status) == "open", col(CaseRow.owner).is_not(None))
         .group_by(col(CaseRow.owner))
     )

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -73,9 +73,10 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
         conditions.append(col(CaseRow.team) == asked.team)
     start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
     async with parts.connection() as connection:
-        rows = await report.rows(
-            connection, Scope(who.tenant, tuple(conditions), start, end, parts.rulebook, parts.keys)
-        )
+        people = await connection.execute(select(col(CaseRow.id), col(CaseRow.person_id)).where(*conditions))
+        person_of = {case_id: person for case_id, person in people.all()}
+        scope = Scope(who.tenant, tuple(conditions), start, end, parts.rulebook, parts.keys, person_of)
+        rows = await report.rows(connection, scope)
     below = parts.settings.suppress_below
     rows = [_hidden(row, below) for row in rows]
     if asked.format == "csv":

@@ -176,14 +176,15 @@ class CountsFrom(StrEnum):
 class ClockPolicy(Value):
     """A promise as a programme makes it. `source` names where the number comes from.
 
-    It counts from when it begins, unless `counts_from` says otherwise. So many timely `attempts` to reach somebody
-    count as kept at its deadline.
+    `title` is what people call it, where it is not named by what it is about. It counts from when it begins,
+    unless `counts_from` says otherwise. So many timely `attempts` to reach somebody count as kept at its deadline.
 
     `kept_by`, `parties` and `modes` say which contact keeps it: unless the programme says otherwise one in which
     both could speak, for a letter or a message is not known to be read. A `statutory` one is set by law, or a
     person's safety hangs on it: it is looked after in its own second, however many fall due with it.
     """
 
+    title: Line | None = None
     within: Budget
     ladder: Slug
     calendar: Slug | None = None

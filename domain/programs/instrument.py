@@ -19,7 +19,8 @@ from domain.values import Invalid, Line, Slug, Text, Value
 WholeAnswer = Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000)]
 NumberAnswer = Annotated[StrictFloat, AllowInfNan(False)]
 WordAnswer = Annotated[StrictStr, Field(max_length=200)]
-Answer = StrictBool | WholeAnswer | NumberAnswer | WordAnswer
+Words = Annotated[tuple[WordAnswer, ...], Field(min_length=1, max_length=50)]
+Answer = StrictBool | WholeAnswer | NumberAnswer | WordAnswer | Words
 Answers = Mapping[str, Answer]
 ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
 
@@ -77,7 +78,9 @@ class Item(Value):
     """One question. Exactly one of `answers`, `table` or a plain range `low` to `high` says what it takes.
 
     `title` is our own short name for it. `text` is the published wording, where its licence allows it.
-    `codes` are prefixes of ICD-10 codes, without the dot, that answer it with yes.
+    `codes` are prefixes of ICD-10 codes, without the dot, that answer it with yes. Of an item that takes `many`
+    answers all that apply are given in a list, and the one with the most points counts; `none_of` is the answer
+    that stands alone.
     """
 
     key: Slug
@@ -93,14 +96,24 @@ class Item(Value):
     codes: tuple[Line, ...] = ()
     optional: bool = False
     scored: bool = True
+    many: bool = False
+    none_of: Line | None = None
 
     @model_validator(mode="after")
     def _one_way_to_answer(self) -> Self:
         if bool(self.answers) == (self.low is not None and self.high is not None):
             raise ValueError("give either answers with their points, or a range low to high")
+        if self.many and not self.answers:
+            raise ValueError("only an item with a list of answers takes many of them")
+        if self.none_of is not None and (not self.many or self.none_of not in self.answers):
+            raise ValueError("none_of is one of the answers of an item that takes many")
         return self
 
     def accepts(self, answer: Answer) -> bool:
+        if isinstance(answer, tuple):
+            alone = self.none_of not in answer or len(answer) == 1
+            each_once = 0 < len(answer) == len(set(answer))
+            return self.many and alone and each_once and set(answer) <= set(self.answers)
         if self.answers:
             return said(answer) in self.answers
         if isinstance(answer, bool | str) or (self.whole and answer != int(answer)):
@@ -111,6 +124,8 @@ class Item(Value):
     def takes(self) -> str:
         """What an answer may be, in words."""
         kind = "a whole number" if self.whole else "a number"
+        if self.many:
+            return f"a list of {' or '.join(self.answers)}" + (f"; {self.none_of} alone" if self.none_of else "")
         return " or ".join(self.answers) if self.answers else f"{kind} from {self.low:g} to {self.high:g}"
 
     @property
@@ -123,6 +138,8 @@ class Item(Value):
 
     def points(self, answer: Answer, answers: Answers) -> int:
         """The points of an answer that the item accepts."""
+        if isinstance(answer, tuple):
+            return max(self.answers[one] for one in answer)
         if self.answers:
             return self.answers[said(answer)]
         for table in self.tables:
@@ -267,6 +284,8 @@ class Result(Value):
 
 def said(answer: Answer) -> str:
     """An answer in the catalogue's words: yes and no for booleans, numbers without an idle fraction."""
+    if isinstance(answer, tuple):
+        return ", ".join(answer)
     if isinstance(answer, bool):
         return "yes" if answer else "no"
     return f"{answer:g}" if isinstance(answer, int | float) else answer

@@ -38,6 +38,10 @@ class LeadsReassign(Rejected):
     """A case manager gives away her own case only, and within the team; the rest is for those above."""
 
 
+class NotGone(Rejected):
+    """The person is active in the staff directory: what she holds is reassigned, or covered while she is away."""
+
+
 class NobodyAbove(Rejected):
     """The directory has nobody who could take the work: name a supervisor for this person or team."""
 
@@ -294,6 +298,9 @@ class HandOver(Command):
     reason: Text
 
     def decide(self, draft: Draft) -> None:
+        member = draft.staff.member(self.person)
+        if member is not None and member.active:
+            draft.refuse(NotGone, "the person has not left; use reassign-case and assign-task, or set an absence")
         if not _holds(draft.case, self.person):
             return
         heir = _above(draft, self.person)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from domain.case.case import Case
+from domain.case.case import Case, Task
 from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
@@ -15,9 +15,13 @@ from domain.clocks.budget import add_months
 from domain.programs.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
+from domain.steps.task_completion import finish
+from domain.steps.tasks import add_where_possible
 from domain.values import Instant, Line, Sensitivity, Slug, Value
 
 CANNOT_SCORE = "cannot-score"
+INSTRUMENT = "instrument"  # what a task is about that asks to complete one
+MOST_TITLE = 200
 
 
 class ScoreChange(Value):
@@ -111,6 +115,25 @@ def _by_codes(draft: Draft, tool: Instrument) -> dict[str, Answer]:
     return {key: answer for key, answer in found.items() if answer or not patient.unread}
 
 
+def _ask_to_complete(draft: Draft, tool: Instrument, result: Result) -> None:
+    """Ask once, by name, that an instrument without a total be completed, if the programme has a task for it."""
+    policy = draft.program.alerts.get(CANNOT_SCORE)
+    if policy is None or policy.task is None or _asked_to_complete(draft, tool):
+        return
+    title = f"Complete {tool.name} {tool.version}: {', '.join(result.missing)}"[:MOST_TITLE]
+    add_where_possible(draft, policy.task, title, about=f"{INSTRUMENT}-{tool.name}")
+
+
+def _is_complete(draft: Draft, tool: Instrument, at: datetime) -> None:
+    """The instrument has a total: whoever was asked to complete it need not do so any more."""
+    for task in _asked_to_complete(draft, tool):
+        finish(draft, task, None, at)
+
+
+def _asked_to_complete(draft: Draft, tool: Instrument) -> list[Task]:
+    return [task for task in draft.case.open_tasks if task.about == f"{INSTRUMENT}-{tool.name}"]
+
+
 class RecordScore(Command):
     """Record the answers to an instrument; ICD-10 codes of the referral answer the items that list such codes."""
 
@@ -151,11 +174,13 @@ class RecordScore(Command):
                 legal_ground=self.legal_ground,
             )
         )
-        unscored = (CANNOT_SCORE,) if result.total is None and CANNOT_SCORE in draft.program.alerts else ()
         newest = latest.get((tool.name, tool.version))
         history = is_history(draft, at, newest.scored_at if newest else None)
-        for alert in () if history else (*result.alerts, *unscored):
+        for alert in () if history else result.alerts:
             raise_alert(draft, alert, f"{tool.name} {tool.version}")
-        if result.total is not None:
+        if result.total is None and not history:
+            _ask_to_complete(draft, tool, result)
+        elif result.total is not None:
+            _is_complete(draft, tool, at)
             use = next((u for u in draft.program.instruments if u.name == tool.name), None)
             repeat_measure(draft, tool.name, f"Repeat {tool.name}", use.every if use else None, at)

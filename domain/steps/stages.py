@@ -49,14 +49,30 @@ def start_stage_clock(draft: Draft) -> None:
         miss_if_late(draft, draft.open_clock(started))
 
 
+def count_from_last_discharge(draft: Draft) -> None:
+    """A stage's limit that counts from the discharge follows the last one: after a readmission, a correction."""
+    for clock in draft.case.running:
+        policy = draft.program.policies.get(clock.policy or "") if clock.kind is ClockKind.STAGE else None
+        if policy is None or policy.counts_from is not CountsFrom.DISCHARGE:
+            continue
+        last = _last_discharge(draft)
+        if last is not None and last != clock.anchor:
+            cancel_clock(draft, clock, "counted from another discharge")
+            promise = Promise(kind=clock.kind, title=clock.title, about=clock.about)
+            started = start_clock(draft, promise, policy, last, instead_of=clock)
+            miss_if_late(draft, draft.open_clock(started))
+
+
 def counts_from(draft: Draft, policy: ClockPolicy) -> datetime:
     """What a time limit counts from: now, the referral, or the last time the person left hospital."""
     if policy.counts_from is CountsFrom.ELIGIBILITY:
         return draft.case.opened_at
-    left = [t.occurred_at for t in draft.case.transitions if t.event == "discharge"]
-    if policy.counts_from is CountsFrom.DISCHARGE and left:
-        return max(left)
-    return draft.now
+    last = _last_discharge(draft) if policy.counts_from is CountsFrom.DISCHARGE else None
+    return last or draft.now
+
+
+def _last_discharge(draft: Draft) -> datetime | None:
+    return max((t.occurred_at for t in draft.case.transitions if t.event == "discharge"), default=None)
 
 
 def enter(draft: Draft, stage: Stage, cause: str) -> None:

@@ -297,7 +297,7 @@ def _carries(draft: Draft) -> Callable[[StaffMember], tuple[int, str]]:
     return lambda member: (mine[member.subject], member.subject)
 
 
-def add_where_possible(draft: Draft, type_name: str) -> None:
+def add_where_possible(draft: Draft, type_name: str, title: str | None = None, about: str | None = None) -> None:
     """Add a task that follows from something else: an alert, a transition, a template.
 
     Without consent to tasks there are only duties; in a case that is full there is no task. Nothing is refused:
@@ -307,7 +307,7 @@ def add_where_possible(draft: Draft, type_name: str) -> None:
     duty = policy is not None and policy.duty
     wanted = duty or draft.case.consents_to(NeedsConsent.TASKS, draft.program.consent.covers)
     if wanted and len(draft.case.open_tasks) < MOST_OPEN_TASKS:
-        add_task(draft, type_name)
+        add_task(draft, type_name, title, about=about)
 
 
 def apply_template(draft: Draft, trigger: str) -> None:

@@ -17,6 +17,7 @@ from domain.promises.deeds import keep_if_done
 from domain.promises.escalation import miss_if_late
 from domain.steps.holds import add_waiting
 from domain.steps.readmissions import notice_readmissions, stays_in
+from domain.steps.stages import count_from_last_discharge
 from domain.steps.tasks import TaskCancelled
 from domain.values import Line, Opaque, Slug
 
@@ -129,6 +130,7 @@ def settle(draft: Draft, retracted: str | None = None) -> None:
             draft.happen(TransitionPromisesRestored(event_id=transition.id))
             open_promises(draft, transition, only=set(transition.dropped))
     notice_readmissions(draft, retracted)
+    count_from_last_discharge(draft)
 
 
 def open_promises(draft: Draft, transition: Transition, only: set[str] | None, long_past: bool = False) -> None:
@@ -148,7 +150,7 @@ def open_promises(draft: Draft, transition: Transition, only: set[str] | None, l
         and all(due_of(draft, transition, clock) < draft.now for clock in clocks.values())
     )
     for name, clock in clocks.items():
-        promise = Promise(kind=ClockKind.TRANSITION, title=_title(name), about=f"{transition.id}/{name}")
+        promise = Promise(kind=ClockKind.TRANSITION, title=_title(name, clock), about=f"{transition.id}/{name}")
         clock_id = start_clock(draft, promise, clock, transition.occurred_at)
         _judge(draft, draft.open_clock(clock_id))
     if over:
@@ -175,8 +177,8 @@ def _judge(draft: Draft, clock: Clock) -> None:
     miss_if_late(draft, draft.open_clock(clock.id))
 
 
-def _title(name: str) -> Line:
-    return name.replace("-", " ").capitalize()
+def _title(name: str, policy: ClockPolicy) -> Line:
+    return policy.title or name.replace("-", " ").capitalize()
 
 
 def cancel_promises(draft: Draft, event_id: str, reason: str) -> set[str]:

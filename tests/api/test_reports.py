@@ -12,14 +12,14 @@ from tests.domain.steps.test_transitions import home
 from tests.domain.test_programs import do_all_tasks, opened
 from tests.office import Office
 from tests.recorded import put_on_record
-from tests.story import SAM, Story
+from tests.story import SAM, Story, referral
 
 FIRST, LAST = "2026-03-01", "2027-06-01"
 
 
-def followed(case_id: str = "case-1") -> Story:
+def followed(case_id: str = "case-1", person: str = "Patient/1") -> Story:
     """A person with a late contact, a readmission, a closed referral loop, a better score and avoidable days."""
-    story = opened("complex-care", case_id=case_id).assess("high")
+    story = opened("complex-care", case_id=case_id, referral=referral(reference=person)).assess("high")
     story.do("agree-plan", **story.plan("education"))
     do_all_tasks(story)
     high = {f"q{n}": 2 for n in range(1, 10)}
@@ -27,11 +27,11 @@ def followed(case_id: str = "case-1") -> Story:
     story.do("record-transition", **home(story, "d1"))
     story.wait(hours=5)
     story.do("log-contact", mode="telephone", party="patient", reached=True, outcome="ok")
-    referral = story.do("draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
-    story.do("send-referral", referral_id=referral.outcome.created[0])
-    story.do("accept-referral", referral_id=referral.outcome.created[0])
-    story.do("complete-referral", referral_id=referral.outcome.created[0], note="seen")
-    story.do("close-referral-loop", referral_id=referral.outcome.created[0], report="read")
+    drafted = story.do("draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
+    story.do("send-referral", referral_id=drafted.outcome.created[0])
+    story.do("accept-referral", referral_id=drafted.outcome.created[0])
+    story.do("complete-referral", referral_id=drafted.outcome.created[0], note="seen")
+    story.do("close-referral-loop", referral_id=drafted.outcome.created[0], report="read")
     story.wait(days=9)
     clock = next(c for c in story.known.running if c.kind == "contact" and c.missed_at)
     story.do("acknowledge-escalation", actor=SAM, escalation_id=clock.escalation_id)
@@ -49,7 +49,7 @@ def followed(case_id: str = "case-1") -> Story:
 async def filled(office: Office) -> Office:
     """An office whose record holds the story twice, as two people of two cases."""
     for number in (1, 2):
-        story = followed(f"case{number}")
+        story = followed(f"case{number}", f"Patient/{number}")
         put_on_record(office.parts.engine.url, office.parts.settings, f"case{number}", story.timeline)
     return office
 
@@ -149,3 +149,14 @@ async def test_what_was_taken_back_or_corrected_is_counted_as_it_stands(office: 
     put_on_record(office.parts.engine.url, office.parts.settings, "case-1", story.timeline)
     [row] = await rows(office, "readmission-30-days")
     assert (row["people"], row["discharges"], row["readmitted"]) == (1, 1, 1)
+
+
+async def test_somebody_with_two_cases_is_one_person_of_every_report(office: Office) -> None:
+    """So that a row about one person is not taken for one about two, and shown."""
+    for number in (1, 2):
+        story = followed(f"case{number}")
+        put_on_record(office.parts.engine.url, office.parts.settings, f"case{number}", story.timeline)
+    for name in REPORTS:
+        assert {row["people"] for row in await rows(office, name)} <= {1}, name
+    [score] = await rows(office, "score-change")
+    assert score["response"] == 1

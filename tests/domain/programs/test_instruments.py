@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.programs.instrument import Instrument, Item, Result, answers_of_codes, said, score
+from domain.programs.instrument import AnswerOutOfRange, Instrument, Item, Result, answers_of_codes, said, score
 from domain.values import Invalid
 from tests.reference import rows
 from tests.story import in_force
@@ -139,6 +139,18 @@ def test_ahc_rows(row: Any) -> None:
     tool, key = instrument("ahc-hrsn", "2021"), f"q{row['inputs']['question']}"
     found = score(tool, filled(tool, **{key: row["inputs"]["answer"]}))
     assert bool(found.groups[row["expected"]["domain"]]) == row["expected"]["need"]
+
+
+def test_an_item_of_which_all_that_applies_is_told_takes_a_list_and_none_of_it_stands_alone() -> None:
+    """Pests and mold are one need for housing; nothing together with something is no answer."""
+    tool = instrument("ahc-hrsn", "2021")
+    found = score(tool, filled(tool, q2=("pests", "mold")))
+    assert (found.points["q2"], found.groups["housing"]) == (1, 1)
+    for wrong in (("pests", "none of the above"), ("pests", "pests"), ("pests", "ghosts"), ()):
+        with pytest.raises(AnswerOutOfRange):
+            score(tool, filled(tool, q2=wrong))
+    with pytest.raises(AnswerOutOfRange):
+        score(tool, filled(tool, q1=("steady place",)))
 
 
 @pytest.mark.parametrize("row", rows("ahc-hrsn", "hits_items_q7_q10"))

@@ -105,6 +105,7 @@ def test_the_work_of_somebody_who_has_left_goes_to_those_above_at_once() -> None
     story = at_work()
     task = story.known.open_tasks[0].id
     story.do("assign-task", task_id=task, assignee="cm-anna")
+    assert story.refused("hand-over", actor=SAM, person="cm-anna", reason="has left") == "NotGone"
     gone = STAFF.members[0].changed(active=False)
     story.staff = with_staff(cm_anna=gone)
     story.do("hand-over", actor=SAM, person="cm-anna", reason="has left")

@@ -36,6 +36,20 @@ def test_a_positive_item_9_opens_its_task_tells_people_and_asks_for_a_safety_pla
     assert story.known.scores == ()
 
 
+def test_an_instrument_without_a_total_is_asked_for_once_by_name_until_it_has_one() -> None:
+    """Half of it, a bit more, all of it: one task, done with the last answer, and no alarm for what is missing."""
+    story = opened("complex-care")
+    scored(story, {k: v for k, v in LOW.items() if k not in ("q8", "q9")})
+    scored(story, {k: v for k, v in LOW.items() if k != "q9"})
+    [task] = [t for t in story.known.open_tasks if t.type == "complete-instrument"]
+    assert task.title == "Complete phq-9 2001: q8, q9"
+    assert not [e for e in story.timeline if e.kind == "alert-raised"]
+    scored(story, LOW)
+    done = story.known.task(task.id)
+    assert done is None or done.status == "completed"
+    assert not [t for t in story.known.open_tasks if t.type == "complete-instrument"]
+
+
 def test_a_change_is_held_against_the_first_result_and_an_older_one_does_not_replace_a_newer() -> None:
     """Response at half the baseline, remission below five, five points are a change."""
     story = opened("complex-care")

@@ -438,6 +438,31 @@ def test_the_thirty_days_and_the_summary_count_from_the_discharge() -> None:
     assert stage.due_at.astimezone(stage.tz).date().isoformat() == "2026-12-19"
 
 
+def test_the_thirty_days_count_anew_after_a_readmission_and_as_before_where_that_is_taken_back() -> None:
+    """Home again on 4 December: the service ends on 2 January. Without that discharge it ends on 19 December."""
+    story = discharged()
+    story.wait(days=7)
+    story.do("agree-plan", **story.plan("equipment"))
+
+    def ends() -> str:
+        [stage] = [c for c in story.known.running if c.kind == "stage"]
+        return stage.due_at.astimezone(stage.tz).date().isoformat()
+
+    later(story, 3, "a2", "admission")
+    assert ends() == "2026-12-19"
+    later(story, 6, "d2", "discharge")
+    second = next(t for t in story.known.transitions if t.id == "d2")
+    assert ends() == (second.occurred_at + timedelta(days=29)).date().isoformat()
+    story.do("record-transition", **{**home(story, "d2"), "retracted": True})
+    assert ends() == "2026-12-19"
+
+
+def test_a_promise_of_a_discharge_is_called_as_people_call_it() -> None:
+    """As the programme's file has it."""
+    titles = {clock.title for clock in clocks(discharged()).values()}
+    assert {"Outreach within 48 hours", "Contact within two business days", "Visit after the discharge"} <= titles
+
+
 def test_sixty_days_count_from_eligibility_and_not_from_acceptance() -> None:
     """Referred on 2 March, accepted on 17 March: the assessment is due on 1 May."""
     story = Story("complex-care").open()

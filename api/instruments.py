@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep
-from domain.programs.instrument import Answer, Instrument, Result, answers_of_codes, score
+from domain.programs.instrument import Answer, Instrument, Result
 from domain.programs.rulebook import UnknownInstrument
+from domain.programs.scoring import answers_of_codes, score
 from domain.values import Line, Rejected, Slug
 
 router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)

@@ -39,10 +39,10 @@ from domain.case.open_parts import (
 )
 from domain.clocks.budget import Budget
 from domain.clocks.clock import Clock
-from domain.programs.instrument import ICD_10
 from domain.programs.places import Narrowed
 from domain.programs.policies import Tier
 from domain.programs.program import NeedsConsent, Stage
+from domain.programs.scoring import ICD_10
 from domain.values import Day, Instant, Line, Opaque, PartialDay, Sensitivity, Slug, Text, Value
 
 MOST_OPEN_TASKS = 200

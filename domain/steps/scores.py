@@ -12,8 +12,9 @@ from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Score
 from domain.clocks.budget import add_months
-from domain.programs.instrument import Answer, Change, Instrument, Result, answers_of_codes, score
+from domain.programs.instrument import Answer, Change, Instrument, Result
 from domain.programs.program import NeedsConsent
+from domain.programs.scoring import answers_of_codes, score
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.task_completion import finish
 from domain.steps.tasks import add_where_possible

@@ -13,9 +13,9 @@ from domain.case.open_parts import Stratified, TierFactor
 from domain.case.stays import ACUTE, EMERGENCY, episodes
 from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import ClockKind
-from domain.programs.instrument import answers_of_codes, score
 from domain.programs.policies import Factor, Measure, Stratification, Subject, Tier
 from domain.programs.program import NeedsConsent, Stage
+from domain.programs.scoring import answers_of_codes, score
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import require_approval
 from domain.steps.assessment import AssessmentIncomplete, set_tier

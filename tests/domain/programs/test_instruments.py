@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from domain.programs.instrument import AnswerOutOfRange, Instrument, Item, Result, answers_of_codes, said, score
+from domain.programs.instrument import Instrument, Item, Result, said
+from domain.programs.scoring import AnswerOutOfRange, answers_of_codes, score
 from domain.values import Invalid
 from tests.reference import rows
 from tests.story import in_force

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.programs.instrument import score
+from domain.programs.scoring import score
 from domain.steps.medications import Fill, days_covered, share_covered
 from domain.steps.minutes import by_month, month_of, units
 from tests.domain.test_programs import opened

@@ -7,7 +7,7 @@ import pytest
 
 from domain.clocks.budget import Budget
 from domain.programs.caseload import load, weight_of
-from domain.programs.instrument import score
+from domain.programs.scoring import score
 from domain.steps.scores import remission_at
 from domain.values import Actor, Role
 from tests.domain.test_programs import opened

@@ -18,6 +18,7 @@ from domain.case.event import Entry, Timeline
 from domain.case.staff import Directory
 from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep, Rung, WaitsFor
 from domain.next_steps import Asker, NextSteps, next_steps
+from domain.promises.escalation import is_urgent
 from domain.promises.keeping import Keeping, keeping
 from domain.values import Slug
 from infra.directory import directory, team_of
@@ -168,6 +169,8 @@ def _next(draft: Draft, clock: Clock) -> TellsNext | None:
     rank = ladder.rungs[ladder.first_after if step.rung is None else step.rung].tell
     case = draft.case
     people = draft.staff.find(rank, case.responsible_for(clock), case.team, draft.now) if rank else ()
+    if is_urgent(case, clock):
+        people = draft.staff.with_duty(people, case.team, draft.now)
     return TellsNext(at=step.at, step=step.step, rank=rank, people=people)
 
 

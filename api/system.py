@@ -18,6 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 
+from api.duty import Duties, Duty
 from api.problems import RecordSilent, Refusal
 from api.standing import Limits, Standing
 from domain.programs.access import AccessPolicy
@@ -56,6 +57,10 @@ class System:
     @cached_property
     def standing(self) -> Standing:
         return Standing()
+
+    @cached_property
+    def duties(self) -> Duties:
+        return Duties(self.looking)
 
     @cached_property
     def audit(self) -> Audit:
@@ -101,13 +106,19 @@ class System:
 
 
 class Principal(BaseModel):
-    """Who is asking, as the token says."""
+    """Who is asking, as the token says; `duties` are what the rosters say."""
 
     sub: Opaque
     role: Role
     teams: tuple[Slug, ...] = ()
     tenant: Slug
     scope: str = ""
+    duties: tuple[Duty, ...] = ()
+
+    @property
+    def on_duty_for(self) -> tuple[str, ...]:
+        """The teams for which she is on duty now."""
+        return tuple(duty.team for duty in self.duties)
 
     @property
     def feeds(self) -> bool:
@@ -145,7 +156,7 @@ async def principal(
         raise _unsigned("send a bearer token")
     try:
         claims = await parts.verifier.claims(credentials.credentials)
-        found = Principal.model_validate(claims)
+        found = Principal.model_validate({**claims, "duties": ()})
     except ProviderAway:
         detail = "the identity provider does not answer; nobody can be signed in now"
         raise Refusal(503, "SignInUnavailable", detail, {"Retry-After": "5"}) from None
@@ -161,7 +172,7 @@ async def principal(
         raise _unsigned("this person is not at work here any more, or was signed out; sign in again")
     await parts.limits.check(found.tenant, found.sub, found.role is Role.INTEGRATOR)
     structlog.contextvars.bind_contextvars(actor=found.sub, tenant=found.tenant)
-    return found
+    return found.model_copy(update={"duties": await parts.duties.of(found.tenant, found.sub)})
 
 
 def _ids(params: dict[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
+from api.duty import Duty
 from api.identity import Known, known_as
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
@@ -31,7 +32,9 @@ router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN = ("running", "missed")
 LEADS = tuple(RANK_OF_ROLE)
-Group = Literal["overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned", "covering"]
+Group = Literal[
+    "overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned", "covering", "on-duty"
+]
 DUE: tuple[Group, ...] = ("overdue", "today", "week", "later")
 OWN = (None, *DUE, "on-hold")
 
@@ -79,6 +82,7 @@ class Counts(BaseModel):
     escalated: int = 0
     unowned: int = 0
     covering: int = 0
+    on_duty: int = 0
     proposals: int = 0
     unread: int = 0
 
@@ -96,6 +100,7 @@ class Me(BaseModel):
     role: str
     teams: tuple[str, ...]
     tenant: str
+    on_duty: tuple[Duty, ...] = Field(description="For which teams one is on duty now, and until when")
     counts: Counts
 
 
@@ -163,7 +168,8 @@ async def work(
     """What you owe, the most urgent first: overdue, today, in seven days, later.
 
     `group=waiting` is what others owe in your cases, `on-hold` what rests until a day, `escalated` what climbed to
-    you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others.
+    you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others,
+    `on-duty` what cannot wait until your turn ends in the cases of the teams for which you are on duty.
     """
     days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
     query: Any = _joined(_cases(parts, who, of, "unowned" if wanted.queue else wanted.group))
@@ -182,7 +188,8 @@ async def me(parts: SystemDep, who: PrincipalDep) -> Me:
     """Who you are here, and how much waits for you."""
     days = Days(datetime.now(UTC), _zone(parts, who, None))
     counts = await counts_of(parts, who, who.sub, days)
-    return Me(subject=who.sub, role=who.role, teams=who.teams, tenant=who.tenant, counts=counts)
+    said = {"role": who.role, "teams": who.teams, "tenant": who.tenant, "on_duty": who.duties}
+    return Me(subject=who.sub, counts=counts, **said)
 
 
 async def notices_of(parts: System, who: Principal, case_id: str, about: str) -> list[Notified]:
@@ -251,7 +258,9 @@ def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElemen
     covered = select_columns(col(StaffRow.subject)).where(
         col(StaffRow.tenant) == who.tenant, col(StaffRow.cover) == of, col(StaffRow.absent_until) > now
     )
+    turn_ends = max((duty.until for duty in who.duties), default=now)
     return {
+        "on-duty": and_(_of_tenant(who), col(ClockRow.duty), state.in_(OPEN), col(ClockRow.due_at) < turn_ends),
         "covering": and_(_of_tenant(who), owner.in_(covered), state.in_(OPEN)),
         "on-hold": and_(_of_tenant(who), owner == of, state == "paused"),
         "waiting": and_(owner != of, state.in_(OPEN)),
@@ -262,7 +271,11 @@ def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElemen
 
 def _cases(parts: System, who: Principal, of: str, group: Group | None) -> Select[Any]:
     """The cases within reach in which promises of a group can be."""
-    more = {"waiting": col(CaseRow.owner) == of, "escalated": col(CaseRow.escalated) > 0}
+    more = {
+        "waiting": col(CaseRow.owner) == of,
+        "escalated": col(CaseRow.escalated) > 0,
+        "on-duty": col(CaseRow.team).in_(who.on_duty_for),
+    }
     action = LIST if of == who.sub and group in OWN else WHOLE
     few = (more[group],) if group in more else ()
     return select_columns(col(CaseRow.id)).where(visible(parts, who, action), *few)
@@ -289,8 +302,9 @@ async def counts_of(parts: System, who: Principal, of: str, days: Days) -> Count
     theirs = (_of_tenant(who), col(ClockRow.owner) == of, col(ClockRow.state).in_((*OPEN, "paused")))
     resting = _resting(who, of, days.now)
     leads: tuple[Group, ...] = ("escalated", "unowned") if who.role in LEADS else ()
-    names: tuple[Group, ...] = ("waiting", "covering", *leads)
-    waits = {str(n): _counting(_cases(parts, who, of, n), {}).where(resting[n]) for n in names}
+    duty: tuple[Group, ...] = ("on-duty",) if who.duties else ()
+    names: tuple[Group, ...] = ("waiting", "covering", *leads, *duty)
+    waits = {n.replace("-", "_"): _counting(_cases(parts, who, of, n), {}).where(resting[n]) for n in names}
     more = waits | _others(parts, who)
     numbers = select_columns(*(query.scalar_subquery().label(name) for name, query in more.items()))
     async with parts.connection() as connection:

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel, col
 from domain.case.case import Case
 from domain.case.staff import Directory, StaffMember
 from domain.values import Role
+from infra.rosters import rosters_of
 from infra.tables import StaffRow
 
 LEVELS = 3
@@ -21,19 +22,33 @@ NAMING = ("owner", "assignee", "to", "person")
 def directory(
     connection: Connection, tenant: str, cases: Sequence[Case], body: dict[str, JsonValue], sender: str
 ) -> Directory:
-    """The sender, whoever the cases and the body name, those above and covering them, the leads, the licensed."""
+    """Whom one decision can find: the sender, whoever the cases and the body name, those above and covering them,
+    the leads and the licensed of their teams, and who is on duty for them.
+    """
     named = {sender, *(str(body[field]) for field in NAMING if body.get(field))}
     if interventions := body.get("interventions"):
         named |= _responsible(interventions)
     for case in cases:
         named |= _in_case(case)
     teams = {case.team for case in cases} | ({str(body["team"])} if body.get("team") else set())
+    rosters = rosters_of(connection, tenant, teams) if teams else ()
+    named |= {shift.person for roster in rosters for shift in roster.shifts}
     found = {row.subject: row for row in _leads(connection, tenant, teams)}
     for _ in range(LEVELS):
         if missing := named - set(found):
             found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
         known = [found[name] for name in named if name in found]
         named = {other for row in known for other in (row.supervisor, row.cover) if other}
+    return Directory(members=tuple(_member(row) for row in found.values()), rosters=rosters)
+
+
+def people_of(connection: Connection, tenant: str, subjects: Iterable[str]) -> Directory:
+    """Some people, and whoever covers for them."""
+    found: dict[str, Row[Any]] = {}
+    missing = set(subjects)
+    for _ in range(LEVELS):
+        found |= {row.subject: row for row in _by_subject(connection, tenant, missing)}
+        missing = {row.cover for row in found.values() if row.cover} - set(found)
     return Directory(members=tuple(_member(row) for row in found.values()))
 
 

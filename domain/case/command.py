@@ -264,12 +264,11 @@ class Draft:
         return deadline(self.now, budget, 0, self.working, self.program.zone)
 
     def people(self, ranks: Iterable[Rank]) -> tuple[str, ...]:
-        """Who is told at once at these ranks; the case manager where the directory cannot be read."""
+        """Who is told at once at these ranks, and who is on duty; the case manager where there is no directory."""
         case = self.case
         if not self.staff.known:
             return (case.owner,) if case.owner else ()
-        found = [self.staff.find(rank, case.owner, case.team, self.now) for rank in ranks]
-        return tuple(dict.fromkeys(person for people in found for person in people))
+        return self.staff.find_at_once(ranks, case.owner, case.team, self.now)
 
     def calendar(self, clock: Clock) -> WorkingCalendar:
         return self.moment.rulebook.calendar_of(clock, self.program)

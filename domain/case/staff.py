@@ -1,7 +1,9 @@
 """The people an escalation can find."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from domain.case.roster import Roster, Turn
 from domain.clocks.clock import RANK_OF_ROLE, Rank
 from domain.values import Instant, Opaque, Role, Slug, Value
 
@@ -27,12 +29,13 @@ class StaffMember(Value):
 
 
 class Directory(Value):
-    """The staff that a decision about one case may need: its people, its team, those above them.
+    """The staff that a decision about one case may need: its people, its team, those above them, who is on duty.
 
     `known` is False when the directory could not be read; then nobody is refused for being unknown.
     """
 
     members: tuple[StaffMember, ...] = ()
+    rosters: tuple[Roster, ...] = ()
     known: bool = True
 
     def without(self, kept_out: tuple[str, ...]) -> "Directory":
@@ -70,6 +73,28 @@ class Directory(Value):
         else:
             found = self._above(owner, rank, now) or self._of_role(Role.DIRECTOR, None)
         return tuple(m.subject for m in found if m is not None and m.available(now))
+
+    def find_at_once(
+        self, ranks: Iterable[Rank], owner: str | None, team: str | None, now: datetime
+    ) -> tuple[str, ...]:
+        """The people of some ranks for what cannot wait: where none of them is on duty now, also whoever is."""
+        found = [person for rank in ranks for person in self.find(rank, owner, team, now)]
+        return self.with_duty(found, team, now)
+
+    def with_duty(self, people: Iterable[str], team: str | None, now: datetime) -> tuple[str, ...]:
+        """Some people, each once, and who is on duty for the team where none of them is."""
+        found, duty = tuple(dict.fromkeys(people)), self.on_duty(team, now)
+        return found if set(found) & set(duty) else (*found, *duty)
+
+    def on_duty(self, team: str | None, now: datetime) -> tuple[str, ...]:
+        """Who is on duty for a team now; whoever covers for one of them who is away."""
+        return tuple(dict.fromkeys(turn.person for turn in self.turns_now(team, now)))
+
+    def turns_now(self, team: str | None, now: datetime) -> tuple[Turn, ...]:
+        """The turns for a team that are under way, each with whoever is there."""
+        turns = [turn for roster in self.rosters if roster.team == team for turn in roster.on_duty(now)]
+        there = ((turn, self.stands_in(turn.person, now)) for turn in turns)
+        return tuple(turn.changed(person=member.subject) for turn, member in there if member is not None)
 
     def leads(self, owner: str | None, team: str | None, now: datetime) -> tuple[str, ...]:
         """The available leads of a team, else the directors; each once."""

@@ -58,7 +58,7 @@ class WorkingCalendar(Value):
         """The instant at which `seconds` of opening time have passed since `instant`."""
         day = instant.astimezone(zone).date()
         while True:
-            start, end = self._hours(day, zone)
+            start, end = self.open_hours(day, zone)
             start = max(start, instant)
             room = int((end - start).total_seconds()) if self.is_working_day(day) else 0
             if room > 0 and seconds <= room:
@@ -72,12 +72,13 @@ class WorkingCalendar(Value):
         day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
         while day <= last:
             if self.is_working_day(day):
-                opens, closes = self._hours(day, zone)
+                opens, closes = self.open_hours(day, zone)
                 total += max(0, int((min(closes, end) - max(opens, start)).total_seconds()))
             day += ONE_DAY
         return total
 
-    def _hours(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    def open_hours(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+        """From when until when work is open on a day, were it a working day."""
         opens, closes = self.hours_of(day)
         start = datetime.combine(day, opens, zone).astimezone(UTC)
         return start, datetime.combine(day, closes, zone).astimezone(UTC)

@@ -10,9 +10,9 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft
 from domain.case.event import Notice
 from domain.clocks.budget import later
-from domain.clocks.clock import Acknowledgement, Climb, Clock, KeptBy, NextStep, Rank, Step
+from domain.clocks.clock import Acknowledgement, Climb, Clock, ClockKind, KeptBy, NextStep, Rank, Step
 from domain.notices import MISSED
-from domain.promises.deadlines import ClockKept, ClockRescheduled, OfClock, next_at_of, resume_clock
+from domain.promises.deadlines import ClockKept, ClockRescheduled, OfClock, is_duty, next_at_of, resume_clock
 from domain.values import Instant, Opaque, Rejected, Slug, Text
 
 MOST_STEPS_A_TICK = 100
@@ -186,6 +186,8 @@ def lapse_again(draft: Draft, missed: Clock, lapsed_at: datetime) -> None:
 def _climb(draft: Draft, clock: Clock, step: NextStep) -> None:
     rung = step.rung or 0
     told, vacant = _people(draft, clock, rung)
+    if is_urgent(draft.case, clock):
+        told = draft.staff.with_duty(told, draft.case.team, draft.now)
     climb = Climb(
         rung=rung,
         round=clock.round,
@@ -197,6 +199,11 @@ def _climb(draft: Draft, clock: Clock, step: NextStep) -> None:
     )
     after = clock.changed(climbs=(*clock.climbs, climb), acknowledged=None)
     draft.happen(RungClimbed(clock_id=clock.id, climb=climb, next_at=next_at_of(draft, after)))
+
+
+def is_urgent(case: Case, clock: Clock) -> bool:
+    """Whether a promise cannot wait for the morning: at every rung whoever is on duty hears of it as well."""
+    return clock.kind is ClockKind.CRISIS or is_duty(case, clock)
 
 
 def _people(draft: Draft, clock: Clock, rung: int) -> tuple[tuple[str, ...], tuple[Rank, ...]]:

@@ -4,6 +4,7 @@ from alembic import context
 
 import infra.notice_tables
 import infra.person_tables
+import infra.rosters
 import infra.webhook_tables  # noqa: F401
 from infra.tables import SQLModel
 

@@ -12,6 +12,7 @@ from activities.rows import (
     add,
     clock_row,
     contact_row,
+    item_row,
     lock_case,
     put,
     state_row,
@@ -22,6 +23,7 @@ from domain.case.case import Case
 from domain.case.event import Entry
 from domain.lines import Lines
 from infra.encryption import KeyRing
+from infra.item_tables import ItemRow
 from infra.notice_tables import OutboxRow
 from infra.notices import notice_row
 from infra.tables import (
@@ -34,7 +36,7 @@ from infra.tables import (
 from infra.timeline import beginning, decrypted_state, digest, entry_of, rows_of
 
 Rows = list[dict[str, Any]]
-DERIVED: tuple[type[SQLModel], ...] = (CaseRow, TaskRow, ClockRow, ContactRow, OutboxRow)
+DERIVED: tuple[type[SQLModel], ...] = (CaseRow, TaskRow, ClockRow, ItemRow, ContactRow, OutboxRow)
 NOT_DERIVED = {"recorded_at", "wakes_at", "read_at"}  # when, until when a fault waits, what its reader has done
 
 
@@ -93,6 +95,7 @@ def _made(
         CaseRow: [{**known, **dict(lines.line)}],
         TaskRow: [task_row(keys, key, task) for task in lines.tasks.values()],
         ClockRow: [clock_row(keys, key, clock) for clock in lines.clocks.values()],
+        ItemRow: [item_row(keys, key, item) for item in lines.items.values()],
         ContactRow: [*older, *(contact_row(key, entry) for entry in entries if entry.kind == CONTACT_LOGGED)],
         OutboxRow: _notices(keys, key, lines, before[OutboxRow], begun is not None),
     }

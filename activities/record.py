@@ -14,6 +14,7 @@ from activities.rows import (
     command_row,
     contact_row,
     feed_row,
+    item_row,
     put,
     quarantine_row,
     state_row,
@@ -26,6 +27,7 @@ from domain.lines import Lines
 from domain.tick import Tick
 from infra.encryption import KeyRing
 from infra.event_types import event_types
+from infra.item_tables import ItemRow
 from infra.notice_tables import DeliveryRow, OutboxRow
 from infra.notices import delivery_row, notice_row
 from infra.tables import (
@@ -143,12 +145,13 @@ def write_entries(
 
 
 def write_lines(connection: Connection, keys: KeyRing, key: dict[str, str], lines: Lines, at: Position) -> None:
-    """Put a case's line and those of its tasks, promises and notices into the lists."""
+    """Put a case's line and those of its tasks, promises, other items and notices into the lists."""
     now = datetime.now(UTC)
     own: dict[str, Any] = {**dict(lines.line or ()), "head": at.head, "recorded_at": now}
     put(connection, CaseRow, [own])
     put(connection, TaskRow, (task_row(keys, key, line) for line in lines.tasks.values()))
     put(connection, ClockRow, (clock_row(keys, key, line) for line in lines.clocks.values()))
+    put(connection, ItemRow, (item_row(keys, key, line) for line in lines.items.values()))
     add(connection, OutboxRow, (notice_row(keys, key, notice) for notice in lines.notices))
     add(connection, DeliveryRow, (delivery_row(key, notice) for notice in lines.notices))
 

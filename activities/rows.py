@@ -12,6 +12,7 @@ from sqlmodel import SQLModel, select
 from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Entry
+from domain.items import ItemLine
 from domain.lines import ClockLine, TaskLine
 from infra import row_places
 from infra.encryption import KeyRing
@@ -52,6 +53,11 @@ def clock_row(keys: KeyRing, key: dict[str, str], clock: ClockLine) -> dict[str,
     }
 
 
+def item_row(keys: KeyRing, key: dict[str, str], item: ItemLine) -> dict[str, Any]:
+    place = row_places.item(key["case_id"], item.kind, item.id)
+    return {**key, **dict(item), "title": keys.encrypted_text(item.title, place) if item.title else None}
+
+
 def feed_row(key: dict[str, str], entry: Entry, program: str) -> dict[str, Any]:
     """The row of an event that others may hear of; its place in their order is given later."""
     return {**key, "seq": entry.seq, "kind": entry.kind, "program": program, "at": entry.at, "position": None}
@@ -86,7 +92,7 @@ def add(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, 
 
 
 def put(connection: Connection, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
-    """Insert or replace rows by primary key."""
+    """Insert or replace rows by primary key; a column that is written once stays as it was."""
     if found := list(rows):
         connection.execute(_putting(connection.dialect.name, model), found)
 
@@ -100,7 +106,8 @@ def _adding(dialect: str, model: type[SQLModel]) -> Any:
 def _putting(dialect: str, model: type[SQLModel]) -> Any:
     statement, table = _insert(dialect, model), table_of(model)
     keys = [column.name for column in table.primary_key]
-    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    once = {*keys, *(column.name for column in table.columns if column.info.get("once"))}
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in once}
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 

@@ -1,20 +1,17 @@
 """Who looked at what, for auditors and directors: by person, case, actor and time; as CSV too."""
 
-import csv
-import io
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import col, select
 
 from api.identity import with_persons
 from api.pages import Order, Page, PagingDep
 from api.problems import responses
-from api.reports import safe_cell
 from api.system import PrincipalDep, SystemDep
+from api.tables import Format, page_as
 from domain.values import Instant, Opaque, Slug
 from infra.tables import AuditRow, CaseRow
 
@@ -47,12 +44,16 @@ class AuditFilter(BaseModel):
     action: Slug | None = None
     first: Instant | None = None
     last: Instant | None = None
-    format: Literal["json", "csv"] = "json"
+    format: Format = "json"
 
 
 @router.get("/audit", responses=responses(401, 403, 422, 503), response_model=Page[AuditItem])
 async def read_audit(
-    parts: SystemDep, who: PrincipalDep, page: PagingDep, wanted: Annotated[AuditFilter, Query()]
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    wanted: Annotated[AuditFilter, Query()],
+    request: Request,
 ) -> Any:
     """Every read, list, search, export, change of staff or person, and refusal, the newest first.
 
@@ -77,18 +78,4 @@ async def read_audit(
     items = [AuditItem.model_validate(row) for row in shown]
     last = shown[-1] if len(rows) > page.limit else None
     following = NEWEST_FIRST.cursor(last.at, last.writer, last.n) if last else None
-    asked = {**wanted.model_dump(exclude_none=True, mode="json"), "limit": page.limit}
-    return _csv(items, following, asked) if wanted.format == "csv" else Page(items=items, next=following)
-
-
-def _csv(items: list[AuditItem], following: str | None, asked: dict[str, Any]) -> Response:
-    """A page as a file; `asked` is what it was asked by, for the next one."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(AuditItem.model_fields), lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({name: safe_cell(value) for name, value in item.model_dump().items()} for item in items)
-    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    if following is not None:
-        again = {**asked, "format": "csv", "cursor": following}
-        headers["Link"] = f'</audit?{urlencode(again)}>; rel="next"'
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return page_as(wanted.format, "audit", Page(items=items, next=following), AuditItem, request)

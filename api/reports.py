@@ -1,21 +1,20 @@
 """Reports: SQL over the record, as JSON or CSV, each with its definition beside it."""
 
-import csv
-import io
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.report_definitions import REPORTS, Report
+from api.report_definitions import REPORTS
 from api.report_queries import Scope
 from api.scope import WHOLE, visible
 from api.system import PrincipalDep, System, SystemDep
+from api.tables import as_csv
 from domain.values import Day, Role, Slug
 from infra.tables import CaseRow
 
@@ -80,7 +79,7 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
     below = parts.settings.suppress_below
     rows = [_hidden(row, below) for row in rows]
     if asked.format == "csv":
-        return _csv(name, report, rows)
+        return as_csv(name, report.columns, rows, f'</reports/{name}/definition>; rel="describedby"')
     named = {"name": name, "title": report.title, "definition": report.definition}
     return Answer(**named, first=first, last=last, zone=zone.key, suppressed_below=below, rows=rows)
 
@@ -106,23 +105,6 @@ def _hidden(row: dict[str, Any], below: int) -> dict[str, Any]:
         return row
     numbers = {key for key, value in row.items() if isinstance(value, int | float)}
     return {key: None if key in numbers else value for key, value in row.items()}
-
-
-def _csv(name: str, report: Report, rows: list[dict[str, Any]]) -> Response:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(report.columns), lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}.csv"',
-        "Link": f'</reports/{name}/definition>; rel="describedby"',
-    }
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @router.get("/reports/{name}/definition", responses=responses(401, 404))

@@ -1,73 +1,35 @@
 """What somebody owes, in one list: tasks, promises, approvals, signatures, offers, reviews, escalations."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from api.duty import Duty
-from api.identity import Known, known_as
+from api.owed import DUE, Days, Group, Owed, items_of, owed
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.proposals import waiting_for
 from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.clocks.clock import RANK_OF_ROLE, ClockKind, ClockPolicy, Ladder, Rank
-from domain.programs.rulebook import ProgramMissing
-from domain.promises.keeping import Keeping, keeping
-from domain.steps.stages import ages_on
+from api.tables import Format, page_as
+from domain.clocks.clock import RANK_OF_ROLE, Rank
 from domain.values import Opaque, Slug, Zone
-from infra import row_places
 from infra.notice_tables import OutboxRow
-from infra.tables import CaseRow, ClockRow, StaffRow, TaskRow
+from infra.tables import CaseRow, ClockRow, StaffRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN = ("running", "missed")
 LEADS = tuple(RANK_OF_ROLE)
-Group = Literal[
-    "overdue", "today", "week", "later", "on-hold", "waiting", "escalated", "unowned", "covering", "on-duty"
-]
-DUE: tuple[Group, ...] = ("overdue", "today", "week", "later")
+NOBODY = "none"
 OWN = (None, *DUE, "on-hold")
-
-
-class Owed(BaseModel):
-    """One thing that somebody owes, with what to do about it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    group: Group
-    case_id: str
-    clock_id: str
-    kind: str
-    title: str
-    name: str | None = Field(description="By which the person is called, where one may see the case")
-    age: int | None
-    program: str
-    tier: str | None
-    stage: str
-    team: str
-    owner: str | None = Field(description="Who answers for it")
-    queue: str | None
-    state: str
-    since: datetime | None
-    due_at: datetime
-    overdue_seconds: int
-    on_hold_until: datetime | None
-    duty: bool = Field(description="Set by law, or a person's safety hangs on it")
-    next_at: datetime | None = Field(description="When the ladder tells somebody next")
-    next_told: str | None = Field(description="Whom it tells then")
-    told: str | None = Field(description="The rank that was told last")
-    acknowledged_by: str | None
-    do: Keeping | None = Field(description="The command that keeps the promise, with its ids filled in")
 
 
 class Counts(BaseModel):
@@ -120,51 +82,27 @@ class WorkFilter(BaseModel):
     """Which of it: left out, everything that is due of one's own."""
 
     group: Group | None = Field(default=None, description="One group; left out: all that is due")
-    owner: Opaque | None = Field(default=None, description="Somebody else's, within one's own scope")
+    owner: Opaque | None = Field(default=None, description="Somebody else's; `none`: nobody's")
+    scope: Literal["own", "all"] = Field(default="own", description="`all`: whoever owes it, where you may see it")
     queue: Slug | None = Field(default=None, description="What waits in a group's queue instead")
     kind: Slug | None = None
     program: Slug | None = None
     tier: Slug | None = None
     team: Slug | None = None
+    due_from: datetime | None = None
     due_before: datetime | None = None
+    format: Format = "json"
     zone: Zone | None = Field(default=None, description="Whose days `today` and `week` are; left out: your team's")
 
 
-@dataclass(frozen=True)
-class Days:
-    """The present moment, and where today and the next seven days end in somebody's zone."""
-
-    now: datetime
-    zone: ZoneInfo
-
-    def end(self, days: int) -> datetime:
-        """The end of today, or of a day so many days later."""
-        day = self.now.astimezone(self.zone).date() + timedelta(days=days + 1)
-        return datetime.combine(day, time(), self.zone).astimezone(UTC)
-
-    def conditions(self) -> dict[Group, ColumnElement[bool]]:
-        """What is due in which group; each promise is in one of them."""
-        due, late = col(ClockRow.due_at), or_(col(ClockRow.state) == "missed", col(ClockRow.due_at) < self.now)
-        today, week = self.end(0), self.end(7)
-        return {
-            "overdue": late,
-            "today": and_(~late, due < today),
-            "week": and_(~late, due >= today, due < week),
-            "later": and_(~late, due >= week),
-        }
-
-    def group_of(self, state: str, due_at: datetime) -> Group:
-        if state == "paused":
-            return "on-hold"
-        if state == "missed" or due_at < self.now:
-            return "overdue"
-        return "today" if due_at < self.end(0) else "week" if due_at < self.end(7) else "later"
-
-
-@router.get("/work", responses=responses(401, 403, 422, 503))
+@router.get("/work", responses=responses(401, 403, 422, 503), response_model=Work)
 async def work(
-    parts: SystemDep, who: PrincipalDep, page: PagingDep, wanted: Annotated[WorkFilter, Query()]
-) -> Work:
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    wanted: Annotated[WorkFilter, Query()],
+    request: Request,
+) -> Any:
     """What you owe, the most urgent first: overdue, today, in seven days, later.
 
     `group=waiting` is what others owe in your cases, `on-hold` what rests until a day, `escalated` what climbed to
@@ -172,15 +110,16 @@ async def work(
     `on-duty` what cannot wait until your turn ends in the cases of the teams for which you are on duty.
     """
     days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
-    query: Any = _joined(_cases(parts, who, of, "unowned" if wanted.queue else wanted.group))
+    query: Any = owed(_cases(parts, who, of, "unowned" if wanted.queue or _wide(wanted) else wanted.group))
     query = query.where(*_chosen(days, who, of, wanted), *_filters(wanted))
     async with parts.connection() as connection:
         rows = (await connection.execute(BY_DEADLINE.slice(query, page))).all()
-    items = await _items(parts, who, rows[: page.limit], days, wanted.group)
+    items = await items_of(parts, who, rows[: page.limit], days, wanted.group)
     last = rows[page.limit - 1] if len(rows) > page.limit else None
     following = BY_DEADLINE.cursor(last.due_at, last.case_id, last.id) if last is not None else None
-    counts = await counts_of(parts, who, of, days) if page.after is None else None
-    return Work(items=items, next=following, counts=counts)
+    counted = page.after is None and wanted.format == "json" and not _wide(wanted)
+    counts = await counts_of(parts, who, of, days) if counted else None
+    return page_as(wanted.format, "work", Work(items=items, next=following, counts=counts), Owed, request)
 
 
 @router.get("/me", responses=responses(401, 503))
@@ -208,31 +147,17 @@ def _zone(parts: System, who: Principal, asked: str | None) -> ZoneInfo:
     return ZoneInfo(asked or of_team or parts.rulebook.programs[0].time_zone)
 
 
-_TASK = and_(
-    col(TaskRow.case_id) == col(ClockRow.case_id),
-    col(TaskRow.id) == col(ClockRow.about),
-    col(ClockRow.kind) == ClockKind.TASK,
-)
-OF_CLOCK = ("case_id", "id", "kind", "title", "about", "policy", "owner", "queue", "state", "since", "due_at")
-MORE = ("paused_until", "next_at", "rung", "raised", "duty", "told", "acknowledged_by")
-OF_CASE = ("program", "program_version", "tier", "stage", "team", "person_id")
-
-
-def _joined(cases: Select[Any]) -> Select[Any]:
-    """The promises of some cases, with what the lists say of the case and the task."""
-    columns = [col(getattr(ClockRow, name)) for name in (*OF_CLOCK, *MORE)]
-    columns += [col(getattr(CaseRow, name)) for name in OF_CASE]
-    return (
-        select_columns(*columns, col(TaskRow.status))
-        .join_from(ClockRow, CaseRow, col(CaseRow.id) == col(ClockRow.case_id))
-        .outerjoin(TaskRow, _TASK)
-        .where(col(ClockRow.case_id).in_(cases))
-    )
-
-
 def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
     """Whose promises, and which group of them."""
     state, owner = col(ClockRow.state), col(ClockRow.owner)
+    if _wide(wanted):
+        yield _of_tenant(who)
+        yield state == "paused" if wanted.group == "on-hold" else state.in_(OPEN)
+        if wanted.owner is not None:
+            yield owner.is_(None) if wanted.owner == NOBODY else owner == wanted.owner
+        if wanted.group in DUE:
+            yield days.conditions()[wanted.group]
+        return
     if wanted.queue is not None:
         yield and_(_of_tenant(who), col(ClockRow.queue) == wanted.queue, state.in_(OPEN))
     elif wanted.group in (None, *DUE):
@@ -241,6 +166,11 @@ def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator
         yield days.conditions()[wanted.group]
     elif wanted.group is not None:
         yield _resting(who, of, days.now)[wanted.group]
+
+
+def _wide(wanted: WorkFilter) -> bool:
+    """Whether it is about what anybody owes. What waits, climbed or is covered is somebody's."""
+    return (wanted.scope == "all" or wanted.owner == NOBODY) and wanted.group in (None, *DUE, "on-hold")
 
 
 def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElement[bool]]:
@@ -288,6 +218,8 @@ def _of_tenant(who: Principal) -> ColumnElement[bool]:
 def _filters(wanted: WorkFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.kind is not None:
         yield col(ClockRow.kind) == wanted.kind
+    if wanted.due_from is not None:
+        yield col(ClockRow.due_at) >= wanted.due_from
     if wanted.due_before is not None:
         yield col(ClockRow.due_at) < wanted.due_before
     for name in ("program", "tier", "team"):
@@ -327,67 +259,3 @@ def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
     if parts.policy.reach_of(who.role, "list-proposals"):
         found["proposals"] = select_columns(func.count()).where(*waiting_for(who))
     return found
-
-
-async def _items(
-    parts: System, who: Principal, rows: Sequence[Row[Any]], days: Days, group: Group | None
-) -> list[Owed]:
-    known = await known_as(parts, who.tenant, (row.person_id for row in rows))
-    return [_item(parts, row, known.get(row.person_id, Known()), days, group) for row in rows]
-
-
-def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> Owed:
-    rule, ladder = _rule(parts, row)
-    said = {name: getattr(row, name) for name in Owed.model_fields if hasattr(row, name)}
-    return Owed(
-        **{
-            **said,
-            "group": group or days.group_of(row.state, row.due_at),
-            "clock_id": row.id,
-            "title": parts.keys.decrypted_text(row.title, row_places.clock(row.case_id, row.id)),
-            "name": person.name,
-            "age": _age(person, days),
-            "overdue_seconds": max(0, int((days.now - row.due_at).total_seconds())),
-            "on_hold_until": row.paused_until,
-            "next_told": _next_told(row, ladder) if ladder else None,
-            "do": _to_do(row, rule, group, days.now),
-        }
-    )
-
-
-def _to_do(row: Row[Any], rule: ClockPolicy | None, group: Group | None, now: datetime) -> Keeping | None:
-    """What to send; nothing while it waits for consent, for another task, for a letter's time."""
-    if group == "escalated":
-        return Keeping(command="acknowledge-escalation", body={"escalation_id": f"{row.id}-missed"})
-    rests = row.state == "paused" and row.paused_until is None
-    too_early = row.kind == ClockKind.UNREACHED and row.since is not None and row.since > now
-    if rests or too_early:
-        return None
-    unclaimed = row.queue is not None and row.status not in (None, "on-hold", "awaiting-cosign")
-    status = "unclaimed" if unclaimed else row.status
-    return keeping(row.kind, row.about, rule.kept_by if rule else None, row.stage, status)
-
-
-def _rule(parts: System, row: Row[Any]) -> tuple[ClockPolicy | None, Ladder | None]:
-    """The programme's rule of a promise and its ladder; nothing where its file is gone."""
-    try:
-        program = parts.rulebook.program(row.program, row.program_version)
-    except ProgramMissing:
-        return None, None
-    rule = program.policies.get(row.policy or "")
-    return rule, program.ladders.get(rule.ladder) if rule else None
-
-
-def _next_told(row: Row[Any], ladder: Ladder) -> Rank | None:
-    """The rank that hears of it next; None where nobody does any more, or while it rests."""
-    if row.next_at is None:
-        return None
-    reminding = row.state != "missed" and row.next_at <= row.due_at
-    return ladder.told_next(reminding, row.rung, row.raised)
-
-
-def _age(person: Known, days: Days) -> int | None:
-    if person.birth_date is None:
-        return None
-    youngest, oldest = ages_on(person.birth_date, days.now.astimezone(days.zone).date())
-    return youngest if youngest == oldest else None

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 from activities.rows import table_of
 from deploy import running
 from deploy.console import console as shown
-from infra import notice_tables, person_tables, tables, webhook_tables
+from infra import item_tables, notice_tables, person_tables, tables, webhook_tables
 from infra import row_places as places
 from infra.encryption import TEXT, KeyMissing, KeyRing, ring_of
 
@@ -66,6 +66,7 @@ EVERYTHING = (
     ),
     Kept(tables.TaskRow, "title", lambda r: places.task(r.case_id, r.id), text=True),
     Kept(tables.ClockRow, "title", lambda r: places.clock(r.case_id, r.id), text=True),
+    Kept(item_tables.ItemRow, "title", lambda r: places.item(r.case_id, r.kind, r.id), text=True),
     Kept(notice_tables.OutboxRow, "subject", lambda r: places.notice(r.case_id, r.key), text=True),
     Kept(notice_tables.ReachRow, "address", lambda r: places.reach(r.tenant, r.subject, r.channel), text=True),
     Kept(webhook_tables.EndpointRow, "url", lambda r: places.endpoint_url(r.id), text=True),

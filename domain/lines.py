@@ -1,16 +1,18 @@
-"""What the lists are told of one case: its own line, and the lines of the tasks and promises that changed.
+"""What the lists are told of a case: its own line, those of the tasks, promises and other items that changed.
 
 They are derived from the entries of the timeline, written with them, and can be made again from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
+from domain import items
 from domain.case.case import Case, Task
 from domain.case.event import Entry, Notice
 from domain.clocks.clock import Clock
+from domain.items import ItemLine
 from domain.promises.deadlines import is_duty, wake_at
 from domain.values import Instant, Value
 
@@ -106,6 +108,7 @@ class Lines:
     line: CaseLine | None = None
     tasks: dict[str, TaskLine] = field(default_factory=dict)
     clocks: dict[str, ClockLine] = field(default_factory=dict)
+    items: dict[tuple[str, str], ItemLine] = field(default_factory=dict)
     notices: tuple[NoticeLine, ...] = ()
 
     @classmethod
@@ -113,7 +116,7 @@ class Lines:
         """All that the lists show of a case of which nothing earlier is known."""
         tasks = {task.id: _task_line(task) for task in case.tasks}
         clocks = {clock.id: _clock_line(clock, None, case) for clock in case.clocks}
-        return cls(case, case_line(case, at), tasks, clocks)
+        return cls(case, case_line(case, at), tasks, clocks, {(i.kind, i.id): i for i in items.whole(case, at)})
 
     def then(self, entries: Sequence[Entry]) -> Self:
         """These lines with what more entries did to the case."""
@@ -129,8 +132,16 @@ class Lines:
             case=case,
             tasks=self.tasks | {line.id: line for line in _changed_tasks(before, case)},
             clocks=self.clocks | {line.id: line for line in _changed_clocks(before, entry, case)},
+            items=self._items(items.changed(before, entry, case)),
             notices=(*self.notices, *_notices(entry, case)),
         )
+
+    def _items(self, changed: Iterable[ItemLine]) -> dict[tuple[str, str], ItemLine]:
+        found = dict(self.items)
+        for line in changed:
+            first = found.get((line.kind, line.id), line)
+            found[line.kind, line.id] = line.changed(opened_at=first.opened_at, by=first.by)
+        return found
 
 
 def case_line(case: Case, at: datetime) -> CaseLine:

@@ -24,6 +24,10 @@ def clock(case_id: str, clock_id: str) -> str:
     return f"clocks/{case_id}/{clock_id}"
 
 
+def item(case_id: str, kind: str, item_id: str) -> str:
+    return f"items/{case_id}/{kind}/{item_id}"
+
+
 def notice(case_id: str, key: str) -> str:
     return f"outbox/{case_id}/{key}"
 

@@ -39,6 +39,7 @@ WINGS = (
     "commands",
     "decide",
     "next_steps",
+    "items",
     "lines",
 )
 OURS = {*MAY_IMPORT, "worker", "tests"}

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import infra.item_tables
 import infra.notice_tables
 import infra.person_tables
 import infra.rosters

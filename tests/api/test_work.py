@@ -215,3 +215,29 @@ async def test_what_is_next_is_said_once_and_in_the_programme_s_own_words(office
         said = [one["command"] for one in (*found["possible"], *found["blocked"])]
         assert len(said) == len(set(said))
         assert {"close", "complete-screening", "agree-plan", "stratify-risk"} <= set(said)
+
+
+async def test_a_lead_lists_what_anybody_owes_what_rests_and_what_is_nobodys(office: Office) -> None:
+    """Reassessments, signatures or held work of all cases by one question; as CSV too; no other team's."""
+    await office.hire()
+    first = await office.open(person=ALICE, owner="cm-anna")
+    await office.walk(first)
+    held = (await office.do(first, "add-task", task="education"))["created"][0]
+    until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    await office.do(first, "hold-task", task_id=held, until=until, reason="on holiday")
+    everything = (await work(office, "sup-1", scope="all"))["items"]
+    assert {item["owner"] for item in everything} == {"cm-anna"}
+    signatures = (await work(office, "sup-1", scope="all", kind="signature"))["items"]
+    assert [item["title"] for item in signatures] == ["Have the plan signed"]
+    rests = (await work(office, "sup-1", scope="all", group="on-hold"))["items"]
+    assert [item["on_hold_until"] is not None for item in rests] == [True]
+    last = max(item["due_at"] for item in everything)
+    assert [i["due_at"] for i in (await work(office, "sup-1", scope="all", due_from=last))["items"]] == [last]
+    table = await office.get("sup-1", "/work", scope="all", format="csv")
+    assert table.text.splitlines()[0].startswith("group,case_id,clock_id,kind,title,name")
+    assert len(table.text.splitlines()) == len(everything) + 1
+    assert (await work(office, "sup-2", scope="all"))["items"] == []
+    opening = {"program": "complex-care", "referral": referral(reference="Patient/3"), "team": "north"}
+    unowned = (await office.post("ehr-1", "/cases", opening)).json()["case_id"]
+    nobodys = (await work(office, "sup-1", owner="none"))["items"]
+    assert {item["case_id"] for item in nobodys} == {unowned}

@@ -13,6 +13,7 @@ from api import (
     audit,
     break_glass,
     bulk_actions,
+    case_history,
     cases,
     clocks,
     commands,
@@ -36,6 +37,7 @@ from api import (
     rosters,
     staff,
     supervision,
+    timeline,
     webhooks,
     work,
 )
@@ -84,6 +86,8 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
 
 ROOMS = (
     cases,
+    timeline,
+    case_history,
     commands,
     feeds,
     proposals,

@@ -16,12 +16,11 @@ from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.scope import WHOLE, Seen, require_case, visible
+from api.scope import WHOLE, visible
 from api.submission import CommandResult, Wish, answer, command_id, open_case, recorded, same_request
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Case, Patient, Referral
 from domain.case.command import Envelope, Moment
-from domain.case.event import ENTERED_IN_ERROR, label_of
 from domain.case.staff import Directory
 from domain.decide import decide
 from domain.lines import CaseLine
@@ -31,13 +30,11 @@ from domain.programs.program import Stage
 from domain.programs.rulebook import ProgramMissing
 from domain.steps.intake import Open
 from domain.steps.minutes import MonthOfMinutes, by_month
-from domain.values import Opaque, Role, Sensitivity, Slug, YesNo
-from infra.tables import CaseRow, StaffRow, TimelineRow
-from infra.timeline import entry_of
+from domain.values import Opaque, Role, Slug, YesNo
+from infra.tables import CaseRow, StaffRow
 from workflows.messages import Live
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
-IN_ORDER = Order([col(TimelineRow.seq)])
 OUTLINE = {
     **dict.fromkeys(("closure_reason", "tier", "offered_to", "next_due_at", "wakes_at")),
     **dict.fromkeys(("overdue", "escalated", "open_tasks", "quarantined"), 0),
@@ -151,40 +148,6 @@ class CaseFilter(BaseModel):
                 yield column > 0 if flag else column == 0
         if self.sort == "next_due_at":
             yield col(CaseRow.next_due_at).is_not(None)
-
-
-class InError(BaseModel):
-    """That an entry was entered in error: who said so, when and why, and in which entry."""
-
-    by: str
-    at: datetime
-    reason: str
-    entry: int
-    replaced: bool = False
-
-
-class Withheld(BaseModel):
-    """That an entry is not for this reader: the label that keeps it, and whom to ask."""
-
-    label: Sensitivity
-    ask: str | None
-
-
-class TimelineItem(BaseModel):
-    """One event of a case. What was entered in error stays, marked; what is withheld is told without its data."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    seq: int
-    at: datetime
-    kind: str
-    actor: str
-    actor_role: str
-    command_id: str
-    data: dict[str, JsonValue]
-    hash: str
-    entered_in_error: InError | None = None
-    withheld: Withheld | None = None
 
 
 @router.post("/cases", status_code=201, responses=REFUSALS)
@@ -332,34 +295,3 @@ def _months(parts: System, case: Case) -> tuple[MonthOfMinutes, ...]:
     except ProgramMissing:
         return ()
     return by_month(case, policy) if policy else ()
-
-
-@router.get("/cases/{case_id}/timeline", responses=responses(401, 404, 422, 503))
-async def read_timeline(
-    case_id: CaseId, parts: SystemDep, who: PrincipalDep, page: PagingDep
-) -> Page[TimelineItem]:
-    """Everything that happened to a case, in order."""
-    seen = await require_case(parts, who, case_id, action="read-timeline")
-    query = select(TimelineRow).where(TimelineRow.case_id == case_id, TimelineRow.tenant == who.tenant)
-    async with parts.session() as session:
-        rows = list((await session.exec(IN_ORDER.slice(query, page))).all())
-        corrections = (await session.exec(query.where(TimelineRow.kind == ENTERED_IN_ERROR))).all()
-    marks = {str(row.facts["of_command"]): _mark(parts, row) for row in corrections}
-    items = [_shown(parts, who, seen, row) for row in rows[: page.limit]]
-    items = [item.model_copy(update={"entered_in_error": marks.get(item.command_id)}) for item in items]
-    return Page(items=items, next=IN_ORDER.cursor(items[-1].seq) if len(rows) > page.limit else None)
-
-
-def _shown(parts: System, who: Principal, seen: Seen, row: TimelineRow) -> TimelineItem:
-    """An entry, or that there is one where its label keeps it from this reader. Its author reads it always."""
-    entry = entry_of(parts.keys, row)
-    label = label_of(entry.data)
-    item = TimelineItem.model_validate({**row.model_dump(), "data": entry.data})
-    if row.actor == who.sub or parts.policy.reads(who.role, label, seen.reaches):
-        return item
-    return item.model_copy(update={"data": {}, "withheld": Withheld(label=label, ask=seen.owner)})
-
-
-def _mark(parts: System, row: TimelineRow) -> InError:
-    said = entry_of(parts.keys, row).data
-    return InError(by=row.actor, at=row.at, entry=row.seq, **{n: said[n] for n in ("reason", "replaced")})

@@ -13,7 +13,7 @@ from api.pages import Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.reading import read_case
 from api.scope import require_case
-from api.system import PrincipalDep, SystemDep
+from api.system import Principal, PrincipalDep, System, SystemDep
 from api.tables import Format, page_as
 from api.timeline import NEWEST_FIRST, InError, Withheld, entries_of, shown, zone_of
 from domain.case.stays import stays_of
@@ -175,7 +175,19 @@ LISTS: dict[str, tuple[type[Told], tuple[str, ...], str]] = {
 }
 
 
-def _route(path: str, item: type[Told], kinds: tuple[str, ...], says: str) -> Callable[..., Awaitable[Any]]:
+async def read_list(path: str, case_id: str, parts: System, who: Principal, page: PagingDep) -> Page[Any]:
+    """A page of one of the lists, the last written first."""
+    item, kinds, _ = LISTS[path]
+    seen = await require_case(parts, who, case_id, action="read-timeline")
+    of_kinds = col(TimelineRow.kind).in_(kinds)
+    rows, marks = await entries_of(parts, who, case_id, NEWEST_FIRST, page, of_kinds)
+    told = [shown(parts, who, seen, row, marks).model_dump() for row in rows[: page.limit]]
+    items: list[Any] = [item.model_validate(one) for one in told]
+    following = NEWEST_FIRST.cursor(items[-1].seq) if len(rows) > page.limit else None
+    return Page(items=items, next=following)
+
+
+def _route(path: str, item: type[Told], says: str) -> Callable[..., Awaitable[Any]]:
     async def listed(
         case_id: CaseId,
         parts: SystemDep,
@@ -184,23 +196,18 @@ def _route(path: str, item: type[Told], kinds: tuple[str, ...], says: str) -> Ca
         request: Request,
         format: Annotated[Format, Query()] = "json",
     ) -> Any:
-        seen = await require_case(parts, who, case_id, action="read-timeline")
-        of_kinds = col(TimelineRow.kind).in_(kinds)
-        rows, marks = await entries_of(parts, who, case_id, NEWEST_FIRST, page, of_kinds)
-        told = [shown(parts, who, seen, row, marks).model_dump() for row in rows[: page.limit]]
-        items: list[Any] = [item.model_validate(one) for one in told]
-        following = NEWEST_FIRST.cursor(items[-1].seq) if len(rows) > page.limit else None
-        return page_as(format, path, Page(items=items, next=following), item, request)
+        found = await read_list(path, case_id, parts, who, page)
+        return page_as(format, path, found, item, request)
 
     listed.__doc__ = says
     listed.__name__ = f"read_{path.replace('-', '_')}"
     return listed
 
 
-for _path, (_item, _kinds, _says) in LISTS.items():
+for _path, (_item, _, _says) in LISTS.items():
     router.add_api_route(
         f"/cases/{{case_id}}/{_path}",
-        _route(_path, _item, _kinds, _says),
+        _route(_path, _item, _says),
         methods=["GET"],
         response_model=Page[_item],  # type: ignore[valid-type]
         responses=responses(401, 404, 422, 503),

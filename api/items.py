@@ -85,7 +85,7 @@ def _route(path: str, kind: str, says: str) -> Callable[..., Awaitable[Any]]:
         wanted: Annotated[ItemFilter, Query()],
         request: Request,
     ) -> Any:
-        found = await _page(parts, who, kind, wanted, page)
+        found = await page_of(parts, who, kind, wanted, page)
         return page_as(wanted.format, path, found, ListedItem, request)
 
     listed.__doc__ = says
@@ -103,7 +103,10 @@ for _path, (_kind, _says) in LISTS.items():
     )
 
 
-async def _page(parts: System, who: Principal, kind: str, wanted: ItemFilter, page: PagingDep) -> Page[ListedItem]:
+async def page_of(
+    parts: System, who: Principal, kind: str, wanted: ItemFilter, page: PagingDep
+) -> Page[ListedItem]:
+    """A page of the items of a kind, the newest first."""
     mine = who.sub in (wanted.asked, wanted.by)
     within = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if mine else WHOLE))
     here = (col(ItemRow.tenant) == who.tenant, col(ItemRow.kind) == kind, col(ItemRow.case_id).in_(within))

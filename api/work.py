@@ -109,7 +109,7 @@ async def work(
     you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others,
     `on-duty` what cannot wait until your turn ends in the cases of the teams for which you are on duty.
     """
-    days, of = Days(datetime.now(UTC), _zone(parts, who, wanted.zone)), wanted.owner or who.sub
+    days, of = Days(datetime.now(UTC), zone_for(parts, who, wanted.zone)), wanted.owner or who.sub
     query: Any = owed(_cases(parts, who, of, "unowned" if wanted.queue or _wide(wanted) else wanted.group))
     query = query.where(*_chosen(days, who, of, wanted), *_filters(wanted))
     async with parts.connection() as connection:
@@ -125,7 +125,7 @@ async def work(
 @router.get("/me", responses=responses(401, 503))
 async def me(parts: SystemDep, who: PrincipalDep) -> Me:
     """Who you are here, and how much waits for you."""
-    days = Days(datetime.now(UTC), _zone(parts, who, None))
+    days = Days(datetime.now(UTC), zone_for(parts, who, None))
     counts = await counts_of(parts, who, who.sub, days)
     said = {"role": who.role, "teams": who.teams, "tenant": who.tenant, "on_duty": who.duties}
     return Me(subject=who.sub, counts=counts, **said)
@@ -140,7 +140,7 @@ async def notices_of(parts: System, who: Principal, case_id: str, about: str) ->
         return [Notified.model_validate(row) for row in await connection.execute(query)]
 
 
-def _zone(parts: System, who: Principal, asked: str | None) -> ZoneInfo:
+def zone_for(parts: System, who: Principal, asked: str | None = None) -> ZoneInfo:
     """The zone that was asked for, else that of the person's team, else that of the first programme."""
     places = (parts.rulebook.place_of(team) for team in who.teams)
     of_team = next((place.time_zone for place in places if place is not None and place.time_zone), None)

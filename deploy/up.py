@@ -22,6 +22,7 @@ from deploy.processes import StartFailed, System
 from infra.loopback import answers, temporal_binary
 from infra.settings import Settings
 
+PATIENCE = ("--timeout-graceful-shutdown", "2")  # an open stream of a page keeps no process from ending
 WAIT_SECONDS = 60
 RETENTION = "720h"  # closed workflows stay readable for thirty days
 console = shown()
@@ -80,13 +81,27 @@ async def start_parts(system: System, settings: Settings) -> None:
     await bring_up_to_date(system, settings)
     metrics = f"127.0.0.1:{system.metrics_port}"
     await system.start("worker", sys.executable, "worker.py", CASELOOM_METRICS_ADDRESS=metrics)
-    uvicorn = (sys.executable, "-m", "uvicorn", "api.app:app", "--host", "127.0.0.1", "--no-access-log")
-    await system.start("api", *uvicorn, "--port", str(system.port))
+    uvicorn = (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "desk.app:app",
+        "--host",
+        "127.0.0.1",
+        "--no-access-log",
+        *PATIENCE,
+    )
+    await system.start("api", *uvicorn, "--port", str(system.port), CASELOOM_LOCAL_SIGN_IN=local_sign_in())
     await keep_history(system)
     async with asyncio.timeout(WAIT_SECONDS):
         while not await asyncio.to_thread(_well, system.port):
             system.check()
             await asyncio.sleep(0.1)
+
+
+def local_sign_in() -> str:
+    """Whether people choose who they are: yes on this machine, unless it is switched off or a provider is set."""
+    return os.environ.get("CASELOOM_LOCAL_SIGN_IN", "0" if os.environ.get("CASELOOM_JWKS_URL") else "1")
 
 
 def _well(port: int) -> bool:

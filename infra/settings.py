@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     audience: str = "caseloom"
     jwks_url: str = ""
     token_hours: float = Field(default=24, gt=0)
+    local_sign_in: bool = False
     hosts: str = "127.0.0.1,localhost,[::1]"
     requests_per_minute: int = Field(default=1200, ge=1)
     profile: Literal["", "production"] = ""

@@ -17,15 +17,20 @@ from hypothesis import HealthCheck
 from hypothesis import settings as of_hypothesis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from api.system import System
 from infra import database, migrate, temporal
+from infra.encryption import index_key, ring_of
 from infra.loopback import temporal_binary
 from infra.settings import Settings
+from infra.tokens import Verifier
 from tests import postgres
-from tests.desk import Desk
+from tests.office import Office
+from tests.one_case import Desk
 from tests.story import in_force
 from worker import worker
 
@@ -154,3 +159,30 @@ async def desk(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(worker(environment.client, settings, in_force(), engine.url))
         yield lambda **more: Desk(environment, settings, engine, **more)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def quiet_office(
+    environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
+) -> AsyncIterator[Office]:
+    """The API with its staff directory, and no worker."""
+    parts = System(
+        settings=settings.model_copy(update={"metrics_address": "127.0.0.1:1", "hosts": "caseloom.test"}),
+        rulebook=in_force(),
+        engine=engine,
+        client=environment.client,
+        verifier=Verifier(settings),
+        runtime=Runtime.default(),
+        keys=ring_of(settings),
+        index_key=index_key(settings.index_key, settings.data_dir),
+    )
+    async with Office(parts, environment) as office:
+        await office.hire()
+        yield office
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def office(quiet_office: Office, engine: AsyncEngine, settings: Settings) -> AsyncIterator[Office]:
+    """The same with a worker running."""
+    async with worker(quiet_office.environment.client, settings, in_force(), engine.url):
+        yield quiet_office

@@ -19,7 +19,7 @@ from infra import database, migrate, temporal
 from infra.loopback import temporal_binary
 from infra.settings import Settings
 from tests.conftest import KEY
-from tests.desk import Desk, settle_and_lose
+from tests.one_case import Desk, settle_and_lose
 from tests.record_timelines import keep_timelines
 from tests.story import BETTER, in_force
 from worker import worker

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "workflows": {"workflows", "domain", "activities"},
     "activities": {"activities", "domain", "infra", "workflows.messages", "workflows"},
     "api": {"api", "domain", "infra", "workflows.messages", "workflows"},
+    "desk": {"desk", "api", "domain", "infra"},
     "infra": {"infra", "domain"},
     "deploy": {"deploy", "domain", "infra", "activities", "workflows", "worker"},
 }

@@ -22,7 +22,7 @@ from infra import database
 from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import BulkActionRow, BulkItemRow, CaseRow, StaffRow
-from tests.desk import Desk
+from tests.one_case import Desk
 from tests.recorded import put_on_record
 from tests.story import Story, in_force
 from worker import worker

@@ -14,8 +14,8 @@ from infra import database, temporal
 from infra.loopback import free_port
 from infra.tables import QueuedRow
 from tests.conftest import KEY
-from tests.desk import Desk, forget, settle_and_lose
 from tests.office import Office
+from tests.one_case import Desk, forget, settle_and_lose
 from tests.story import in_force, referral
 from worker import worker
 from workflows.night_watch import NightWatch

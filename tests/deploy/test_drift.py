@@ -24,7 +24,7 @@ from infra.encryption import KeyRing, ring_of
 from infra.settings import Settings
 from infra.tables import CaseRow, CommandRow, QuarantineRow, StateRow, TaskRow, TimelineRow
 from infra.timeline import decrypted_state
-from tests.desk import Desk, forget
+from tests.one_case import Desk, forget
 from workflows import messages
 
 Opener = Callable[..., Desk]

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from deploy.runs import begin_again, sent
 from infra import database
 from infra.settings import Settings
-from tests.desk import Desk
+from tests.one_case import Desk
 from workflows import messages
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

@@ -14,7 +14,7 @@ from infra.checkpoints import Checkpoints
 from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import AuditRow
-from tests.desk import Desk
+from tests.one_case import Desk
 
 Opener = Callable[..., Desk]
 

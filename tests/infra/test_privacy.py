@@ -20,7 +20,7 @@ from infra.encryption import UNREADABLE, KeyMissing, KeyRing, load_keys, secret_
 from infra.loopback import temporal_binary
 from infra.temporal import OnceBuilt, plugin
 from tests.conftest import KEY
-from tests.desk import Desk
+from tests.one_case import Desk
 
 CANARY = "Zebulon-Canary"
 

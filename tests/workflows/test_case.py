@@ -10,7 +10,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from domain.programs.program import Stage
 from infra.tables import CommandRow
-from tests.desk import Desk, forget
+from tests.one_case import Desk, forget
 from workflows import messages
 from workflows.messages import Life
 

@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 from domain.programs.program import Program
 from domain.programs.rulebook import Rulebook
 from infra.settings import Settings
-from tests.desk import Desk
+from tests.one_case import Desk
 from tests.story import in_force
 from worker import worker
 

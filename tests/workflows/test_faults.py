@@ -13,7 +13,7 @@ from domain.case.command import Draft
 from domain.steps.contacts import AddNote
 from domain.tick import Tick
 from infra.settings import Settings
-from tests.desk import Desk
+from tests.one_case import Desk
 from tests.story import in_force
 from worker import worker
 from workflows import messages

@@ -7,7 +7,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.common import RawValue
 
-from tests.desk import Desk
+from tests.one_case import Desk
 from workflows import messages
 
 Opener = Callable[..., Desk]

@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 
 from infra import logs
 from infra.settings import Settings
-from tests.desk import Desk, settling
+from tests.one_case import Desk, settling
 from workflows.case import CaseLife
 
 

@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.settle import Message, RecordAway, Settling, _Result
 from domain.case.command import Envelope
 from infra.settings import Settings
-from tests.desk import Desk, settle_and_lose
+from tests.one_case import Desk, settle_and_lose
 from tests.story import in_force
 from worker import worker
 from workflows import messages

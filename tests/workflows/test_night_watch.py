@@ -16,7 +16,7 @@ from deploy.doctor import examine
 from infra import database
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
-from tests.desk import Desk
+from tests.one_case import Desk
 from tests.recorded import put_on_record
 from tests.story import Story, in_force
 from worker import post_night_watch, worker

@@ -8,7 +8,7 @@ from temporalio.worker import Replayer
 
 from infra import temporal
 from tests.conftest import KEY
-from tests.desk import Desk
+from tests.one_case import Desk
 from workflows.case import CaseLife
 
 Opener = Callable[..., Desk]

@@ -1,0 +1,194 @@
+"""One page for every command of the catalogue: its form, what is wrong with it, and what became of it."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+
+from api import commands, next_steps
+from api.identity import called
+from api.problems import Refusal
+from api.reading import OnRecord, read_case
+from api.scope import require_case, require_own_task
+from api.submission import Wish, enveloped, send
+from api.system import NOTE, System
+from desk import questionnaire
+from desk.forms import FormField, body_of, errors_of, form_of, schema_of
+from desk.session import Guest, GuestDep
+from desk.web import page, to
+from desk.words import of as words_of
+from domain.case.command import Command
+from domain.commands import FROM_PEOPLE
+from domain.next_steps import Blocked, NextSteps, Possible
+
+router = APIRouter()
+KINDS: dict[str, type[Command]] = {command.kind: command for command in FROM_PEOPLE}
+REPLACES = {
+    "agree-plan",
+    "amend-plan",
+    "revise-plan",
+    "set-risk-tier",
+    "override-risk-tier",
+    "close",
+    "merge-case",
+}
+CHECKED_FIRST = {"close", "merge-case", "withdraw-consent", "report-death", "exclude-assignee"}
+SCORE = "record-score"
+FORM_BYTES = 256 * 1024
+
+
+@dataclass
+class Draft:
+    """A command being written in a browser: its case, its form, and what became of it when it was sent."""
+
+    case_id: str
+    command: type[Command]
+    found: OnRecord
+    steps: NextSteps
+    name: str | None
+    body: dict[str, Any]
+    key: str
+    seen: int
+    errors: dict[str, str] = field(default_factory=dict)
+    refusal: Refusal | None = None
+    check: bool = False
+
+    @property
+    def possible(self) -> Possible | None:
+        return next((one for one in self.steps.possible if one.command == self.command.kind), None)
+
+    @property
+    def blocked(self) -> Blocked | None:
+        return next((one for one in self.steps.blocked if one.command == self.command.kind), None)
+
+    @property
+    def choices(self) -> dict[str, list[tuple[str, str]]]:
+        """What its fields may name; of an instrument its name, beside which the version stands."""
+        given = self.possible.choices if self.possible else {}
+        return {name: [(choice.id, choice.title) for choice in some] for name, some in given.items()}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.found.case.zone)
+
+
+@router.get("/cases/{case_id}/do/{kind}", name="read-next-steps")
+async def show(request: Request, case_id: str, kind: str, guest: GuestDep) -> Response:
+    """The form of a command, with what the address says already filled in."""
+    draft = await _begun(request, guest, case_id, kind)
+    asked = {name: request.query_params.getlist(name) for name in request.query_params}
+    draft.body = body_of(schema_of(draft.command), asked, draft.zone, draft.choices)
+    return _form(request, guest, draft)
+
+
+@router.post("/cases/{case_id}/do/{kind}", name="read-next-steps")
+async def take(request: Request, case_id: str, kind: str, guest: GuestDep) -> Response:
+    """Send a command, and say what became of it. What was typed is never lost."""
+    draft = await _begun(request, guest, case_id, kind)
+    typed = await _read(request)
+    draft.key, draft.seen = _one(typed, "_key") or draft.key, int(_one(typed, "_seen") or draft.seen)
+    draft.body = _body(request, draft, typed)
+    if "_add" in typed:
+        return _form(request, guest, draft)
+    try:
+        said = draft.command.model_validate(draft.body).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as fault:
+        draft.errors = errors_of(fault, words_of(guest.session.language))
+        return _form(request, guest, draft, 422)
+    if kind in CHECKED_FIRST and "_checked" not in typed:
+        draft.check = True
+        return _form(request, guest, draft)
+    return await _sent(request, guest, draft, said)
+
+
+async def _begun(request: Request, guest: Guest, case_id: str, kind: str) -> Draft:
+    parts: System = request.app.state.system
+    if kind not in KINDS:
+        raise Refusal(404, "UnknownCommand", "there is no such command")
+    found = await read_case(parts, guest.who, case_id, "read-next-steps")
+    steps = await next_steps.read_next_steps(case_id, parts, guest.who)
+    person_id = found.case.referral.patient.reference
+    name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    key, seen = uuid.uuid4().hex, found.case.seq
+    return Draft(case_id, KINDS[kind], found, steps, name, {}, key=key, seen=seen)
+
+
+async def _read(request: Request) -> dict[str, list[str]]:
+    """What was typed. Raises 413 for more than a form holds."""
+    if int(request.headers.get("content-length", 0)) > FORM_BYTES:
+        raise Refusal(413, "TooLarge", "this is more than one form holds: shorten the longest text")
+    form = await request.form(max_fields=2000)
+    return {name: [str(value) for value in form.getlist(name)] for name in form}
+
+
+def _one(typed: Mapping[str, list[str]], name: str) -> str | None:
+    return typed[name][-1] if typed.get(name) else None
+
+
+def _body(request: Request, draft: Draft, typed: Mapping[str, list[str]]) -> dict[str, Any]:
+    own = {name: value for name, value in typed.items() if not name.startswith("_")}
+    body = body_of(schema_of(draft.command), own, draft.zone, draft.choices)
+    if draft.command.kind == SCORE and (tool := questionnaire.chosen(request.app.state.system, body)):
+        body["answers"] = questionnaire.answers(tool, own)
+    return body
+
+
+async def _sent(request: Request, guest: Guest, draft: Draft, said: dict[str, Any]) -> Response:
+    parts: System = request.app.state.system
+    kind, who, answer = draft.command.kind, guest.who, Response()
+    request.scope.get(NOTE, {})["action"] = kind
+    wish = Wish(key=draft.key, expected_seq=draft.seen if kind in REPLACES else None)
+    envelope = enveloped(parts, who, draft.case_id, kind, said, wish)
+    try:
+        seen = await require_case(parts, who, draft.case_id, envelope.command_id, kind)
+        await require_own_task(parts, who, draft.case_id, kind, said, seen)
+        result = await send(parts, who.tenant, draft.case_id, envelope, seen, wish, answer)
+    except Refusal as refusal:
+        draft.refusal = refusal
+        if refusal.problem.code != "OutcomeUnknown":  # else it may have been taken: the same key asks again
+            draft.key, draft.seen = uuid.uuid4().hex, draft.found.case.seq
+        return _form(request, guest, draft, refusal.status)
+    if result.status == "queued":
+        return to(f"/desk/cases/{draft.case_id}/waiting/{result.command_id}?kind={kind}")
+    return to(f"/desk/cases/{draft.case_id}?done={kind}&seq={result.seq}")
+
+
+def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Response:
+    parts: System = request.app.state.system
+    spoken = words_of(guest.session.language)
+    tool = questionnaire.chosen(parts, draft.body) if draft.command.kind == SCORE else None
+    schema = schema_of(draft.command)
+    fields = form_of(draft.command.kind, schema, spoken, draft.choices, draft.body, draft.errors)
+    said = {
+        "draft": draft,
+        "case": draft.found.case,
+        "says": spoken.get(f"command.{draft.command.kind}", draft.command.says),
+        "fields": _asked(fields, tool is not None),
+        "tool": tool,
+        "items": questionnaire.items(tool, draft.body.get("answers", {}), draft.errors) if tool else [],
+        "zone": draft.found.case.zone,
+        "more": [name for name, text in draft.errors.items() if not _shown(fields, name) and text],
+    }
+    return page(request, "command.html", guest, status, **said)
+
+
+def _asked(fields: list[FormField], with_items: bool) -> list[FormField]:
+    return [one for one in fields if not (with_items and one.name == "answers")]
+
+
+def _shown(fields: list[FormField], name: str) -> bool:
+    inner = [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]
+    return any(one.name == name for one in inner)
+
+
+@router.get("/cases/{case_id}/waiting/{command_id}", name="read-command")
+async def waiting(request: Request, case_id: str, command_id: str, guest: GuestDep, kind: str = "") -> Response:
+    """What became of a command that was kept to be decided later. The page asks again by itself."""
+    parts: System = request.app.state.system
+    answer = await commands.read_command(case_id, command_id, parts, guest.who, Response())
+    return page(request, "waiting.html", guest, case_id=case_id, answer=answer, kind=kind)

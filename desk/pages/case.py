@@ -1,0 +1,172 @@
+"""A case: who she is, what is open, what may be done, its promises, plan, scores, stays and what happened."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api import case_history, next_steps, persons, timeline
+from api.identity import called
+from api.problems import Refusal
+from api.reading import read_case
+from api.system import System
+from desk.charts import Band, Line, line
+from desk.paging import asked_page, next_page
+from desk.session import Guest, GuestDep
+from desk.web import page
+from desk.words import of as words_of
+from domain.case.case import Case
+from domain.programs.program import Stage
+from domain.programs.rulebook import UnknownInstrument
+from infra.sentences import subjects
+
+router = APIRouter()
+SHOWN = 15
+COMMON = (
+    "log-contact",
+    "add-note",
+    "add-task",
+    "record-score",
+    "record-observation",
+    "raise-crisis",
+    "record-transition",
+    "acknowledge-escalation",
+)
+
+
+@router.get("/cases/{case_id}", name="read-case")
+async def show(
+    request: Request, case_id: str, guest: GuestDep, done: Annotated[str, Query(pattern="^[a-z0-9-]{0,64}$")] = ""
+) -> Response:
+    """All of a case on one page; of one that is hers by a task alone, its outline."""
+    parts: System = request.app.state.system
+    found = await read_case(parts, guest.who, case_id)
+    person_id = found.case.referral.patient.reference
+    said: dict[str, Any] = {"case": found.case, "whole": found.whole, "zone": found.case.zone, "done": done}
+    said["person"] = await _person(parts, guest, person_id)
+    said["name"] = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    said |= {"steps": None, "happened": [], "charts": [], "stays": [], "notes": [], "stages": list(Stage)}
+    if found.whole:
+        said["steps"] = await next_steps.read_next_steps(case_id, parts, guest.who)
+        said["happened"] = await _happened(request, guest, case_id)
+        said["charts"] = await _charts(request, guest, case_id)
+        said["stays"] = await case_history.read_stays(case_id, parts, guest.who, request)
+    said["common"] = _common(said["steps"])
+    said["titles"] = _titles(parts, found.case)
+    return page(request, "case.html", guest, **said)
+
+
+async def _person(parts: System, guest: Guest, person_id: str) -> Any:
+    """Who she is; None where this reader may not know it, or nobody does."""
+    try:
+        return (await persons.read_person(person_id, parts, guest.who, Response())).person
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            return None
+        raise
+
+
+async def _happened(request: Request, guest: Guest, case_id: str) -> Sequence[timeline.TimelineItem]:
+    parts: System = request.app.state.system
+    wanted = timeline.TimelineFilter(order="newest", language=guest.session.language)
+    found = await timeline.read_timeline(case_id, parts, guest.who, await asked_page(None, SHOWN), wanted, request)
+    items: Sequence[timeline.TimelineItem] = found.items
+    return items
+
+
+async def _charts(request: Request, guest: Guest, case_id: str) -> list[Line]:
+    """The course of each instrument and each measured value that has one."""
+    parts: System = request.app.state.system
+    spoken, most = words_of(guest.session.language), await asked_page(None, 200)
+    scores = await case_history.read_list("scores", case_id, parts, guest.who, most)
+    values = await case_history.read_list("values", case_id, parts, guest.who, most)
+    courses: dict[tuple[str, str], list[Any]] = {}
+    for one in scores.items:
+        if one.total is not None and one.entered_in_error is None:
+            courses.setdefault((one.instrument, one.version), []).append((one.scored_at, float(one.total)))
+    for one in values.items:
+        if one.value is not None and one.entered_in_error is None:
+            courses.setdefault((f"{one.indicator} ({one.unit})", ""), []).append((one.taken_at, one.value))
+    made = []
+    for (name, version), course in courses.items():
+        ordered = sorted(course)
+        says = spoken("chart.course", number=len(ordered), first=f"{ordered[0][1]:g}", last=f"{ordered[-1][1]:g}")
+        made.append(line(f"{name} {version}".strip(), says, ordered, _bands(parts, name, version)))
+    return [chart for chart in made if chart is not None]
+
+
+def _bands(parts: System, name: str, version: str) -> list[Band]:
+    try:
+        tool = parts.rulebook.instrument(name, version)
+    except UnknownInstrument:
+        return []
+    return [Band(band.name, band.low, band.high) for band in tool.bands if not band.when]
+
+
+def _common(steps: Any) -> tuple[list[Any], list[Any]]:
+    """What is done most, and the rest by its words."""
+    possible = {one.command: one for one in steps.possible} if steps is not None else {}
+    first = [possible.pop(kind) for kind in COMMON if kind in possible]
+    return first, sorted(possible.values(), key=lambda one: one.says)
+
+
+def _titles(parts: System, case: Case) -> dict[str, str]:
+    """The programme's own words for what stands in the case as a code."""
+    try:
+        program = parts.rulebook.program(case.program, case.program_version)
+    except LookupError:
+        return {}
+    return {case.program: program.title, **{s.name: s.title for s in program.sections}}
+
+
+@router.get("/cases/{case_id}/timeline", name="read-timeline")
+async def whole_timeline(
+    request: Request,
+    case_id: str,
+    guest: GuestDep,
+    subject: Annotated[str, Query(pattern="^[a-z-]{0,32}$")] = "",
+    order: Annotated[str, Query(pattern="^(newest|oldest)$")] = "newest",
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> Response:
+    """Everything that happened, in sentences, by subject."""
+    parts: System = request.app.state.system
+    found = await read_case(parts, guest.who, case_id, "read-timeline")
+    asked = {"order": order, "language": guest.session.language, "subject": subject or None}
+    wanted = timeline.TimelineFilter.model_validate(asked)
+    items = await timeline.read_timeline(case_id, parts, guest.who, await asked_page(cursor, 50), wanted, request)
+    person_id = found.case.referral.patient.reference
+    name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    said: dict[str, Any] = {"case": found.case, "zone": found.case.zone, "name": name}
+    said["subjects"] = sorted(subjects())
+    following = next_page(request, items.next)
+    return page(request, "timeline.html", guest, items=items.items, subject=subject, following=following, **said)
+
+
+@router.get("/cases/{case_id}/why/{clock_id}", name="explain-promise")
+async def why(request: Request, case_id: str, clock_id: str, guest: GuestDep) -> Response:
+    """Why a promise is there and why then, what keeps it, and who hears of it."""
+    parts: System = request.app.state.system
+    said = await next_steps.explain_promise(case_id, clock_id, parts, guest.who)
+    return page(request, "why.html", guest, why=said, case_id=case_id, zone=said.clock.zone)
+
+
+@router.get("/cases/{case_id}/print/{what}", name="read-whole-case")
+async def printed(request: Request, case_id: str, what: str, guest: GuestDep) -> Response:
+    """The plan, the safety plan or a summary as a sheet of paper."""
+    parts: System = request.app.state.system
+    if what not in ("plan", "safety-plan", "summary"):
+        raise Refusal(404, "NotFound", "there is no such page")
+    found = await read_case(parts, guest.who, case_id, "read-whole-case")
+    person_id = found.case.referral.patient.reference
+    most = await asked_page(None, 1)
+    safety = await case_history.read_list("safety-plans", case_id, parts, guest.who, most)
+    said = {
+        "case": found.case,
+        "zone": found.case.zone,
+        "what": what,
+        "person": await _person(parts, guest, person_id),
+        "safety": safety.items[0] if safety.items else None,
+        "name": (await called(parts, guest.who.tenant, [person_id])).get(person_id),
+    }
+    return page(request, "print.html", guest, **said)

@@ -1,0 +1,70 @@
+"""Lists across cases: escalations as they appear, and approvals, referrals, flags and the like."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api import items, work
+from api.problems import Refusal
+from api.system import System
+from desk.paging import asked_page, next_page
+from desk.session import GuestDep
+from desk.web import page
+
+router = APIRouter()
+MOST = 50
+TO_DO = {  # what is done with an item, and the field of the command that names it
+    "approvals": ("decide-approval", "approval_id"),
+    "flags": ("resolve-flag", "flag_id"),
+    "corrective-actions": ("complete-corrective-action", "action_id"),
+    "emergency-looks": ("review-access", "access_id"),
+    "offers": ("answer-transfer", ""),
+    "referrals": ("send-referral", "referral_id"),
+    "assistance": ("renew-assistance", "assistance_id"),
+    "crises": ("record-disposition", ""),
+    "unable-to-contact": ("keep-trying", ""),
+}
+
+
+@router.get("/escalations", name="escalations")
+async def escalations(
+    request: Request, guest: GuestDep, cursor: Annotated[str | None, Query(max_length=500)] = None
+) -> Response:
+    """What was missed and climbed, and what nobody answers for; for who leads nobody, her own that is overdue."""
+    parts: System = request.app.state.system
+    leads = guest.who.role in work.LEADS
+    group: Literal["escalated", "overdue"] = "escalated" if leads else "overdue"
+    found = await work.work(
+        parts, guest.who, await asked_page(cursor, MOST), work.WorkFilter(group=group), request
+    )
+    said: dict[str, Any] = {"zone": work.zone_for(parts, guest.who).key, "group": group}
+    return page(
+        request, "escalations.html", guest, items=found.items, following=next_page(request, found.next), **said
+    )
+
+
+@router.get("/lists", name="list-approvals")
+async def which(request: Request, guest: GuestDep) -> Response:
+    """The lists that there are."""
+    return page(request, "which-list.html", guest, names=list(items.LISTS))
+
+
+@router.get("/lists/{name}", name="list-approvals")
+async def listed(
+    request: Request,
+    guest: GuestDep,
+    name: str,
+    state: Annotated[Literal["open", "settled", "all"], Query()] = "open",
+    mine: Annotated[str, Query(pattern="^(asked|by|)$")] = "",
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> Response:
+    """One of the lists, the newest first."""
+    parts: System = request.app.state.system
+    if name not in items.LISTS:
+        raise Refusal(404, "NotFound", "there is no such list")
+    wanted = items.ItemFilter.model_validate({"state": state, **({mine: guest.who.sub} if mine else {})})
+    found = await items.page_of(parts, guest.who, items.LISTS[name][0], wanted, await asked_page(cursor, MOST))
+    said: dict[str, Any] = {"name": name, "items": found.items, "state": state, "mine": mine}
+    said |= {"zone": work.zone_for(parts, guest.who).key, "to_do": TO_DO.get(name)}
+    return page(request, "list.html", guest, following=next_page(request, found.next), **said)

@@ -1,0 +1,106 @@
+"""Who is signed in at a browser: a sealed cookie that holds who she is, and no table beside it."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from api.system import NOTE, Principal, System, not_permitted
+from domain.values import Opaque, Role, Slug
+from infra.encryption import TEXT
+
+PLACE = "desk/session"  # what the cookie is sealed for: nothing else that we encrypt can stand in it
+IDLE_SECONDS = 30 * 60
+WHOLE_SECONDS = 12 * 3600
+RENEWED_SECONDS = 60
+
+
+class Session(BaseModel):
+    """What the cookie says: who it is, how she was signed in, since when, and when she was last here."""
+
+    sub: Opaque
+    role: Role
+    teams: tuple[Slug, ...] = ()
+    tenant: Slug
+    name: str = ""
+    since: float
+    seen: float
+    language: str = "en"
+
+    def holds(self, now: float) -> bool:
+        """Whether it is neither too old nor idle for too long."""
+        return now - self.since < WHOLE_SECONDS and now - self.seen < IDLE_SECONDS
+
+
+class SignedOut(Exception):
+    """Nobody is signed in at this browser, or not any more."""
+
+
+class Guest:
+    """Somebody who is signed in, as the pages know her: what she may, and in which language she reads."""
+
+    def __init__(self, who: Principal, session: Session) -> None:
+        self.who, self.session = who, session
+
+
+def cookie_name(request: Request) -> str:
+    """Browsers share cookies between the ports of a machine: each port has its own."""
+    secure = request.url.scheme == "https"
+    return f"{'__Host-' if secure else ''}caseloom-{request.url.port or 443}"
+
+
+def write(request: Request, response: Response, session: Session) -> None:
+    """Put the session into the answer's cookie."""
+    parts: System = request.app.state.system
+    secure = request.url.scheme == "https"
+    sealed = parts.keys.encrypted_text(session.model_dump_json(), PLACE)
+    response.set_cookie(cookie_name(request), sealed, httponly=True, secure=secure, samesite="lax", path="/")
+
+
+def renew(request: Request, response: Response, session: Session) -> None:
+    """Write down that she was here, once a minute."""
+    if time.time() - session.seen > RENEWED_SECONDS:
+        write(request, response, session.model_copy(update={"seen": time.time()}))
+
+
+def end(request: Request, response: Response) -> None:
+    response.delete_cookie(cookie_name(request), path="/")
+
+
+def read(request: Request) -> Session | None:
+    """The session of a request; None for none, one that was changed, or one that is over."""
+    parts: System = request.app.state.system
+    sealed = request.cookies.get(cookie_name(request), "")
+    plain = parts.keys.decrypted_text(sealed, PLACE) if sealed.startswith(TEXT) else ""
+    try:
+        found = Session.model_validate_json(plain) if plain else None
+    except ValidationError:
+        return None
+    return found if found is not None and found.holds(time.time()) else None
+
+
+async def guest(request: Request) -> Guest:
+    """Who is signed in. Raises `SignedOut`; a session does not outlive its person's being at work here.
+
+    A page's name is the action that whoever opens it must have, as of the API's route that it stands for: raises
+    403, and the audit has it. What is of one case is asked where that is read.
+    """
+    parts: System = request.app.state.system
+    session = read(request)
+    if session is None:
+        raise SignedOut
+    if not await parts.standing.holds(parts.look_up, session.tenant, session.sub, session.role, session.since):
+        raise SignedOut
+    action = request.scope["route"].name.replace("_", "-")
+    note: dict[str, Any] = request.scope.get(NOTE, {})
+    ids = {name: said for name, said in request.path_params.items() if name in ("case_id", "person_id")}
+    note |= {"action": action, "actor": session.sub, "role": session.role.value, "tenant": session.tenant, **ids}
+    if "case_id" not in request.path_params and not parts.policy.reach_of(session.role, action):
+        raise not_permitted(parts.policy, action)
+    duties = await parts.duties.of(session.tenant, session.sub)
+    who = Principal(sub=session.sub, role=session.role, teams=session.teams, tenant=session.tenant, duties=duties)
+    return Guest(who, session)
+
+
+GuestDep = Annotated[Guest, Depends(guest)]

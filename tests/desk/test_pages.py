@@ -1,0 +1,62 @@
+"""Every page for every role: what is hers comes whole, what is not hers says so, and nothing is left open."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.office import Office
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+ROLES = ("cm-anna", "senior-1", "sup-1", "dir-1", "aud-1")
+PAGES = {  # by whom a page can be opened
+    "/desk/": ROLES,
+    "/desk/?group=waiting": ROLES,
+    "/desk/people": ROLES,
+    "/desk/people?q=zephyrine": ROLES,
+    "/desk/refer": ("cm-anna", "senior-1", "sup-1", "dir-1"),
+    "/desk/escalations": ROLES,
+    "/desk/caseload": ROLES,
+    "/desk/lists": ROLES,
+    "/desk/lists/approvals": ROLES,
+    "/desk/lists/quality-reviews?state=all": ROLES,
+    "/desk/notices": ROLES,
+    "/desk/reports": ROLES,
+    "/desk/reports/clock-timeliness": ("senior-1", "sup-1", "dir-1", "aud-1"),
+    "/desk/staff": ROLES,
+    "/desk/rosters/north": ROLES,
+    "/desk/programs": ROLES,
+    "/desk/programs/complex-care/2": ROLES,
+    "/desk/audit": ("dir-1", "aud-1"),
+    "/desk/help": ROLES,
+    "/desk/help/case-manager": ROLES,
+}
+OF_CASE = (
+    "",
+    "/timeline",
+    "/timeline?subject=contacts&order=oldest",
+    "/print/plan",
+    "/print/summary",
+    "/print/safety-plan",
+)
+
+
+async def test_every_page_opens_for_whom_it_is_and_for_nobody_else(office: Office, at: Any) -> None:
+    """With a person who has a name, a plan, tasks, scores and contacts."""
+    alice = {"names": [{"given": ["Alice"], "family": "Zephyrine"}], "birth_date": "1950-05-05", "language": "pl"}
+    case_id = await office.open(person=alice, owner="cm-anna")
+    await office.walk(case_id)
+    clock = (await office.get("cm-anna", "/work")).json()["items"][0]["clock_id"]
+    for role in ROLES:
+        browser = await at(role)
+        for path, those in PAGES.items():
+            answer = await browser.get(path)
+            assert answer.status_code == (200 if role in those else 403), (role, path, answer.text[-1500:])
+            assert "{{" not in answer.text
+        for part in (*OF_CASE, f"/why/{clock}"):
+            html = await browser.page(f"/desk/cases/{case_id}{part}")
+            assert "Alice Zephyrine" in html or part.startswith("/why")
+        buttons = re.findall(r"/do/[a-z-]+", await browser.page(f"/desk/cases/{case_id}"))
+        assert bool(buttons) == (role != "aud-1"), (role, buttons)
+    stranger = await at("cm-cora")
+    assert (await stranger.get(f"/desk/cases/{case_id}")).status_code == 404

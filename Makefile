@@ -10,7 +10,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up down verify mail demo test check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+.PHONY: help up down verify mail demo test browser check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
 	lock histories licences sbom rotate-keys
 
 help:  ## What there is
@@ -35,8 +35,13 @@ down: $(VENV)/installed  ## End everything of a data folder, also what a killed 
 demo: $(VENV)/installed  ## Play a case manager against the running system (BUNDLES=folder)
 	@$(PY) -m deploy.demo $(if $(BUNDLES),"$(BUNDLES)")
 
-test: $(VENV)/installed  ## All tests, on the real engine and both databases
+test: $(VENV)/installed  ## All tests, on the real engine, both databases and, where there is one, a real browser
+	@test -z "$$CI" || timeout 150 $(MAKE) -s browser || echo "no Chromium could be installed: the tests in a browser are skipped"
 	@$(TESTS)
+
+browser:  ## Install Chromium for the tests of the desk, where there is none (Debian, as root)
+	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || test -n "$$CHROMIUM" || \
+		(apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium >/dev/null)
 
 check: $(VENV)/installed  ## Lint, format, types, import rules and all tests
 	@$(VENV)/bin/ruff check .

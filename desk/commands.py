@@ -69,6 +69,8 @@ class Draft:
     @property
     def choices(self) -> dict[str, list[tuple[str, str]]]:
         """What its fields may name; of an instrument its name, beside which the version stands."""
+        if self.command.kind == "close":  # also while something is open for each: what is, is said then
+            return {"reason": [(one.reason, one.title) for one in self.steps.closing]}
         given = self.possible.choices if self.possible else {}
         return {name: [(choice.id, choice.title) for choice in some] for name, some in given.items()}
 

@@ -185,7 +185,8 @@ def _typed(said: Schema, path: str, typed: Mapping[str, list[str]], zone: ZoneIn
     where = ".".join(part for part in path.split(".") if not part.isdigit())
     kind = _kind(said, bool(choices.get(where)))
     if kind == "group":
-        return body_of(said, typed, zone, choices, f"{path}.")
+        group = body_of(said, typed, zone, choices, f"{path}.")
+        return group if _says_something(said, group) else None
     if kind == "rows":
         rows = (body_of(said["items"], typed, zone, choices, f"{path}.{n}.") for n in range(MOST_ROWS))
         return [row for row in rows if _says_something(said["items"], row)]
@@ -201,7 +202,7 @@ def _typed(said: Schema, path: str, typed: Mapping[str, list[str]], zone: ZoneIn
 
 
 def _says_something(schema: Schema, row: Mapping[str, Any]) -> bool:
-    """Whether a row was filled in: more than the presets of its choices."""
+    """Whether a row or a group was filled in: more than the presets of its choices."""
     presets = {name for name, said in schema.get("properties", {}).items() if "default" in said}
     return any(name not in presets or value != _preset(schema, name) for name, value in row.items())
 

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.system import NOTE, Principal, System, not_permitted
+from desk.names import Names, names_of
 from domain.values import Opaque, Role, Slug
 from infra.encryption import TEXT
 
@@ -40,8 +42,8 @@ class SignedOut(Exception):
 class Guest:
     """Somebody who is signed in, as the pages know her: what she may, and in which language she reads."""
 
-    def __init__(self, who: Principal, session: Session) -> None:
-        self.who, self.session = who, session
+    def __init__(self, who: Principal, session: Session, names: Names | None = None) -> None:
+        self.who, self.session, self.names = who, session, names or Names({})
 
 
 def cookie_name(request: Request) -> str:
@@ -100,7 +102,11 @@ async def guest(request: Request) -> Guest:
         raise not_permitted(parts.policy, action)
     duties = await parts.duties.of(session.tenant, session.sub)
     who = Principal(sub=session.sub, role=session.role, teams=session.teams, tenant=session.tenant, duties=duties)
-    return Guest(who, session)
+    try:
+        names = await names_of(parts, session.tenant)
+    except (SQLAlchemyError, OSError):
+        names = None  # whoever is named is shown by her id while the record is away
+    return Guest(who, session, names)
 
 
 GuestDep = Annotated[Guest, Depends(guest)]

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Refusal
 from api.system import Principal
 from desk import times, words
+from desk.names import Names
 from desk.session import Guest, SignedOut, read, renew
 
 HERE = Path(__file__).parent
@@ -70,6 +71,7 @@ def page(request: Request, template: str, guest: Guest | None, status: int = 200
         "who": guest.who if guest else None,
         "request": request,
         "static": hashed,
+        "called": guest.names if guest else Names({}),
         "now": datetime.now(UTC),
         "path": request.url.path,
         "left": lambda seconds: times.span(seconds, spoken),
@@ -153,7 +155,9 @@ def install(application: FastAPI) -> None:
     async def on_signed_out(request: Request, fault: SignedOut) -> Response:
         """A page is sent to the door; what a script asked for is told so, and leaves the page as it is."""
         if "hx-request" in request.headers or request.method not in SAFE_METHODS:
-            return page(request, "signed-out.html", None, 401)
+            typed = await request.form() if request.method not in SAFE_METHODS else {}
+            said = [(name, str(value)) for name, value in typed.items()]
+            return page(request, "signed-out.html", None, 401, typed=said)
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return to(f"/desk/sign-in?next={quote(wanted)}")
 

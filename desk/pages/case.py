@@ -22,17 +22,30 @@ from domain.programs.rulebook import UnknownInstrument
 from infra.sentences import subjects
 
 router = APIRouter()
-SHOWN = 15
-COMMON = (
-    "log-contact",
-    "add-note",
-    "add-task",
-    "record-score",
-    "record-observation",
-    "raise-crisis",
-    "record-transition",
-    "acknowledge-escalation",
-)
+SHOWN, LOOKED_AT = 15, 40
+OF_STAGE = {  # what leads on from each stage
+    Stage.SCREENING: ("record-consent", "complete-screening"),
+    Stage.ASSESSMENT: ("record-assessment", "record-score", "stratify-risk", "set-risk-tier"),
+    Stage.PLANNING: ("agree-plan",),
+    Stage.IMPLEMENTATION: ("complete-task", "sign-plan"),
+    Stage.FOLLOW_UP: ("sign-plan", "review-plan", "record-goal-progress", "evaluate-outcome"),
+    Stage.CLOSURE: ("give-notice", "close"),
+}
+COMMON = ("log-contact", "add-note", "add-task", "record-score", "acknowledge-escalation", "raise-crisis")
+NEEDS = {  # what a stage lacks, by the first word of it, and the command that settles it
+    "consent": "record-consent",
+    "section": "record-assessment",
+    "baseline": "record-assessment",
+    "instrument": "record-score",
+    "the": "stratify-risk",
+    "a": "agree-plan",
+    "signature": "sign-plan",
+    "task": "complete-task",
+    "complete-screening": "complete-screening",
+    "evaluate-outcome,": "evaluate-outcome",
+    "close,": "close",
+}
+SAID_ANYWAY = ("people-told", "rung-climbed")  # the case's page shows promises and their ladders themselves
 
 
 @router.get("/cases/{case_id}", name="read-case")
@@ -52,9 +65,16 @@ async def show(
         said["happened"] = await _happened(request, guest, case_id)
         said["charts"] = await _charts(request, guest, case_id)
         said["stays"] = await case_history.read_stays(case_id, parts, guest.who, request)
-    said["common"] = _common(said["steps"])
+    said["common"] = _common(found.case, said["steps"])
+    said["needs"] = lambda need: _settles(said["steps"], need)
     said["titles"] = _titles(parts, found.case)
     return page(request, "case.html", guest, **said)
+
+
+def _settles(steps: Any, need: str) -> str | None:
+    """The command that settles what a stage lacks, where this reader may send it now."""
+    kind = NEEDS.get(need.partition(" ")[0])
+    return kind if any(one.command == kind for one in steps.possible) else None
 
 
 async def _person(parts: System, guest: Guest, person_id: str) -> Any:
@@ -70,9 +90,10 @@ async def _person(parts: System, guest: Guest, person_id: str) -> Any:
 async def _happened(request: Request, guest: Guest, case_id: str) -> Sequence[timeline.TimelineItem]:
     parts: System = request.app.state.system
     wanted = timeline.TimelineFilter(order="newest", language=guest.session.language)
-    found = await timeline.read_timeline(case_id, parts, guest.who, await asked_page(None, SHOWN), wanted, request)
-    items: Sequence[timeline.TimelineItem] = found.items
-    return items
+    found = await timeline.read_timeline(
+        case_id, parts, guest.who, await asked_page(None, LOOKED_AT), wanted, request
+    )
+    return [item for item in found.items if item.kind not in SAID_ANYWAY][:SHOWN]
 
 
 async def _charts(request: Request, guest: Guest, case_id: str) -> list[Line]:
@@ -104,10 +125,11 @@ def _bands(parts: System, name: str, version: str) -> list[Band]:
     return [Band(band.name, band.low, band.high) for band in tool.bands if not band.when]
 
 
-def _common(steps: Any) -> tuple[list[Any], list[Any]]:
-    """What is done most, and the rest by its words."""
+def _common(case: Case, steps: Any) -> tuple[list[Any], list[Any]]:
+    """What leads on from the stage and what is done most, and the rest by its words."""
     possible = {one.command: one for one in steps.possible} if steps is not None else {}
-    first = [possible.pop(kind) for kind in COMMON if kind in possible]
+    wanted = dict.fromkeys((*OF_STAGE[case.stage], *COMMON))
+    first = [possible.pop(kind) for kind in wanted if kind in possible]
     return first, sorted(possible.values(), key=lambda one: one.says)
 
 

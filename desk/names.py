@@ -1,0 +1,51 @@
+"""What people at work are called: their names of the directory, by the ids under which the record has them."""
+
+import time
+
+from sqlmodel import col, select
+
+from api.system import System
+from infra import row_places
+from infra.tables import StaffRow
+
+KNOWN_SECONDS = 30.0
+MOST = 2000
+
+
+class Names:
+    """The names of a tenant's people, as they were some seconds ago; whoever has none is called by her id."""
+
+    def __init__(self, said: dict[str, str]) -> None:
+        self._said = said
+
+    def __call__(self, subject: str | None) -> str:
+        return self._said.get(subject, subject) if subject else ""
+
+    def all(self, subjects: object) -> str:
+        """Several of them, one behind the other."""
+        return ", ".join(self(str(one)) for one in subjects) if isinstance(subjects, list | tuple) else ""
+
+    def within(self, text: str) -> str:
+        """A sentence with the names in place of the ids that stand in it as words."""
+        return " ".join(self._word(word) for word in text.split(" "))
+
+    def _word(self, word: str) -> str:
+        bare = word.strip(",.;:()")
+        return word.replace(bare, self._said[bare]) if bare in self._said else word
+
+
+_KNOWN: dict[tuple[int, str], tuple[float, Names]] = {}
+
+
+async def names_of(parts: System, tenant: str) -> Names:
+    """The names of a tenant's directory."""
+    key = (id(parts), tenant)
+    at, known = _KNOWN.get(key, (float("-inf"), Names({})))
+    if time.monotonic() - at < KNOWN_SECONDS:
+        return known
+    query = select(StaffRow).where(StaffRow.tenant == tenant).order_by(col(StaffRow.subject)).limit(MOST)
+    async with parts.session() as session:
+        rows = (await session.exec(query)).all()
+    said = {r.subject: parts.keys.decrypted_text(r.name, row_places.staff(tenant, r.subject)) for r in rows}
+    _KNOWN[key] = (time.monotonic(), Names({subject: name for subject, name in said.items() if name}))
+    return _KNOWN[key][1]

@@ -1,0 +1,208 @@
+"""What becomes of a command that somebody types: done, refused, late, kept, unknown; her text is never lost."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from desk.app import app
+from desk.session import PLACE
+from infra import temporal
+from infra.loopback import free_port
+from tests.conftest import KEY
+from tests.desk.conftest import Browser, fields
+from tests.office import Office
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+CALL = {"mode": "telephone", "party": "patient", "reached": "yes", "outcome": "Sleeps better"}
+
+
+@pytest.fixture
+async def case_id(office: Office) -> str:
+    return await office.open(owner="cm-anna")
+
+
+async def test_a_contact_is_logged_by_a_form_and_a_second_click_logs_none(
+    office: Office, at: Any, case_id: str
+) -> None:
+    """The same page sent twice is one contact; what was left out is asked for at its field, with the rest kept."""
+    anna = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/log-contact"
+    form = {**fields(await anna.page(path)), **CALL}
+    lacks = await anna.post(path, **{**form, "outcome": ""})
+    assert lacks.status_code == 422
+    assert 'href="#f-outcome"' in lacks.text
+    assert fields(lacks.text)["mode"] == "telephone"
+    assert "<title>Error: " in lacks.text
+    for _ in range(2):
+        done = await anna.post(path, **form)
+        assert done.headers["location"].startswith(f"/desk/cases/{case_id}?done=log-contact")
+    assert (await office.kinds(case_id)).count("contact-logged") == 1
+    html = await anna.page(done.headers["location"])
+    assert "Recorded:" in html
+    assert "Reached the The person" not in html
+    assert "Sleeps better" in html
+
+
+async def test_a_refusal_keeps_the_form_and_says_what_is_open(at: Any, case_id: str) -> None:
+    """Closing needs to be looked at once more, and then says what is still open."""
+    anna = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/close"
+    form = {**fields(await anna.page(path)), "reason": "goals-met", "note": "She manages"}
+    asked = await anna.post(path, **form)
+    assert (asked.status_code, 'name="_checked"' in asked.text) == (200, True)
+    refused = await anna.post(path, **{**form, "_checked": "1"})
+    assert refused.status_code == 409
+    assert "Something is still open" in refused.text
+    assert "She manages" in refused.text
+
+
+async def test_who_replaces_what_somebody_has_changed_meanwhile_is_told_so(
+    office: Office, at: Any, case_id: str
+) -> None:
+    """The plan is sent with the state that it was written on."""
+    await office.do(case_id, "record-consent", form="verbal")
+    anna = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/set-risk-tier"
+    form = fields(await anna.page(path))
+    await office.do(case_id, "add-note", "cm-ben", text="x")
+    late = await anna.post(path, **{**form, "tier": "high", "reasons": "lives alone"})
+    assert late.status_code == 412
+    assert "lives alone" in late.text
+    assert fields(late.text)["_key"] != form["_key"]
+    assert int(fields(late.text)["_seen"]) > int(form["_seen"])
+
+
+async def test_with_the_engine_away_the_same_key_is_sent_again(office: Office, at: Any, case_id: str) -> None:
+    """Nobody can say whether it was taken: the form stays, and repeats it until that is known."""
+    anna = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/add-note"
+    form = {**fields(await anna.page(path)), "text": "Her son has a key"}
+    there = app.state.system
+    gone = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    app.state.system = dataclasses.replace(there, client=gone)
+    unknown = await anna.post(path, **form)
+    assert unknown.status_code == 503
+    assert "Her son has a key" in unknown.text
+    assert fields(unknown.text)["_key"] == form["_key"]
+    app.state.system = there
+    assert (await anna.post(path, **form)).status_code == 303
+    assert (await office.kinds(case_id)).count("note-added") == 1
+
+
+async def test_a_command_that_waits_says_so_and_then_what_became_of_it(
+    office: Office, at: Any, case_id: str, engine: AsyncEngine
+) -> None:
+    """While the record takes nothing it is kept; its page asks again by itself, or by a link without a script."""
+    anna = await at("cm-anna")
+    there = app.state.system
+    app.state.system = dataclasses.replace(there, settings=there.settings.model_copy(update={"update_seconds": 2}))
+    path = f"/desk/cases/{case_id}/do/add-note"
+    form = {**fields(await anna.page(path)), "text": "x"}
+    async with engine.connect() as holder:
+        await holder.exec_driver_sql("SELECT 1")
+        kept = await anna.post(path, **form)
+        assert "/waiting/" in kept.headers["location"]
+        html = await anna.page(kept.headers["location"])
+        assert "Kept safely, not decided yet" in html
+        assert 'hx-trigger="every 5s"' in html
+        await holder.rollback()
+    app.state.system = there
+
+    async def applied() -> bool:
+        return "It was applied" in await anna.page(kept.headers["location"])
+
+    await office.until(applied)
+
+
+async def test_an_instrument_is_a_questionnaire_whose_safety_item_gives_advice(at: Any, case_id: str) -> None:
+    """What is not answered is not taken for nothing: the case asks for it by name."""
+    anna = await at("cm-anna")
+    office: Office = anna.office
+    await office.do(case_id, "record-consent", form="verbal")
+    path = f"/desk/cases/{case_id}/do/record-score"
+    html = await anna.page(path, instrument="phq-9")
+    assert html.count('class="choice question') == 10  # and how hard it has made things
+    form = {**fields(html), "answers.q1": "2", "answers.q9": "1"}
+    wrong = await anna.post(path, **{**form, "answers.q2": "7"})
+    assert wrong.status_code == 422
+    assert 'class="advice" id="advice-q9" role="status"' in wrong.text
+    assert (await anna.post(path, **form)).status_code == 303
+    page = await anna.page(f"/desk/cases/{case_id}")
+    assert "Complete phq-9 2001: q2, q3" in page
+    assert "Assess the risk of suicide" in page
+
+
+async def test_nothing_is_changed_from_elsewhere_or_by_nobody(office: Office, at: Any, case_id: str) -> None:
+    """Another site's form, a cookie that was altered, one of another purpose, a person who has left."""
+    anna: Browser = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/add-note"
+    form = {**fields(await anna.page(path)), "text": "x"}
+    elsewhere = [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {},
+    ]
+    for headers in elsewhere:
+        assert (await anna.http.post(path, data=form, headers=headers)).status_code == 403
+    [cookie] = anna.http.cookies.jar
+    kept = str(cookie.value)
+    other = office.parts.keys.encrypted_text('{"sub":"dir-1"}', "staff/local/dir-1")
+    for value in (kept[:-4] + "AAAA", other, "x", office.parts.keys.encrypted_text("{}", PLACE)):
+        anna.http.cookies.set(cookie.name, value, domain=cookie.domain, path="/")
+        assert (await anna.post(path, **form)).status_code == 401
+        assert (await anna.get("/desk/")).headers["location"].startswith("/desk/sign-in")
+    assert "note-added" not in await office.kinds(case_id)
+
+
+async def test_the_door_is_open_on_ones_own_machine_alone(office: Office, at: Any) -> None:
+    """Switched off, through a proxy, under another name, with a provider: there is no such page."""
+    anna: Browser = await at("cm-anna")
+    assert (await anna.get("/desk/sign-in")).status_code == 200
+    assert (await anna.http.get("/desk/sign-in", headers={"X-Forwarded-For": "10.0.0.1"})).status_code == 404
+    there = app.state.system
+    for more in ({"local_sign_in": False}, {"jwks_url": "https://id.example/jwks"}):
+        app.state.system = dataclasses.replace(there, settings=there.settings.model_copy(update=more))
+        assert (await anna.get("/desk/sign-in")).status_code == 404
+        assert (await anna.post("/desk/sign-in", subject="dir-1")).status_code == 404
+    app.state.system = there
+    assert (await anna.post("/desk/sign-in", subject="nobody")).status_code == 404
+    away = await anna.http.get("/desk/sign-in", params={"next": "https://evil.example/"})
+    assert "evil.example" not in away.text
+    assert (await anna.post("/desk/sign-out")).headers["location"] == "/desk/sign-in"
+    assert (await anna.get("/desk/")).status_code == 303
+
+
+async def test_the_auditor_reads_and_can_do_nothing(at: Any, case_id: str) -> None:
+    """No form opens, and none is taken."""
+    auditor = await at("aud-1")
+    anna = await at("cm-anna")
+    form = {**fields(await anna.page(f"/desk/cases/{case_id}/do/add-note")), "text": "x"}
+    assert "/do/" not in await auditor.page(f"/desk/cases/{case_id}")
+    assert (await auditor.post(f"/desk/cases/{case_id}/do/add-note", **form)).status_code == 403
+    assert (await auditor.get("/desk/refer")).status_code == 403
+
+
+async def test_a_person_is_looked_for_first_and_never_made_twice_in_silence(office: Office, at: Any) -> None:
+    """A second Alice is asked about; said to be another one, she is referred."""
+    anna = await at("cm-anna")
+    path = "/desk/refer"
+    typed = {"given": "Alice", "family": "Zephyrine", "birth_date": "1950-05-05", "program": "complex-care"}
+    typed |= {"source": "primary-care", "reason": "Two admissions"}
+    opened = await anna.fill(path, **typed)
+    assert opened.status_code == 303, opened.text[-3000:]
+    assert "Alice Zephyrine" in await anna.page(opened.headers["location"])
+    again = await anna.fill(path, **typed)
+    assert again.status_code == 409
+    assert "She may be one of these" in again.text
+    other = await anna.post(path, **{**fields_of(again.text), **typed, "is_new": "yes"})
+    assert other.status_code == 303
+    found = await anna.page("/desk/people", q="zefirine alice")
+    assert found.count("Alice Zephyrine") >= 2
+
+
+def fields_of(html: str) -> dict[str, Any]:
+    return {name: value for name, value in fields(html).items() if name == "_key"}

@@ -15,7 +15,7 @@ from desk.web import page
 
 router = APIRouter()
 MAIN: tuple[Group, ...] = ("overdue", "today", "week")
-MOST = 50
+MOST = 100
 
 
 @router.get("/", name="work")
@@ -28,26 +28,25 @@ async def today(
 ) -> Response:
     """The first page of the day. With `group` that group alone, page by page; with `queue` what waits in it."""
     parts: System = request.app.state.system
-    chosen = group if group in get_args(Group) else ""
+    chosen = group if group in get_args(Group) else None
+    wanted = work.WorkFilter(queue=queue or None, group=chosen)
+    found = await _work(request, guest, wanted, cursor if chosen or queue else None)
+    counts = found.counts or (await work.me(parts, guest.who)).counts
+    named = "queue" if queue else chosen
+    rest = next_page(request, found.next)
+    sections = [(named, found.items, rest)] if named else _by_group(found.items, found.next is not None)
+    said: dict[str, Any] = {"sections": sections, "counts": counts, "group": chosen or "", "queue": queue}
     zone = work.zone_for(parts, guest.who).key
-    sections: list[tuple[str, list[Owed], str | None]] = []
-    first = await _work(request, guest, work.WorkFilter(group=chosen or "overdue"), cursor if chosen else None)
-    counts = first.counts or (await work.me(parts, guest.who)).counts
-    if queue:
-        found = await _work(request, guest, work.WorkFilter(queue=queue), cursor)
-        sections.append(("queue", found.items, next_page(request, found.next)))
-    elif chosen:
-        sections.append((chosen, first.items, next_page(request, first.next)))
-    else:
-        sections.append(
-            ("overdue", first.items, f"/desk/?group=overdue&cursor={first.next}" if first.next else None)
-        )
-        for name in MAIN[1:]:
-            found = await _work(request, guest, work.WorkFilter(group=name), None)
-            following = f"/desk/?group={name}&cursor={found.next}" if found.next else None
-            sections.append((name, found.items, following))
-    said: dict[str, Any] = {"sections": sections, "counts": counts, "zone": zone, "group": chosen, "queue": queue}
-    return page(request, "today.html", guest, queues=_queues(parts), **said)
+    return page(request, "today.html", guest, queues=_queues(parts), zone=zone, **said)
+
+
+def _by_group(items: list[Owed], more: bool) -> list[tuple[str, list[Owed], str | None]]:
+    """What is due, a section a group. Where there is more than the page holds, each says where the rest is."""
+    return [
+        (name, mine, f"/desk/?group={name}" if more else None)
+        for name in MAIN
+        for mine in [[item for item in items if item.group == name]]
+    ]
 
 
 async def _work(request: Request, guest: GuestDep, wanted: work.WorkFilter, cursor: str | None) -> work.Work:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from deploy import townspeople
 from deploy.patients import bundle
 from domain.values import Role
 from infra import tokens
@@ -54,6 +55,8 @@ async def _ensure(address: str, settings: Settings) -> None:
             await _tell_where(http, settings, subject, Role(entry["role"]))
         ehr = sign_in(settings, "ehr-1", Role.INTEGRATOR)
         await asyncio.gather(*(_refer(http, ehr, n) for n in range(PEOPLE)))
+        roles = {subject: Role(entry["role"]) for subject, entry in STAFF.items()} | {"ehr-1": Role.INTEGRATOR}
+        await townspeople.lead(http, lambda subject: sign_in(settings, subject, roles[subject]))
 
 
 async def _tell_where(http: httpx2.AsyncClient, settings: Settings, subject: str, role: Role) -> None:

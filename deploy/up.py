@@ -128,7 +128,9 @@ async def populate(system: System, settings: Settings) -> None:
 
 def say(system: System, settings: Settings, new: bool) -> None:
     """What somebody needs who has just started it: the address, how to sign in, and what to try."""
-    console.print(f"\n[bold]Caseloom is up:[/] {system.address}   (API page: {system.address}/docs)")
+    console.print(
+        f"\n[bold]Caseloom is up:[/] {system.address}   open it in a browser   (API: {system.address}/docs)"
+    )
     console.print(
         f"Temporal UI: http://127.0.0.1:{system.ui_port}   worker metrics: :{system.metrics_port}/metrics"
     )

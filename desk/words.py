@@ -27,6 +27,11 @@ class Words:
         return self._own.get(name) or self._others.get(name) or otherwise
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all words that there are."""
+        return tuple(sorted(self._others))
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The words that this language does not have."""
         return tuple(sorted(set(self._others) - set(self._own)))

@@ -12,6 +12,7 @@ from api.system import System
 from desk.charts import bars
 from desk.session import GuestDep
 from desk.web import page, to
+from desk.words import of as words_of
 
 router = APIRouter()
 
@@ -23,14 +24,12 @@ async def show(request: Request, guest: GuestDep) -> Response:
     rows = await lists.caseload(parts, guest.who)
     people = await staff.list_staff(parts, guest.who, Paging(limit=200, after=None))
     named = {person.subject: person for person in people.items}
-    weights = bars([(_called(row.owner, named), row.weight) for row in rows], parts.settings.caseload_standard)
+    nobody = words_of(guest.session.language)("case.nobody")
+    weighed = [(named[r.owner].name if r.owner in named else r.owner or nobody, r.weight) for r in rows]
+    weights = bars(weighed, parts.settings.caseload_standard)
     may_give = bool(parts.policy.reach_of(guest.who.role, "reassign-all"))
     said: dict[str, Any] = {"rows": rows, "named": named, "weights": weights, "may_give": may_give}
     return page(request, "caseload.html", guest, standard=parts.settings.caseload_standard, **said)
-
-
-def _called(owner: str | None, named: dict[str, Any]) -> str:
-    return named[owner].name if owner in named else owner or "?"
 
 
 @router.post("/caseload/give", name="reassign-all")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api import report_courses as courses
 from api import report_outcomes as outcomes
 from api import report_queries as queries
 from api.report_queries import PROMISE, Rows, Scope
@@ -125,6 +126,44 @@ REPORTS: dict[str, Report] = {
             "remission_12_months",
         ),
         outcomes.score_changes,
+    ),
+    "intake": Report(
+        "Intake and declines",
+        "Screenings completed in the period, by programme and outcome: accepted, or the reason for which the "
+        "person was not taken; the share is of the programme's screenings.",
+        ("program", "outcome", "people", "cases", "share"),
+        courses.intake,
+    ),
+    "closures": Report(
+        "Closures by reason",
+        "Closures in the period by programme and reason, and the days from the referral to them.",
+        ("program", "reason", "people", "closures", "median_days_open"),
+        courses.closures,
+    ),
+    "satisfaction": Report(
+        "Satisfaction",
+        "Answers to the satisfaction question recorded in the period.",
+        ("program", "people", "answers", "median_score"),
+        courses.satisfaction,
+    ),
+    "outcome-change": Report(
+        "Change of outcomes since baseline",
+        "Of each case the last evaluation in the period: points gained or lost since the baseline in well-being, "
+        "finances and appropriate care, each 0 to 10.",
+        ("program", "people", "evaluated", *(f"median_change_{name}" for name in courses.DOMAINS)),
+        courses.outcomes,
+    ),
+    "unable-to-contact": Report(
+        "People who could not be reached",
+        "Counted attempts, letters sent, people reached again and cases closed as unreachable in the period.",
+        ("program", "people", "attempts", "letters", "reached_again", "closed_for_it"),
+        courses.not_reached,
+    ),
+    "supervisor-ratio": Report(
+        "Case managers and cases of each supervisor",
+        "Active case managers below each supervisor in the directory today, and the open cases that they carry.",
+        ("supervisor", "people", "case_managers", "open_cases", "weight", "cases_a_case_manager"),
+        courses.supervision,
     ),
     "avoidable-days": Report(
         "Avoidable days by reason",

@@ -42,6 +42,10 @@ def followed(case_id: str = "case-1", person: str = "Patient/1") -> Story:
     story.do("record-goal-progress", goal=1, achievement="achieved")
     days = {"first": str(story.today - timedelta(days=1)), "last": str(story.today)}
     story.do("record-avoidable-days", **days, reason="payer-authorization", attributed_to="payer")
+    story.do("log-contact", mode="telephone", party="patient", reached=False, outcome="nobody there")
+    better = {"well_being": 9, "finances": 4, "appropriate_care": 8}
+    story.do("evaluate-outcome", ratings=better, summary="Manages at home")
+    story.do("record-satisfaction", score=4)
     return story
 
 
@@ -68,7 +72,7 @@ async def test_every_report_answers_as_json_and_as_csv_with_its_definition(fille
     assert {report["name"] for report in listed} == set(REPORTS)
     for name, report in REPORTS.items():
         found = await rows(filled, name)
-        assert found or name == "reassessment-on-time", name
+        assert found or name in ("reassessment-on-time", "closures"), name
         assert all(row["people"] >= 0 for row in found), "few people in a row are hidden by it"
         if not found:
             continue
@@ -108,7 +112,17 @@ async def test_the_numbers_are_those_of_the_story(filled: Office) -> None:
     [days] = await rows(filled, "avoidable-days")
     assert (days["reason"], days["people"], days["days"]) == ("payer-authorization", 2, 4)
     stays = {row["stage"]: row["stays"] for row in await rows(filled, "time-in-stage")}
-    assert stays == {"screening": 2, "assessment": 2, "planning": 2, "implementation": 2}
+    assert stays == {"screening": 2, "assessment": 2, "planning": 2, "implementation": 2, "follow-up": 2}
+    [taken] = await rows(filled, "intake")
+    assert (taken["outcome"], taken["cases"], taken["share"]) == ("accepted", 2, 1.0)
+    [liked] = await rows(filled, "satisfaction")
+    assert (liked["answers"], liked["median_score"]) == (2, 4)
+    [moved] = await rows(filled, "outcome-change")
+    assert (moved["evaluated"], moved["median_change_well_being"], moved["median_change_finances"]) == (2, 6, 0)
+    [tried] = await rows(filled, "unable-to-contact")
+    assert (tried["attempts"], tried["letters"], tried["closed_for_it"]) == (2, 0, 0)
+    [above] = await rows(filled, "supervisor-ratio")
+    assert (above["supervisor"], above["case_managers"], above["open_cases"]) == ("sup-1", 3, 2)
     [work] = [row for row in await rows(filled, "workload") if row["case_manager"] == "cm-anna"]
     assert (work["people"], work["weighted_caseload"]) == (2, 2.0)
     ranks = {row["rank"]: row for row in await rows(filled, "escalations")}
@@ -126,6 +140,27 @@ async def test_cells_of_too_few_people_can_be_hidden_and_nobody_sees_anothers_te
     finally:
         filled.parts.settings.suppress_below = 0
     assert hidden == {"program": "complex-care", "people": None, "goals": None, "met": None, "share_met": None}
+
+
+async def test_a_case_manager_sees_her_own_numbers_and_a_lead_those_of_one_person(filled: Office) -> None:
+    """Whatever she asks for: her cases, and not her team's."""
+    period = {"first": FIRST, "last": LAST}
+    [hers] = (await filled.get("cm-anna", "/reports/goals-met", **period)).json()["rows"]
+    assert hers["people"] == 2
+    for asked in ({}, {"owner": "cm-anna"}):
+        assert (await filled.get("cm-ben", "/reports/goals-met", **period, **asked)).json()["rows"] == []
+    assert [row["people"] for row in await rows(filled, "goals-met", owner="cm-anna")] == [2]
+    assert await rows(filled, "goals-met", owner="cm-ben") == []
+
+
+async def test_closures_are_counted_by_reason_with_the_days_that_the_case_was_open(office: Office) -> None:
+    """Open for ten days, then moved away."""
+    story = opened("complex-care")
+    story.wait(days=10)
+    story.do("close", reason="moved")
+    put_on_record(office.parts.engine.url, office.parts.settings, "case-1", story.timeline)
+    [row] = await rows(office, "closures")
+    assert (row["reason"], row["closures"], row["median_days_open"]) == ("moved", 1, 10.0)
 
 
 async def test_an_unknown_report_and_a_wrong_period_are_refused(office: Office) -> None:

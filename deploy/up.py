@@ -100,8 +100,8 @@ async def start_parts(system: System, settings: Settings) -> None:
 
 
 def local_sign_in() -> str:
-    """Whether people choose who they are: yes on this machine, unless it is switched off or a provider is set."""
-    return os.environ.get("CASELOOM_LOCAL_SIGN_IN", "0" if os.environ.get("CASELOOM_JWKS_URL") else "1")
+    """Whether people choose who they are: yes on this machine, unless it is off; never with a provider."""
+    return os.environ.get("CASELOOM_LOCAL_SIGN_IN", "1")
 
 
 def _well(port: int) -> bool:

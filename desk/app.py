@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import RedirectResponse
 
 from api.app import build as build_api
-from desk import commands, live, local, pages
+from desk import commands, live, local, oidc, pages
 from desk.web import SameOrigin, install, static_file
 
 
@@ -22,7 +22,7 @@ def build_desk() -> FastAPI:
     desk = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     install(desk)
     desk.add_middleware(SameOrigin)
-    for router in (local.router, commands.router, live.router, *routers()):
+    for router in (local.router, oidc.router, commands.router, live.router, *routers()):
         desk.include_router(router)
     desk.add_api_route("/static/{digest}/{name}", static_file, methods=["GET"])
     return desk

@@ -6,6 +6,7 @@ Without a password it is open on loopback alone, where `make up` has switched it
 import time
 from ipaddress import ip_address
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -35,7 +36,8 @@ def _require_open(request: Request) -> System:
     here = request.client is not None and _is_loopback(request.client.host)
     named_here = _is_loopback(request.url.hostname or "")
     passed_on = any(name in request.headers for name in FORWARDED)
-    if not settings.local_sign_in or settings.jwks_url or not here or not named_here or passed_on:
+    provided = settings.jwks_url or settings.oidc_issuer
+    if not settings.local_sign_in or provided or not here or not named_here or passed_on:
         raise Refusal(404, "NotFound", "there is no such page")
     return parts
 
@@ -51,7 +53,9 @@ def _is_loopback(host: str) -> bool:
 
 @router.get("/sign-in")
 async def sign_in(request: Request) -> Response:
-    """Who are you? The people of the directory, by team."""
+    """Who are you? On to the provider where there is one; else the people of the directory, by team."""
+    if request.app.state.system.settings.oidc_issuer:
+        return to(f"/desk/oidc/start?next={quote(back(request))}")
     parts = _require_open(request)
     query = select(StaffRow).where(StaffRow.tenant == TENANT, col(StaffRow.active)).limit(MOST_SHOWN)
     async with parts.session() as session:
@@ -78,11 +82,12 @@ async def enter(
     teams = (row.team,) if row is not None and row.team else ()
     begun = Session(sub=subject, role=role, teams=teams, tenant=TENANT, name=name, since=now, seen=now)
     answer = to(next if next.startswith("/desk/") and "//" not in next else "/desk/")
-    sessions.write(request, answer, begun.model_copy(update={"language": _language(request)}))
+    sessions.write(request, answer, begun.model_copy(update={"language": language_of(request)}))
     return answer
 
 
-def _language(request: Request) -> str:
+def language_of(request: Request) -> str:
+    """The language that the browser asks for, where the pages speak it."""
     accepted = request.headers.get("accept-language", "en")[:2].lower()
     return accepted if accepted in words.languages() else words.FALLBACK
 

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     jwks_url: str = ""
     token_hours: float = Field(default=24, gt=0)
     local_sign_in: bool = False
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_redirect: str = ""
     hosts: str = "127.0.0.1,localhost,[::1]"
     requests_per_minute: int = Field(default=1200, ge=1)
     profile: Literal["", "production"] = ""

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from api import (
     absence,
+    agenda,
     assignment,
     audit,
     break_glass,
@@ -98,6 +99,7 @@ ROOMS = (
     next_steps,
     lists,
     forecast,
+    agenda,
     staff,
     reach,
     absence,

@@ -27,6 +27,7 @@ LISTS = {  # the path, the kind of its items, and what they are
     "approvals": ("approval", "Approvals that were asked for: yours to decide are those with `asked` you, those"
                   " you asked for with `by` you."),
     "referrals": ("referral", "Referrals to specialists, services and payers, until their loop is closed."),
+    "appointments": ("appointment", "Appointments that are ahead, or wait for what became of them; `at` is when."),
     "flags": ("flag", "Cases that somebody has flagged, until that is resolved."),
     "crises": ("crisis", "Crises, until they are ended."),
     "offers": ("offer", "Cases that are offered to somebody (`asked`), or for which somebody else is sought."),
@@ -50,6 +51,7 @@ class ListedItem(BaseModel):
     status: str = Field(description="A settled one has the kind of event that settled it")
     by: str | None
     asked: str | None = Field(description="Who has to answer")
+    at: datetime | None = Field(description="When it takes place")
     opened_at: datetime
     settled_at: datetime | None
     clock_id: str | None
@@ -118,7 +120,7 @@ async def page_of(
     return Page(items=await _items(parts, who, kind, rows[: page.limit]), next=following)
 
 
-ITEM = ("id", "case_id", "type", "title", "status", "by", "asked", "opened_at", "settled_at", "clock_id")
+ITEM = ("id", "case_id", "type", "title", "status", "by", "asked", "at", "opened_at", "settled_at", "clock_id")
 CASE = ("owner", "team", "program", "tier")
 
 

@@ -7,6 +7,7 @@ from domain.case import quarantine
 from domain.case.command import Command, UnknownCommand, read
 from domain.promises import deadlines, escalation
 from domain.steps import (
+    appointments,
     approval_decisions,
     approvals,
     assessment,
@@ -70,6 +71,11 @@ FROM_PEOPLE: tuple[type[Command], ...] = (
     task_work.CancelTask,
     holds.HoldTask,
     holds.ResumeTask,
+    appointments.MakeAppointment,
+    appointments.MoveAppointment,
+    appointments.KeepAppointment,
+    appointments.MissAppointment,
+    appointments.CancelAppointment,
     contacts.LogContact,
     contacts.AddNote,
     unable_to_contact.ReceiveMessage,

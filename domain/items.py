@@ -20,8 +20,8 @@ OUTREACH = "unreached"
 class ItemLine(Value):
     """One item as the lists show it. `by` brought it about or asked for it, `asked` is who has to answer.
 
-    `type` is what exactly it is (an approval's subject, a referral's type); `title` is for people only. A settled
-    one has as its `status` the kind of event that settled it.
+    `at` is when it takes place, `type` what exactly it is (an approval's subject, a referral's type); `title` is
+    for people only. A settled one has as its `status` the kind of event that settled it.
     """
 
     kind: Slug
@@ -32,6 +32,7 @@ class ItemLine(Value):
     by: Opaque | None = None
     asked: Opaque | None = None
     clock_id: Slug | None = None
+    at: Instant | None = None
     opened_at: Instant
     settled_at: Instant | None = None
 
@@ -47,6 +48,7 @@ class Listed:
     title: Callable[[Any], Line | None] = lambda item: None
     by: Callable[[Any], str | None] = lambda item: None
     asked: Callable[[Any], str | None] = lambda item: None
+    at: Callable[[Any], datetime | None] = lambda item: None
 
     def items(self, case: Case | None) -> dict[str, Any]:
         """What a case has of it, by id."""
@@ -67,6 +69,14 @@ LISTED = (
     ),
     Listed(
         "referral", "referrals", type=lambda r: r.type, status=lambda r: str(r.status), title=lambda r: r.recipient
+    ),
+    Listed(
+        "appointment",
+        "appointments",
+        type=lambda a: str(a.mode) if a.mode else "elsewhere",
+        title=lambda a: a.title,
+        asked=lambda a: a.attendee,
+        at=lambda a: a.starts_at,
     ),
     Listed("flag", "flags", by=lambda f: f.raised_by),
     Listed("crisis", "crisis", type=lambda c: c.disposition),
@@ -116,6 +126,7 @@ def _open(listed: Listed, name: str, item: Any, at: datetime, actor: str | None)
         by=listed.by(item) or actor,
         asked=listed.asked(item),
         clock_id=getattr(item, "clock_id", None),
+        at=listed.at(item),
         opened_at=at,
     )
 

@@ -81,6 +81,9 @@ CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
     ),
     "approval_id": lambda c: tuple(Choice(id=a.id, title=f"{a.subject}: {a.of or 'plan'}") for a in c.approvals),
     "referral_id": lambda c: tuple(Choice(id=r.id, title=f"{r.type} ({r.status})") for r in c.referrals),
+    "appointment_id": lambda c: tuple(
+        Choice(id=a.id, title=f"{a.title}, {a.starts_at:%Y-%m-%d %H:%M}Z") for a in c.appointments
+    ),
     "flag_id": lambda c: _titled(c.flags),
     "action_id": lambda c: _titled(c.corrective_actions),
     "access_id": lambda c: tuple(Choice(id=a.id, title=f"by {a.by}") for a in c.accesses),

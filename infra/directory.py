@@ -16,7 +16,7 @@ from infra.tables import StaffRow
 
 LEVELS = 3
 _PEOPLE = select_columns(SQLModel.metadata.tables[str(StaffRow.__tablename__)])
-NAMING = ("owner", "assignee", "to", "person")
+NAMING = ("owner", "assignee", "to", "person", "attendee")
 
 
 def directory(

@@ -18,6 +18,7 @@ class ItemRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_items_open", "tenant", "kind", "settled_at", "opened_at"),
         Index("ix_items_asked", "tenant", "asked", "settled_at"),
+        Index("ix_items_at", "tenant", "at"),
     )
 
     case_id: str = Field(primary_key=True)
@@ -30,5 +31,6 @@ class ItemRow(SQLModel, table=True):
     by: str | None = Field(default=None, sa_column=Column(String, nullable=True, **ONCE))
     asked: str | None = None
     clock_id: str | None = None
+    at: datetime | None = instant(nullable=True)
     opened_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, **ONCE))
     settled_at: datetime | None = instant(nullable=True)

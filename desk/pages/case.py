@@ -31,7 +31,15 @@ OF_STAGE = {  # what leads on from each stage
     Stage.FOLLOW_UP: ("sign-plan", "review-plan", "record-goal-progress", "evaluate-outcome"),
     Stage.CLOSURE: ("give-notice", "close"),
 }
-COMMON = ("log-contact", "add-note", "add-task", "record-score", "acknowledge-escalation", "raise-crisis")
+COMMON = (
+    "log-contact",
+    "make-appointment",
+    "add-note",
+    "add-task",
+    "record-score",
+    "acknowledge-escalation",
+    "raise-crisis",
+)
 NEEDS = {  # what a stage lacks, by the first word of it, and the command that settles it
     "consent": "record-consent",
     "section": "record-assessment",

@@ -17,6 +17,7 @@ MOST = 50
 TO_DO = {  # what is done with an item, and the field of the command that names it
     "approvals": ("decide-approval", "approval_id"),
     "flags": ("resolve-flag", "flag_id"),
+    "appointments": ("keep-appointment", "appointment_id"),
     "corrective-actions": ("complete-corrective-action", "action_id"),
     "emergency-looks": ("review-access", "access_id"),
     "offers": ("answer-transfer", ""),

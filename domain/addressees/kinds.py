@@ -21,6 +21,10 @@ ADDRESSED: dict[str, tuple[Tell, ...]] = {
     "access-reviewed": (Tell("access-reviewed", whom.looked, "access_id"),),
     "alert-raised": (Tell("alert", whom.itself, "alert", urgent=True),),
     "alert-withdrawn": (Tell("alert-withdrawn", whom.itself, "alert"),),
+    "appointment-cancelled": (Tell("appointment", whom.attending, "appointment.id"),),
+    "appointment-made": (Tell("appointment", whom.attending, "appointment.id"),),
+    "appointment-missed": (Tell("appointment-missed", whom.owner, "appointment.id"),),
+    "appointment-moved": (Tell("appointment", whom.attending, "appointment.id"),),
     "approval-granted": (Tell("approval-granted", whom.asked_for_approval, "approval_id"),),
     "approval-rejected": (Tell("approval-rejected", whom.asked_for_approval, "approval_id"),),
     "approval-requested": (Tell("approval-requested", whom.asked_to_approve, "approval.id"),),
@@ -113,6 +117,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
     ),
     "it says itself whom it told": ("people-told",),
     "another event of the same decision tells": (
+        "appointment-kept",
         "attempt-counted",
         "attempts-recounted",
         "floor-lifted",

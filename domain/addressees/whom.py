@@ -59,6 +59,11 @@ def assignee(h: Happened) -> Wanted:
         yield "assignee", task.assignee
 
 
+def attending(h: Happened) -> Wanted:
+    """Who is to be at an appointment: of the staff the one that is named, else the case manager."""
+    yield "assignee", h.event.appointment.attendee or h.case.owner
+
+
 def added(h: Happened) -> Wanted:
     if h.event.task.assignee is not None:
         yield "assignee", h.event.task.assignee

@@ -14,6 +14,7 @@ from domain.case.open_parts import (
     Access,
     Approval,
     Assistance,
+    BookedAppointment,
     CareTeamMember,
     Closure,
     CorrectiveAction,
@@ -80,6 +81,7 @@ OPEN_WORK = (
     OpenWork("guided", "guided", most=10),
     OpenWork("flags", "flags", most=20),
     OpenWork("corrective_actions", "corrective actions", most=20),
+    OpenWork("appointments", "appointments", most=50),
     OpenWork("assistance", "assistance", most=20, ends_with_case=False),
     OpenWork("care_team", "care team", most=40, ends_with_case=False, stays_behind=False),
     OpenWork("accesses", "emergency looks", most=10, ends_with_case=False, stays_behind=False),
@@ -315,6 +317,7 @@ class Case(Value):
     accesses: tuple[Access, ...] = ()
     flags: tuple[Flag, ...] = ()
     corrective_actions: tuple[CorrectiveAction, ...] = ()
+    appointments: tuple[BookedAppointment, ...] = ()
     minutes: tuple[Minutes, ...] = ()
     unrecorded: tuple[int, ...] = ()
     unreached: Unreached | None = None
@@ -367,6 +370,7 @@ class Case(Value):
             return signing or task.assignee or self.owner
         asked = [a.asked for a in self.approvals if a.clock_id == clock.id]
         asked += [a.asked for a in self.accesses if a.clock_id == clock.id]
+        asked += [a.attendee for a in self.appointments if a.clock_id == clock.id]
         if self.transfer is not None and self.transfer.clock_id == clock.id:
             asked.append(self.transfer.to or self.transfer.asked)
         return next((person for person in asked if person), self.owner)

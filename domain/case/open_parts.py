@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from domain.clocks.clock import Terms
+from domain.clocks.clock import Mode, Terms
 from domain.programs.policies import Disposition, Limit, Signer, Subject, Tier
 from domain.programs.program import Stage
 from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
@@ -119,6 +119,24 @@ class Transition(Value):
     also: tuple[Opaque, ...] = ()
     dropped: tuple[Slug, ...] = ()
     over: tuple[Slug, ...] = ()
+
+
+class BookedAppointment(Value):
+    """An appointment that is ahead, or over and nobody has said what became of it.
+
+    With `mode` the person is met by ours; without, she goes to somebody else. `moved`: how often it was moved.
+    """
+
+    id: Slug
+    title: Line
+    starts_at: Instant
+    minutes: int = 60
+    mode: Mode | None = None
+    with_whom: Line | None = None
+    place: Line | None = None
+    attendee: Opaque | None = None
+    clock_id: Slug
+    moved: int = 0
 
 
 class Crisis(Value):

@@ -216,6 +216,7 @@ class Program(Value):
     unable_to_contact: UnableToContact | None = None
     reply: ClockPolicy | None = None
     transitions: dict[Slug, TransitionPolicy] = {}
+    appointments: ClockPolicy | None = Field(default=None, description="Until when one says what became of one")
     avoidable_days: Slug | None = None
     crisis: CrisisPolicy | None = None
     medication: MedicationPolicy | None = None

@@ -43,6 +43,7 @@ BY_ABOUT = {  # the first part of what a promise is about: the command, and the 
     "guided": ("write-guided-step", "guided_id"),
     "assistance": ("renew-assistance", "assistance_id"),
     "referral": ("complete-referral", "referral_id"),
+    "appointment": ("keep-appointment", "appointment_id"),
 }
 BY_WORD = {"find-somebody": "reassign-case", "safety-plan/review": "review-safety-plan"}
 BY_STAGE = {

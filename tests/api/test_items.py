@@ -24,6 +24,7 @@ async def case_id(office: Office) -> str:
     found = await office.open()
     await office.walk(found)
     await office.do(found, "raise-flag", message="No contact with the family")
+    await office.do(found, "make-appointment", title="Home visit", starts_at="2027-10-01T10:00:00Z")
     await office.do(found, "raise-crisis", description="x", immediate_danger=False)
     await office.do(found, "draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
     await office.do(found, "request-approval", subject="tier-override", tier="low")

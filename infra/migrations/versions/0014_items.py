@@ -26,10 +26,12 @@ def upgrade() -> None:
         sa.Column("by", sa.String(), nullable=True),
         sa.Column("asked", sa.String(), nullable=True),
         sa.Column("clock_id", sa.String(), nullable=True),
+        sa.Column("at", UtcDateTime(), nullable=True),
         sa.Column("opened_at", UtcDateTime(), nullable=False),
         sa.Column("settled_at", UtcDateTime(), nullable=True),
     )
     op.create_index("ix_items_open", "items", ["tenant", "kind", "settled_at", "opened_at"])
+    op.create_index("ix_items_at", "items", ["tenant", "at"])
     op.create_index("ix_items_asked", "items", ["tenant", "asked", "settled_at"])
 
 

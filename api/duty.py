@@ -13,6 +13,7 @@ from domain.values import Instant, Slug, Value
 from infra.directory import people_of
 from infra.rosters import rosters_of
 
+LOOK_SECONDS = 3.0
 KNOWN_SECONDS = 3.0  # how long a roster is believed: whoever is taken off it is out within five seconds
 
 
@@ -29,19 +30,28 @@ class Duties:
     def __init__(self, record: Engine) -> None:
         self._record = record
         self._known: dict[str, tuple[float, Directory]] = {}
+        self._reading = asyncio.Lock()
 
     async def of(self, tenant: str, sub: str) -> tuple[Duty, ...]:
         """The teams for which somebody is on duty now. Raises `RecordSilent`."""
         seen_at, staff = self._known.get(tenant, (float("-inf"), Directory()))
         if time.monotonic() - seen_at > KNOWN_SECONDS:
-            try:
-                staff = await asyncio.to_thread(self._read, tenant)
-            except SQLAlchemyError:
-                raise RecordSilent from None
-            self._known[tenant] = (time.monotonic(), staff)
+            async with self._reading:  # one look for all who ask meanwhile
+                seen_at, staff = self._known.get(tenant, (float("-inf"), Directory()))
+                if time.monotonic() - seen_at > KNOWN_SECONDS:
+                    staff = await self._look(tenant)
         now = datetime.now(UTC)
         turns = [(roster.team, turn) for roster in staff.rosters for turn in staff.turns_now(roster.team, now)]
         return tuple(Duty(team=team, until=turn.ends) for team, turn in turns if turn.person == sub)
+
+    async def _look(self, tenant: str) -> Directory:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                staff = await asyncio.to_thread(self._read, tenant)
+        except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
+            raise RecordSilent from None
+        self._known[tenant] = (time.monotonic(), staff)
+        return staff
 
     def _read(self, tenant: str) -> Directory:
         with self._record.connect() as connection:

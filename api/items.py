@@ -155,7 +155,8 @@ async def _items(parts: System, who: Principal, kind: str, rows: Sequence[Row[An
         said = {name: getattr(row, name) for name in (*ITEM, *CASE, "due_at")}
         place = row_places.item(row.case_id, kind, row.id)
         said["title"] = parts.keys.decrypted_text(row.title, place) if row.title else None
-        open_late = row.settled_at is None and row.due_at is not None and row.due_at < now
+        owed = row.settled_at is None and row.state in ("running", "missed")
+        open_late = owed and row.due_at < now
         late = int((now - row.due_at).total_seconds()) if open_late else 0
         found.append(ListedItem(**said, name=names.get(row.case_id), overdue_seconds=late))
     return found

@@ -60,11 +60,11 @@ def _within_reach(who: Principal, ways: frozenset[Reach]) -> list[Select[Any]]:
     As one condition with `or` no index serves it, and a list over a hundred thousand cases reads them all.
     """
     of_tenant = _of_case.where(col(CASE.tenant) == who.tenant)
-    teams = (*who.teams, *who.on_duty_for)
     task = _of_task.where(col(MINE.tenant) == who.tenant, col(MINE.assignee) == who.sub)
     found = {
         Reach.OWN: of_tenant.where(col(CASE.owner) == who.sub),
-        Reach.TEAM: of_tenant.where(col(CASE.team).in_(teams)) if teams else None,
+        Reach.TEAM: of_tenant.where(col(CASE.team).in_(who.teams)) if who.teams else None,
+        Reach.DUTY: of_tenant.where(col(CASE.team).in_(who.on_duty_for)) if who.duties else None,
         Reach.TASK: task,
         Reach.OFFERED: of_tenant.where(col(CASE.offered_to) == who.sub),
         Reach.OPENED: of_tenant.where(col(CASE.opened_by) == who.sub),
@@ -79,7 +79,8 @@ def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
     found = {
         Reach.TENANT: True,
         Reach.OWN: row.owner == who.sub,
-        Reach.TEAM: row.team in (*who.teams, *who.on_duty_for),
+        Reach.TEAM: row.team in who.teams,
+        Reach.DUTY: row.team in who.on_duty_for,
         Reach.TASK: row.assigned,
         Reach.OFFERED: row.offered_to == who.sub,
         Reach.OPENED: row.opened_by == who.sub,

@@ -150,7 +150,7 @@ async def principal(
     issued, is out within seconds.
     """
     note: dict[str, Any] = request.scope.get(NOTE, {})
-    note |= {"action": request.scope["route"].name.replace("_", "-"), **_ids(request.path_params)}
+    note |= {"action": request.scope["route"].name.replace("_", "-"), **ids_of(request.path_params)}
     if credentials is None:
         note["flood"] = await parts.limits.is_flood(request.client.host if request.client else "")
         raise _unsigned("send a bearer token")
@@ -175,7 +175,7 @@ async def principal(
     return found.model_copy(update={"duties": await parts.duties.of(found.tenant, found.sub)})
 
 
-def _ids(params: dict[str, str]) -> dict[str, str]:
+def ids_of(params: dict[str, str]) -> dict[str, str]:
     """What of a path can be an id of ours: the audit keeps no name that somebody has typed there, and no page."""
     return {name: said for name, said in params.items() if ID.fullmatch(said) and any(c.isdigit() for c in said)}
 

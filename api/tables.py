@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from fastapi import Request, Response
 from pydantic import BaseModel
@@ -38,8 +38,12 @@ def page_as(form: Format, name: str, page: Page[Any], item: type[BaseModel], req
 
 
 def _is_plain(annotation: Any) -> bool:
-    named = str(annotation)
-    return not any(part in named for part in ("list[", "dict[", "tuple[", "Keeping"))
+    """Whether a field is one value, and not a list or something with parts of its own."""
+    parts = get_args(annotation) or (annotation,)
+    return not any(
+        get_origin(part) in (list, tuple, dict) or (isinstance(part, type) and issubclass(part, BaseModel))
+        for part in parts
+    )
 
 
 def safe_cell(value: Any) -> Any:

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_
 from sqlalchemy import select as select_columns
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from api.duty import Duty
@@ -27,6 +28,7 @@ from infra.tables import CaseRow, ClockRow, StaffRow
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
 BY_DEADLINE = Order([col(ClockRow.due_at), col(ClockRow.case_id), col(ClockRow.id)])
 OPEN = ("running", "missed")
+DUTY_CASE = aliased(CaseRow)  # also where promises are counted without their cases
 LEADS = tuple(RANK_OF_ROLE)
 NOBODY = "none"
 OWN = (None, *DUE, "on-hold")
@@ -109,6 +111,13 @@ async def work(
     you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others,
     `on-duty` what cannot wait until your turn ends in the cases of the teams for which you are on duty.
     """
+    counted = page.after is None and wanted.format == "json" and not _wide(wanted)
+    found = await page_of(parts, who, page, wanted, counted)
+    return page_as(wanted.format, "work", found, Owed, request)
+
+
+async def page_of(parts: System, who: Principal, page: PagingDep, wanted: WorkFilter, counted: bool) -> Work:
+    """A page of what somebody owes; `counted` with how much there is of each group."""
     days, of = Days(datetime.now(UTC), zone_for(parts, who, wanted.zone)), wanted.owner or who.sub
     query: Any = owed(_cases(parts, who, of, "unowned" if wanted.queue or _wide(wanted) else wanted.group))
     query = query.where(*_chosen(days, who, of, wanted), *_filters(wanted))
@@ -117,9 +126,8 @@ async def work(
     items = await items_of(parts, who, rows[: page.limit], days, wanted.group)
     last = rows[page.limit - 1] if len(rows) > page.limit else None
     following = BY_DEADLINE.cursor(last.due_at, last.case_id, last.id) if last is not None else None
-    counted = page.after is None and wanted.format == "json" and not _wide(wanted)
     counts = await counts_of(parts, who, of, days) if counted else None
-    return page_as(wanted.format, "work", Work(items=items, next=following, counts=counts), Owed, request)
+    return Work(items=items, next=following, counts=counts)
 
 
 @router.get("/me", responses=responses(401, 503))
@@ -153,6 +161,8 @@ def _chosen(days: Days, who: Principal, of: str, wanted: WorkFilter) -> Iterator
     if _wide(wanted):
         yield _of_tenant(who)
         yield state == "paused" if wanted.group == "on-hold" else state.in_(OPEN)
+        if wanted.queue is not None:
+            yield col(ClockRow.queue) == wanted.queue
         if wanted.owner is not None:
             yield owner.is_(None) if wanted.owner == NOBODY else owner == wanted.owner
         if wanted.group in DUE:
@@ -188,9 +198,10 @@ def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElemen
     covered = select_columns(col(StaffRow.subject)).where(
         col(StaffRow.tenant) == who.tenant, col(StaffRow.cover) == of, col(StaffRow.absent_until) > now
     )
-    turn_ends = max((duty.until for duty in who.duties), default=now)
+    turns = [and_(col(DUTY_CASE.team) == duty.team, col(ClockRow.due_at) < duty.until) for duty in who.duties]
+    in_turn = exists().where(col(DUTY_CASE.id) == col(ClockRow.case_id), or_(*turns)) if turns else false()
     return {
-        "on-duty": and_(_of_tenant(who), col(ClockRow.duty), state.in_(OPEN), col(ClockRow.due_at) < turn_ends),
+        "on-duty": and_(_of_tenant(who), col(ClockRow.duty), state.in_(OPEN), in_turn),
         "covering": and_(_of_tenant(who), owner.in_(covered), state.in_(OPEN)),
         "on-hold": and_(_of_tenant(who), owner == of, state == "paused"),
         "waiting": and_(owner != of, state.in_(OPEN)),

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from api import commands, next_steps
+from api.commands import CaseId
 from api.identity import called
 from api.problems import Refusal
 from api.reading import OnRecord, read_case
@@ -20,13 +21,13 @@ from api.system import NOTE, System
 from desk import questionnaire
 from desk.forms import FormField, body_of, errors_of, form_of, schema_of
 from desk.session import Guest, GuestDep
-from desk.web import page, to
+from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
 from domain.case.command import Command
 from domain.commands import FROM_PEOPLE
 from domain.next_steps import Blocked, NextSteps, Possible
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 KINDS: dict[str, type[Command]] = {command.kind: command for command in FROM_PEOPLE}
 REPLACES = {
     "agree-plan",
@@ -39,7 +40,7 @@ REPLACES = {
 }
 CHECKED_FIRST = {"close", "merge-case", "withdraw-consent", "report-death", "exclude-assignee"}
 SCORE = "record-score"
-FORM_BYTES = 256 * 1024
+DECIDED = (403, 404, 409, 412, 422)  # nothing was changed, and that is certain
 
 
 @dataclass
@@ -75,12 +76,17 @@ class Draft:
         return {name: [(choice.id, choice.title) for choice in some] for name, some in given.items()}
 
     @property
+    def about(self) -> str:
+        """The ids that the command names: what is typed about one task is not about another."""
+        return "-".join(str(self.body[name]) for name in sorted(self.body) if name.endswith("_id"))
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.found.case.zone)
 
 
 @router.get("/cases/{case_id}/do/{kind}", name="read-next-steps")
-async def show(request: Request, case_id: str, kind: str, guest: GuestDep) -> Response:
+async def show(request: Request, case_id: CaseId, kind: str, guest: GuestDep) -> Response:
     """The form of a command, with what the address says already filled in."""
     draft = await _begun(request, guest, case_id, kind)
     asked = {name: request.query_params.getlist(name) for name in request.query_params}
@@ -89,12 +95,18 @@ async def show(request: Request, case_id: str, kind: str, guest: GuestDep) -> Re
 
 
 @router.post("/cases/{case_id}/do/{kind}", name="read-next-steps")
-async def take(request: Request, case_id: str, kind: str, guest: GuestDep) -> Response:
+async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) -> Response:
     """Send a command, and say what became of it. What was typed is never lost."""
     draft = await _begun(request, guest, case_id, kind)
     typed = await _read(request)
-    draft.key, draft.seen = _one(typed, "_key") or draft.key, int(_one(typed, "_seen") or draft.seen)
+    seen = _one(typed, "_seen") or ""
+    draft.key, draft.seen = _one(typed, "_key") or draft.key, int(seen) if seen.isdecimal() else draft.seen
     draft.body = _body(request, draft, typed)
+    if (author := _one(typed, "_as")) not in (None, guest.who.sub):
+        who = guest.names(author)
+        detail = f"this page was opened by {who}; look whether you want to send it under your own name"
+        draft.refusal = Refusal(409, "AnotherPerson", detail)
+        return _form(request, guest, draft, 409)
     if "_add" in typed:
         return _form(request, guest, draft)
     try:
@@ -108,12 +120,16 @@ async def take(request: Request, case_id: str, kind: str, guest: GuestDep) -> Re
     return await _sent(request, guest, draft, said)
 
 
-async def _begun(request: Request, guest: Guest, case_id: str, kind: str) -> Draft:
+async def _begun(request: Request, guest: Guest, case_id: CaseId, kind: str) -> Draft:
     parts: System = request.app.state.system
     if kind not in KINDS:
         raise Refusal(404, "UnknownCommand", "there is no such command")
-    found = await read_case(parts, guest.who, case_id, "read-next-steps")
-    steps = await next_steps.read_next_steps(case_id, parts, guest.who)
+    found = await read_case(parts, guest.who, case_id)
+    if not parts.policy.may(guest.who.role, kind, found.ways):
+        raise Refusal(403, "NotPermitted", "this is not yours to do in this case")
+    steps = NextSteps(stage=found.case.stage, stage_needs=(), possible=(), blocked=(), closing=())
+    if parts.policy.may(guest.who.role, "read-next-steps", found.ways):
+        steps = await next_steps.read_next_steps(case_id, parts, guest.who)
     person_id = found.case.referral.patient.reference
     name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
     key, seen = uuid.uuid4().hex, found.case.seq
@@ -121,9 +137,7 @@ async def _begun(request: Request, guest: Guest, case_id: str, kind: str) -> Dra
 
 
 async def _read(request: Request) -> dict[str, list[str]]:
-    """What was typed. Raises 413 for more than a form holds."""
-    if int(request.headers.get("content-length", 0)) > FORM_BYTES:
-        raise Refusal(413, "TooLarge", "this is more than one form holds: shorten the longest text")
+    """What was typed, and which values of it."""
     form = await request.form(max_fields=2000)
     return {name: [str(value) for value in form.getlist(name)] for name in form}
 
@@ -152,12 +166,12 @@ async def _sent(request: Request, guest: Guest, draft: Draft, said: dict[str, An
         result = await send(parts, who.tenant, draft.case_id, envelope, seen, wish, answer)
     except Refusal as refusal:
         draft.refusal = refusal
-        if refusal.problem.code != "OutcomeUnknown":  # else it may have been taken: the same key asks again
+        if refusal.status in DECIDED:  # else it may have been taken: the same key asks again
             draft.key, draft.seen = uuid.uuid4().hex, draft.found.case.seq
         return _form(request, guest, draft, refusal.status)
     if result.status == "queued":
         return to(f"/desk/cases/{draft.case_id}/waiting/{result.command_id}?kind={kind}")
-    return to(f"/desk/cases/{draft.case_id}?done={kind}&seq={result.seq}")
+    return to(f"/desk/cases/{draft.case_id}?done={kind}&command={result.command_id}")
 
 
 def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Response:
@@ -189,7 +203,7 @@ def _shown(fields: list[FormField], name: str) -> bool:
 
 
 @router.get("/cases/{case_id}/waiting/{command_id}", name="read-command")
-async def waiting(request: Request, case_id: str, command_id: str, guest: GuestDep, kind: str = "") -> Response:
+async def waiting(request: Request, case_id: CaseId, command_id: str, guest: GuestDep, kind: str = "") -> Response:
     """What became of a command that was kept to be decided later. The page asks again by itself."""
     parts: System = request.app.state.system
     answer = await commands.read_command(case_id, command_id, parts, guest.who, Response())

@@ -4,6 +4,7 @@ A field is named by its path in the body (`goals.0.measure`). What is left empty
 as its type is passed on as it is, so that the command's own rule says what is wrong with it.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ FEW = 7  # so many choices are shown as they are; more go into a list
 LONG = 500  # characters from which a text has room to be written
 SPARE_ROWS = 1
 MOST_ROWS = 50
+WHOLE, DECIMAL = re.compile(r"-?(0|[1-9]\d{0,15})"), re.compile(r"-?(0|[1-9]\d{0,15})\.\d{1,15}")
 NOT_ASKED = {("correct-entry", "right")}  # what is right is written by its own command, once the entry is marked
 
 
@@ -222,13 +224,9 @@ def scalar(text: str) -> Any:
     """What a short text says: a number, yes or no, else the text."""
     if text.lower() in ("yes", "no"):
         return text.lower() == "yes"
-    try:
+    if WHOLE.fullmatch(text):
         return int(text)
-    except ValueError:
-        try:
-            return float(text)
-        except ValueError:
-            return text
+    return float(text) if DECIMAL.fullmatch(text) else text
 
 
 def _value(said: Schema, kind: Kind, text: str, zone: ZoneInfo) -> Any:

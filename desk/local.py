@@ -17,12 +17,12 @@ from api.system import System
 from desk import session as sessions
 from desk import words
 from desk.session import GuestDep, Session
-from desk.web import back, page, to
+from desk.web import FORM_LIMIT, back, page, to
 from domain.values import Role
 from infra import row_places
 from infra.tables import StaffRow
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 TENANT = "local"
 MOST_SHOWN = 200
@@ -81,6 +81,7 @@ async def enter(
     name = parts.keys.decrypted_text(row.name, row_places.staff(TENANT, subject)) if row is not None else subject
     teams = (row.team,) if row is not None and row.team else ()
     begun = Session(sub=subject, role=role, teams=teams, tenant=TENANT, name=name, since=now, seen=now)
+    begun = begun.model_copy(update={"by_directory": row is not None})
     answer = to(next if next.startswith("/desk/") and "//" not in next else "/desk/")
     sessions.write(request, answer, begun.model_copy(update={"language": language_of(request)}))
     return answer
@@ -96,7 +97,7 @@ def language_of(request: Request) -> str:
 async def leave(request: Request) -> Response:
     """Sign out at this browser."""
     answer = to("/desk/sign-in")
-    sessions.end(request, answer)
+    await sessions.end(request, answer)
     return answer
 
 

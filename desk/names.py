@@ -15,8 +15,17 @@ MOST = 2000
 class Names:
     """The names of a tenant's people, as they were some seconds ago; whoever has none is called by her id."""
 
-    def __init__(self, said: dict[str, str]) -> None:
-        self._said = said
+    def __init__(self, said: dict[str, str], standing: dict[str, tuple[str, str | None]] | None = None) -> None:
+        self._said, self._standing = said, standing or {}
+
+    def agrees(self, subject: str, role: str, teams: tuple[str, ...]) -> bool:
+        """Whether the directory has somebody in this role and team still; of whom it has not, nothing is said."""
+        there = self._standing.get(subject)
+        return there is None or there == (role, teams[0] if teams else None)
+
+    def choices(self) -> list[tuple[str, str]]:
+        """Everybody who is at work, by name, to choose from."""
+        return sorted(((s, n) for s, n in self._said.items() if s in self._standing), key=lambda pair: pair[1])
 
     def __call__(self, subject: str | None) -> str:
         return self._said.get(subject, subject) if subject else ""
@@ -47,5 +56,7 @@ async def names_of(parts: System, tenant: str) -> Names:
     async with parts.session() as session:
         rows = (await session.exec(query)).all()
     said = {r.subject: parts.keys.decrypted_text(r.name, row_places.staff(tenant, r.subject)) for r in rows}
-    _KNOWN[key] = (time.monotonic(), Names({subject: name for subject, name in said.items() if name}))
+    standing = {row.subject: (row.role, row.team) for row in rows if row.active}
+    named = Names({subject: name for subject, name in said.items() if name}, standing)
+    _KNOWN[key] = (time.monotonic(), named)
     return _KNOWN[key][1]

@@ -22,7 +22,7 @@ from api.system import System
 from desk import session as sessions
 from desk.local import language_of
 from desk.session import Session
-from desk.web import back, to
+from desk.web import FORM_LIMIT, back, to
 from domain.values import Role
 from infra import row_places
 from infra.encryption import TEXT
@@ -30,7 +30,7 @@ from infra.settings import Settings
 from infra.tables import StaffRow
 from infra.tokens import LEEWAY, PROVIDER_ALGORITHMS, ProviderAway, ProviderKeys
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 PLACE = "desk/oidc"  # what the cookie of a sign-in under way is sealed for
 MINUTES = 10
 PATIENCE = 10.0
@@ -201,11 +201,19 @@ async def _session(parts: System, claims: dict[str, Any], language: str) -> Sess
     tenant, subject, now = str(claims.get("tenant", "local")), str(claims["sub"]), time.time()
     async with parts.session() as session:
         row = await session.get(StaffRow, (tenant, subject))
-    role, teams = claims.get("role"), claims.get("teams")
+    role, teams, by_directory = claims.get("role"), claims.get("teams"), False
     if role is None and row is not None:
         role, teams = row.role, [row.team] if row.team else []
+        by_directory = True
     name = parts.keys.decrypted_text(row.name, row_places.staff(tenant, subject)) if row is not None else ""
-    said = {"sub": subject, "role": role, "teams": teams or (), "tenant": tenant, "language": language}
+    said: dict[str, Any] = {
+        "sub": subject,
+        "role": role,
+        "teams": teams or (),
+        "tenant": tenant,
+        "language": language,
+    }
+    said["by_directory"] = by_directory
     try:
         found = Session(**said, name=name or str(claims.get("name", ""))[:200], since=now, seen=now)
     except ValidationError:

@@ -1,16 +1,21 @@
 """Who is signed in at a browser: a sealed cookie that holds who she is, and no table beside it."""
 
+import secrets
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.system import NOTE, Principal, System, not_permitted
+from api.system import NOTE, Principal, System, ids_of, not_permitted
 from desk.names import Names, names_of
 from domain.values import Opaque, Role, Slug
 from infra.encryption import TEXT
+from infra.tables import SignOutRow
 
 PLACE = "desk/session"  # what the cookie is sealed for: nothing else that we encrypt can stand in it
 IDLE_SECONDS = 30 * 60
@@ -29,6 +34,8 @@ class Session(BaseModel):
     since: float
     seen: float
     language: str = "en"
+    id: str = Field(default_factory=lambda: secrets.token_hex(12))
+    by_directory: bool = Field(default=False, description="Role and team are those of the staff directory")
 
     def holds(self, now: float) -> bool:
         """Whether it is neither too old nor idle for too long."""
@@ -66,8 +73,22 @@ def renew(request: Request, response: Response, session: Session) -> None:
         write(request, response, session.model_copy(update={"seen": time.time()}))
 
 
-def end(request: Request, response: Response) -> None:
-    response.delete_cookie(cookie_name(request), path="/")
+async def end(request: Request, response: Response) -> None:
+    """Sign out: the cookie goes, and a copy of it signs nobody in any more."""
+    parts: System = request.app.state.system
+    session = read(request)
+    if session is not None:
+        row = SignOutRow(tenant=session.tenant, subject=_name_of(session), at=datetime.now(UTC), by=session.sub)
+        async with AsyncSession(parts.engine) as writing:
+            await writing.merge(row)
+            await writing.commit()
+    secure = request.url.scheme == "https"
+    response.delete_cookie(cookie_name(request), path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def _name_of(session: Session) -> str:
+    """The name under which one session, and not the person, is signed out."""
+    return f"session-{session.id}"
 
 
 def read(request: Request) -> Session | None:
@@ -92,12 +113,15 @@ async def guest(request: Request) -> Guest:
     session = read(request)
     if session is None:
         raise SignedOut
-    if not await parts.standing.holds(parts.look_up, session.tenant, session.sub, session.role, session.since):
-        raise SignedOut
+    for name in (session.sub, _name_of(session)):
+        if not await parts.standing.holds(parts.look_up, session.tenant, name, session.role, session.since):
+            raise SignedOut
     action = request.scope["route"].name.replace("_", "-")
     note: dict[str, Any] = request.scope.get(NOTE, {})
-    ids = {name: said for name, said in request.path_params.items() if name in ("case_id", "person_id")}
-    note |= {"action": action, "actor": session.sub, "role": session.role.value, "tenant": session.tenant, **ids}
+    said = {"action": action, "actor": session.sub, "role": session.role.value, "tenant": session.tenant}
+    note |= {**said, **ids_of({k: v for k, v in request.path_params.items() if k in ("case_id", "person_id")})}
+    await parts.limits.check(session.tenant, session.sub, False)
+    structlog.contextvars.bind_contextvars(actor=session.sub, tenant=session.tenant)
     if "case_id" not in request.path_params and not parts.policy.reach_of(session.role, action):
         raise not_permitted(parts.policy, action)
     duties = await parts.duties.of(session.tenant, session.sub)
@@ -106,6 +130,8 @@ async def guest(request: Request) -> Guest:
         names = await names_of(parts, session.tenant)
     except (SQLAlchemyError, OSError):
         names = None  # whoever is named is shown by her id while the record is away
+    if session.by_directory and names is not None and not names.agrees(session.sub, session.role, session.teams):
+        raise SignedOut  # she has another role or team by now: she signs in as that
     return Guest(who, session, names)
 
 

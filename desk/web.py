@@ -8,20 +8,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import Refusal
+from api.problems import RecordSilent, Refusal
 from api.system import Principal
 from desk import times, words
 from desk.names import Names
 from desk.session import Guest, SignedOut, read, renew
+from domain.values import Rejected
+from infra.encryption import KeyMissing
+from infra.logs import places
+from infra.timeline import RecordAltered
 
+log = structlog.get_logger()
 HERE = Path(__file__).parent
+FORM_LIMIT = 256 * 1024
 STATIC = HERE / "static"
 NAV = (  # address, word, and the action that whoever sees it must have
     ("/desk/", "today", "work"),
@@ -82,7 +92,7 @@ def page(request: Request, template: str, guest: Guest | None, status: int = 200
     }
     html = ENVIRONMENT.get_template(template).render(**{**frame, **said})
     answer = HTMLResponse(html, status, dict(HEADERS))
-    if guest is not None:
+    if guest is not None and "hx-request" not in request.headers:  # a page that asks by itself is nobody at work
         renew(request, answer, guest.session)
     return answer
 
@@ -151,13 +161,34 @@ def install(application: FastAPI) -> None:
     async def on_missing(request: Request, fault: HTTPException) -> Response:
         return refused(request, Refusal(fault.status_code, "NotFound", "there is no such page"))
 
+    @application.exception_handler(ValidationError)
+    @application.exception_handler(Rejected)
+    async def on_bad_words(request: Request, fault: Exception) -> Response:
+        return refused(request, Refusal(422, "Malformed", "something that was typed is not of the right form"))
+
+    @application.exception_handler(SQLAlchemyError)
+    @application.exception_handler(OSError)
+    async def on_silence(request: Request, fault: Exception) -> Response:
+        return refused(request, RecordSilent())
+
+    @application.exception_handler(RecordAltered)
+    @application.exception_handler(KeyMissing)
+    async def on_altered(request: Request, fault: Exception) -> Response:
+        detail = "the record cannot be read here: an entry was altered, or a key is missing; tell the operator"
+        return refused(request, Refusal(503, type(fault).__name__, detail))
+
+    @application.exception_handler(Exception)
+    async def on_fault(request: Request, fault: Exception) -> Response:
+        log.error("fault", kind=type(fault).__name__, places=places(fault))
+        return refused(request, Refusal(500, "Fault", "a fault of ours; nothing more was done: tell the operator"))
+
     @application.exception_handler(SignedOut)
     async def on_signed_out(request: Request, fault: SignedOut) -> Response:
         """A page is sent to the door; what a script asked for is told so, and leaves the page as it is."""
         if "hx-request" in request.headers or request.method not in SAFE_METHODS:
-            typed = await request.form() if request.method not in SAFE_METHODS else {}
-            said = [(name, str(value)) for name, value in typed.items()]
-            return page(request, "signed-out.html", None, 401, typed=said)
+            form = await request.form() if request.method not in SAFE_METHODS else FormData()
+            typed = [(name, str(value)) for name, value in form.multi_items()]
+            return page(request, "signed-out.html", None, 401, typed=typed)
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return to(f"/desk/sign-in?next={quote(wanted)}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from domain.case.case import Case
 from domain.case.event import Entry
+from domain.case.open_parts import Unreached
 from domain.values import Instant, Line, Opaque, Slug, Text, Value
 
 REVIEWED, REVIEW = "quality-reviewed", "quality-review"
@@ -54,7 +55,7 @@ class Listed:
         """What a case has of it, by id."""
         held = getattr(case, self.field) if case is not None else ()
         held = held if isinstance(held, tuple) else () if held is None else (held,)
-        return {getattr(item, "id", OUTREACH): item for item in held}
+        return {_name(item): item for item in held}
 
 
 LISTED = (
@@ -94,6 +95,14 @@ LISTED = (
     Listed("unable-to-contact", "unreached", type=lambda u: u.step),
 )
 KINDS = (*(listed.kind for listed in LISTED), REVIEW)
+
+
+def _name(item: Any) -> str:
+    """The id of an item. A protocol to reach somebody has none: it is told apart by its first attempt."""
+    if isinstance(item, Unreached):
+        first = item.tried[0].at if item.tried else item.last_at
+        return f"u{first:%Y%m%dT%H%M%S}" if first is not None else OUTREACH
+    return str(item.id)
 
 
 def whole(case: Case, at: datetime) -> Iterator[ItemLine]:

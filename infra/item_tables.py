@@ -16,8 +16,10 @@ class ItemRow(SQLModel, table=True):
 
     __tablename__ = "items"
     __table_args__ = (
+        Index("ix_items_opened", "tenant", "kind", "opened_at", "case_id", "id"),
         Index("ix_items_open", "tenant", "kind", "settled_at", "opened_at"),
-        Index("ix_items_asked", "tenant", "asked", "settled_at"),
+        Index("ix_items_asked", "tenant", "asked", "kind", "settled_at"),
+        Index("ix_items_by", "tenant", "by", "kind"),
         Index("ix_items_at", "tenant", "at"),
     )
 

@@ -12,7 +12,10 @@ class OutboxRow(SQLModel, table=True):
     """A notice to one person, and what she is to it. The unread ones are the person's inbox."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_recipient", "tenant", "recipient", "created_at"),)
+    __table_args__ = (
+        Index("ix_outbox_recipient", "tenant", "recipient", "created_at"),
+        Index("ix_outbox_created", "created_at"),
+    )
 
     case_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)

@@ -16,7 +16,10 @@ SUBJECTS = FILES.parent / "subjects.yaml"
 FALLBACK = "en"
 PLACE = re.compile(r"\{([a-z_.]+)\}")
 PART = re.compile(r"\[(?:([?!])([a-z_.]+): )?([^\[\]]*)\]")
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+FREE = frozenset(  # what people have written: it is said as it stands
+    ("text", "reason", "note", "comment", "outcome", "description", "finding", "findings", "summary", "conclusion")
+)
 UNKNOWN = "…"
 
 
@@ -65,16 +68,24 @@ def sentence(language: str, kind: str, data: Mapping[str, Any], zone: ZoneInfo) 
         return None
 
     def value(path: str) -> str | None:
-        return _said(said, _at(data, path.split(".")), zone)
+        return _said(said, _at(data, path.split(".")), zone, path.rpartition(".")[2] in FREE)
+
+    def place(found: re.Match[str]) -> str:
+        return value(found[1]) or UNKNOWN
 
     def part(found: re.Match[str]) -> str:
         condition, path, text = found.groups()
         if condition and bool(_at(data, path.split("."))) != (condition == "?"):
             return ""
-        values = [value(place) for place in PLACE.findall(text)]
-        return "" if None in values else PLACE.sub(lambda place: value(place[1]) or "", text)
+        missing = any(value(name) is None for name in PLACE.findall(text))
+        return "" if missing else PLACE.sub(place, text)
 
-    return PLACE.sub(lambda place: value(place[1]) or UNKNOWN, PART.sub(part, template))
+    found = []
+    at = 0
+    for optional in PART.finditer(template):  # each piece once: what somebody has written may have braces too
+        found += [PLACE.sub(place, template[at : optional.start()]), part(optional)]
+        at = optional.end()
+    return "".join([*found, PLACE.sub(place, template[at:])])
 
 
 def _at(data: Any, path: list[str]) -> Any:
@@ -86,14 +97,16 @@ def _at(data: Any, path: list[str]) -> Any:
     return _at(data.get(path[0]), path[1:]) if isinstance(data, Mapping) else None
 
 
-def _said(said: Sentences, value: Any, zone: ZoneInfo) -> str | None:
+def _said(said: Sentences, value: Any, zone: ZoneInfo, free: bool) -> str | None:
     if value is None or value in ([], ""):
         return None
     if isinstance(value, list):
-        return ", ".join(text for one in value if (text := _said(said, one, zone)))
+        return ", ".join(text for one in value if (text := _said(said, one, zone, free)))
     if isinstance(value, Mapping):
         return ", ".join(str(one) for one in value.values() if not isinstance(one, list | dict)) or None
     text = f"{value:g}" if isinstance(value, float) else str(value)
+    if free:
+        return text
     if INSTANT.fullmatch(text):
         return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d %H:%M}"
     return said.words.get(text, text)

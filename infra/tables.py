@@ -48,6 +48,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_overdue", "tenant", "overdue", "escalated"),
         Index("ix_cases_quarantined", "tenant", "quarantined"),
         Index("ix_cases_wakes", "wakes_at"),
+        Index("ix_cases_recorded", "recorded_at"),
         Index("ix_cases_person", "tenant", "person_id"),
         Index("ix_cases_offered", "tenant", "offered_to"),
         Index("ix_cases_opened_by", "tenant", "opened_by"),

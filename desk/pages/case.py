@@ -7,22 +7,26 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import case_history, next_steps, persons, timeline
+from api.commands import CaseId
 from api.identity import called
 from api.problems import Refusal
 from api.reading import read_case
+from api.submission import recorded
 from api.system import System
 from desk.charts import Band, Line, line
 from desk.paging import asked_page, next_page
 from desk.session import Guest, GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 from desk.words import of as words_of
 from domain.case.case import Case
+from domain.commands import FROM_PEOPLE
 from domain.programs.program import Stage
 from domain.programs.rulebook import UnknownInstrument
 from infra.sentences import subjects
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 SHOWN, LOOKED_AT = 15, 40
+SAYS = {command.kind: command.says for command in FROM_PEOPLE}
 OF_STAGE = {  # what leads on from each stage
     Stage.SCREENING: ("record-consent", "complete-screening"),
     Stage.ASSESSMENT: ("record-assessment", "record-score", "stratify-risk", "set-risk-tier"),
@@ -58,13 +62,19 @@ SAID_ANYWAY = ("people-told", "rung-climbed")  # the case's page shows promises 
 
 @router.get("/cases/{case_id}", name="read-case")
 async def show(
-    request: Request, case_id: str, guest: GuestDep, done: Annotated[str, Query(pattern="^[a-z0-9-]{0,64}$")] = ""
+    request: Request,
+    case_id: CaseId,
+    guest: GuestDep,
+    done: Annotated[str, Query(pattern="^[a-z0-9-]{0,64}$")] = "",
+    command: Annotated[str, Query(pattern="^[A-Za-z0-9]{0,64}$")] = "",
 ) -> Response:
     """All of a case on one page; of one that is hers by a task alone, its outline."""
     parts: System = request.app.state.system
     found = await read_case(parts, guest.who, case_id)
     person_id = found.case.referral.patient.reference
-    said: dict[str, Any] = {"case": found.case, "whole": found.whole, "zone": found.case.zone, "done": done}
+    said: dict[str, Any] = {"case": found.case, "whole": found.whole, "zone": found.case.zone}
+    said["done"] = done if await _was_done(parts, guest, case_id, done, command) else ""
+    said["done_says"] = SAYS.get(done, done)
     said["person"] = await _person(parts, guest, person_id)
     said["name"] = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
     said |= {"steps": None, "happened": [], "charts": [], "stays": [], "notes": [], "stages": list(Stage)}
@@ -77,6 +87,14 @@ async def show(
     said["needs"] = lambda need: _settles(said["steps"], need)
     said["titles"] = _titles(parts, found.case)
     return page(request, "case.html", guest, **said)
+
+
+async def _was_done(parts: System, guest: Guest, case_id: str, kind: str, command: str) -> bool:
+    """Whether the record has it: an address that somebody has made up says nothing."""
+    if not command:
+        return False
+    outcome = await recorded(parts, guest.who.tenant, case_id, command)
+    return outcome is not None and outcome.kind == kind and outcome.status == "applied"
 
 
 def _settles(steps: Any, need: str) -> str | None:
@@ -153,7 +171,7 @@ def _titles(parts: System, case: Case) -> dict[str, str]:
 @router.get("/cases/{case_id}/timeline", name="read-timeline")
 async def whole_timeline(
     request: Request,
-    case_id: str,
+    case_id: CaseId,
     guest: GuestDep,
     subject: Annotated[str, Query(pattern="^[a-z-]{0,32}$")] = "",
     order: Annotated[str, Query(pattern="^(newest|oldest)$")] = "newest",
@@ -174,7 +192,7 @@ async def whole_timeline(
 
 
 @router.get("/cases/{case_id}/why/{clock_id}", name="explain-promise")
-async def why(request: Request, case_id: str, clock_id: str, guest: GuestDep) -> Response:
+async def why(request: Request, case_id: CaseId, clock_id: str, guest: GuestDep) -> Response:
     """Why a promise is there and why then, what keeps it, and who hears of it."""
     parts: System = request.app.state.system
     said = await next_steps.explain_promise(case_id, clock_id, parts, guest.who)
@@ -182,7 +200,7 @@ async def why(request: Request, case_id: str, clock_id: str, guest: GuestDep) ->
 
 
 @router.get("/cases/{case_id}/print/{what}", name="read-whole-case")
-async def printed(request: Request, case_id: str, what: str, guest: GuestDep) -> Response:
+async def printed(request: Request, case_id: CaseId, what: str, guest: GuestDep) -> Response:
     """The plan, the safety plan or a summary as a sheet of paper."""
     parts: System = request.app.state.system
     if what not in ("plan", "safety-plan", "summary"):

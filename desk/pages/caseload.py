@@ -11,10 +11,10 @@ from api.submission import Wish
 from api.system import System
 from desk.charts import bars
 from desk.session import GuestDep
-from desk.web import page, to
+from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 
 
 @router.get("/caseload", name="caseload")

@@ -10,9 +10,9 @@ from api.pages import Paging
 from api.problems import Refusal
 from api.system import System
 from desk.session import GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 
 
 @router.get("/staff", name="list-staff")

@@ -9,9 +9,9 @@ from api import proposals, work
 from api.system import System
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
-from desk.web import page, to
+from desk.web import FORM_LIMIT, page, to
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 
 
 @router.get("/proposals", name="list-proposals")

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from api.problems import Refusal
 from desk.session import GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 
 

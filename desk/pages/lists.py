@@ -10,9 +10,9 @@ from api.problems import Refusal
 from api.system import System
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 MOST = 50
 TO_DO = {  # what is done with an item, and the field of the command that names it
     "approvals": ("decide-approval", "approval_id"),

@@ -9,10 +9,10 @@ from api import staff, work
 from api.system import System
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
-from desk.web import page, to
+from desk.web import FORM_LIMIT, page, to
 from infra.notice_texts import words as notice_words
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 
 
 @router.get("/notices", name="list-notices")

@@ -12,14 +12,15 @@ from api.pages import Paging
 from api.problems import Refusal
 from api.submission import Wish
 from api.system import System
+from desk.commands import DECIDED
 from desk.forms import errors_of
 from desk.session import GuestDep
-from desk.web import page, to
+from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
 from domain.case.case import Source
 from domain.persons.person import Person
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 SHORTEST = 2
 
 
@@ -70,7 +71,7 @@ async def take(request: Request, guest: GuestDep) -> Response:
     try:
         made = await cases.open_new_case(new, parts, guest.who, Wish(key=typed.get("_key")), answer)
     except Refusal as refusal:
-        typed["_key"] = uuid.uuid4().hex if refusal.problem.code != "OutcomeUnknown" else typed.get("_key", "")
+        typed["_key"] = uuid.uuid4().hex if refusal.status in DECIDED else typed.get("_key", "")
         said = {"problem": refusal.problem, "candidates": refusal.problem.candidates}
         return _form(request, guest, typed, refusal.status, **said)
     return to(f"/desk/cases/{made.case_id}")

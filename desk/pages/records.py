@@ -9,9 +9,9 @@ from api import audit, programs, work
 from api.system import System
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 
 
 @router.get("/programs", name="list-programs")

@@ -10,9 +10,9 @@ from api import reports
 from api.system import System
 from desk.charts import Bar, bars
 from desk.session import GuestDep
-from desk.web import page
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 SHARES = ("share_in_time", "share_closed", "share_met", "share_readmitted")
 COUNTS = ("weighted_caseload", "days", "told", "stays", "people")
 

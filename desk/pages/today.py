@@ -7,15 +7,14 @@ from fastapi.responses import Response
 
 from api import work
 from api.owed import Group, Owed
-from api.pages import Paging
 from api.system import System
 from desk.paging import asked_page, next_page
-from desk.session import GuestDep
-from desk.web import page
+from desk.session import Guest, GuestDep
+from desk.web import FORM_LIMIT, page
 
-router = APIRouter()
+router = APIRouter(max_body_size=FORM_LIMIT)
 MAIN: tuple[Group, ...] = ("overdue", "today", "week")
-MOST = 100
+MOST = 50
 
 
 @router.get("/", name="work")
@@ -28,32 +27,28 @@ async def today(
 ) -> Response:
     """The first page of the day. With `group` that group alone, page by page; with `queue` what waits in it."""
     parts: System = request.app.state.system
-    chosen = group if group in get_args(Group) else None
-    wanted = work.WorkFilter(queue=queue or None, group=chosen)
-    found = await _work(request, guest, wanted, cursor if chosen or queue else None)
-    counts = found.counts or (await work.me(parts, guest.who)).counts
-    named = "queue" if queue else chosen
-    rest = next_page(request, found.next)
-    sections = [(named, found.items, rest)] if named else _by_group(found.items, found.next is not None)
-    said: dict[str, Any] = {"sections": sections, "counts": counts, "group": chosen or "", "queue": queue}
+    chosen: Group | None = next((one for one in get_args(Group) if one == group), None)
+    sections: list[tuple[str, list[Owed], str | None]] = []
+    counts = None
+    for name in ["queue"] if queue else [chosen] if chosen else MAIN:
+        wanted = work.WorkFilter(queue=queue or None, group=None if queue else name)
+        found = await _work(request, guest, wanted, cursor if chosen or queue else None, counted=counts is None)
+        counts = counts or found.counts
+        rest = (
+            next_page(request, found.next) if chosen or queue else f"/desk/?group={name}" if found.next else None
+        )
+        sections.append((name, found.items, rest))
+    said: dict[str, Any] = {"sections": sections, "group": chosen or "", "queue": queue}
+    said["counts"] = counts or (await work.me(parts, guest.who)).counts
     zone = work.zone_for(parts, guest.who).key
     return page(request, "today.html", guest, queues=_queues(parts), zone=zone, **said)
 
 
-def _by_group(items: list[Owed], more: bool) -> list[tuple[str, list[Owed], str | None]]:
-    """What is due, a section a group. Where there is more than the page holds, each says where the rest is."""
-    return [
-        (name, mine, f"/desk/?group={name}" if more else None)
-        for name in MAIN
-        for mine in [[item for item in items if item.group == name]]
-    ]
-
-
-async def _work(request: Request, guest: GuestDep, wanted: work.WorkFilter, cursor: str | None) -> work.Work:
+async def _work(
+    request: Request, guest: Guest, wanted: work.WorkFilter, cursor: str | None, counted: bool
+) -> work.Work:
     parts: System = request.app.state.system
-    paging: Paging = await asked_page(cursor, MOST)
-    found: work.Work = await work.work(parts, guest.who, paging, wanted, request)
-    return found
+    return await work.page_of(parts, guest.who, await asked_page(cursor, MOST), wanted, counted)
 
 
 def _queues(parts: System) -> list[str]:

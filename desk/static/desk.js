@@ -15,27 +15,38 @@ document.addEventListener("change", (event) => {
   if (advice) advice.hidden = !question.querySelector("[data-alarming]:checked");
 });
 
-// Text is not lost when the window is closed: it is kept in this tab, for this person, case and command.
+// Text is not lost when one leaves a page: it is kept in this tab, for this person, case, command and what it is about,
+// until it has arrived, or until she signs out.
+const PLACE = "caseloom:";
+const keptPlaces = () => Object.keys(sessionStorage).filter((name) => name.startsWith(PLACE));
+if (document.querySelector("[data-door]")) keptPlaces().forEach((name) => sessionStorage.removeItem(name));
+const done = document.querySelector("[data-done]");
+if (done) keptPlaces().filter((name) => name.startsWith(PLACE + done.dataset.done)).forEach((name) => sessionStorage.removeItem(name));
 const form = document.querySelector("form[data-keep]");
 const typed = () => JSON.stringify([...new FormData(form)].filter(([name, value]) => !name.startsWith("_") && value));
 if (form) {
-  const place = "caseloom:" + form.dataset.keep;
+  const place = PLACE + form.dataset.keep;
   const kept = sessionStorage.getItem(place);
   if (kept && !problem && kept !== typed()) {
     for (const [name, value] of JSON.parse(kept)) {
       for (const field of form.elements) {
-        if (field.name !== name) continue;
+        if (field.name !== name || field.type === "hidden") continue;
         if (field.type === "radio" || field.type === "checkbox") field.checked = field.checked || field.value === value;
         else if (!field.value) field.value = value;
+        field.dispatchEvent(new Event("change", { bubbles: true }));
       }
     }
+    const note = document.getElementById("restored");
+    if (note) { note.hidden = false; says(note.textContent); }
   }
   form.addEventListener("input", () => sessionStorage.setItem(place, typed()));
-  form.addEventListener("submit", () => { sessionStorage.removeItem(place); });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(form.querySelector("button.main"));
   });
 }
+
+// What was sent is said once, and not again when the page is looked at once more.
+if (done && location.search) history.replaceState(null, "", location.pathname);
 
 // Keys: one letter each, and none while somebody types.
 document.addEventListener("keydown", (event) => {

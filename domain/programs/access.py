@@ -18,6 +18,7 @@ class Reach(StrEnum):
     OFFERED = "offered"
     OPENED = "opened"
     FEED = "feed"
+    DUTY = "duty"
     GLASS = "glass"
     TENANT = "tenant"
 

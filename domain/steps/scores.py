@@ -116,13 +116,17 @@ def _by_codes(draft: Draft, tool: Instrument) -> dict[str, Answer]:
     return {key: answer for key, answer in found.items() if answer or not patient.unread}
 
 
-def _ask_to_complete(draft: Draft, tool: Instrument, result: Result) -> None:
-    """Ask once, by name, that an instrument without a total be completed, if the programme has a task for it."""
+def _ask_to_complete(draft: Draft, tool: Instrument, result: Result, label: Sensitivity) -> None:
+    """Ask once, by name, that an instrument without a total be completed, if the programme has a task for it.
+
+    Tasks have no label: under one, which instrument it is stands in the entry alone.
+    """
     policy = draft.program.alerts.get(CANNOT_SCORE)
     if policy is None or policy.task is None or _asked_to_complete(draft, tool):
         return
-    title = f"Complete {tool.name} {tool.version}: {', '.join(result.missing)}"[:MOST_TITLE]
-    add_where_possible(draft, policy.task, title, about=f"{INSTRUMENT}-{tool.name}")
+    named = f"Complete {tool.name} {tool.version}: {', '.join(result.missing)}"[:MOST_TITLE]
+    title = named if label is Sensitivity.GENERAL else None
+    add_where_possible(draft, policy.task, title, about=_about(tool))
 
 
 def _is_complete(draft: Draft, tool: Instrument, at: datetime) -> None:
@@ -132,7 +136,11 @@ def _is_complete(draft: Draft, tool: Instrument, at: datetime) -> None:
 
 
 def _asked_to_complete(draft: Draft, tool: Instrument) -> list[Task]:
-    return [task for task in draft.case.open_tasks if task.about == f"{INSTRUMENT}-{tool.name}"]
+    return [task for task in draft.case.open_tasks if task.about == _about(tool)]
+
+
+def _about(tool: Instrument) -> str:
+    return f"{INSTRUMENT}-{tool.name}-{tool.version}"[:64]
 
 
 class RecordScore(Command):
@@ -180,8 +188,8 @@ class RecordScore(Command):
         for alert in () if history else result.alerts:
             raise_alert(draft, alert, f"{tool.name} {tool.version}")
         if result.total is None and not history:
-            _ask_to_complete(draft, tool, result)
-        elif result.total is not None:
+            _ask_to_complete(draft, tool, result, sensitivity)
+        elif not history:
             _is_complete(draft, tool, at)
             use = next((u for u in draft.program.instruments if u.name == tool.name), None)
             repeat_measure(draft, tool.name, f"Repeat {tool.name}", use.every if use else None, at)

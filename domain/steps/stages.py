@@ -55,7 +55,8 @@ def count_from_last_discharge(draft: Draft) -> None:
         policy = draft.program.policies.get(clock.policy or "") if clock.kind is ClockKind.STAGE else None
         if policy is None or policy.counts_from is not CountsFrom.DISCHARGE:
             continue
-        last = _last_discharge(draft)
+        gone = any(t.occurred_at == clock.anchor for t in draft.case.taken_back)
+        last = _last_discharge(draft) or (draft.now if gone else None)
         if last is not None and last != clock.anchor:
             cancel_clock(draft, clock, "counted from another discharge")
             promise = Promise(kind=clock.kind, title=clock.title, about=clock.about)

@@ -34,24 +34,27 @@ def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() ->
 WANTED = """
 case-manager         tenant   anyone open directory lists know describe measure emergency
 case-manager         glass    outline read looked
-case-manager         own      outline read tell correct task-work work answer
-case-manager         team     outline read tell correct task-work work answer
+case-manager         own      outline read tell correct task-work work urgent answer
+case-manager         team     outline read tell correct task-work work urgent answer
+case-manager         duty     outline read tell task-work urgent
 case-manager         task     outline tell correct task-work
 case-manager         offered  outline answer
 senior-case-manager  tenant   anyone open directory lists know describe unite watch measure emergency
 senior-case-manager  glass    outline read looked
-senior-case-manager  own      outline read tell correct task-work work answer lead looked review
-senior-case-manager  team     outline read tell correct task-work work answer lead looked review
+senior-case-manager  own      outline read tell correct task-work work urgent answer lead looked review
+senior-case-manager  team     outline read tell correct task-work work urgent answer lead looked review
+senior-case-manager  duty     outline read tell task-work urgent
 senior-case-manager  task     outline tell task-work
 senior-case-manager  offered  outline answer
 supervisor           tenant   anyone open directory lists know describe unite watch measure emergency
 supervisor           glass    outline read looked
-supervisor           own      outline read tell correct task-work work answer lead above looked review
-supervisor           team     outline read tell correct task-work work answer lead above looked review
+supervisor           own      outline read tell correct task-work work urgent answer lead above looked review
+supervisor           team     outline read tell correct task-work work urgent answer lead above looked review
+supervisor           duty     outline read tell task-work urgent
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
-work answer lead above direct watch measure operate looked review events webhooks
+work urgent answer lead above direct watch measure operate looked review events webhooks
 auditor              tenant   anyone events directory lists know outline read watch measure operate
 integrator           tenant   anyone open feed events
 integrator           opened   outline tell correct
@@ -59,9 +62,9 @@ integrator           feed     tell correct
 system               tenant   itself
 """
 LABELS = """
-behavioral       case-manager         own team glass
-behavioral       senior-case-manager  own team glass
-behavioral       supervisor           own team glass
+behavioral       case-manager         own team duty glass
+behavioral       senior-case-manager  own team duty glass
+behavioral       supervisor           own team duty glass
 behavioral       director             tenant
 part2            case-manager         own glass
 part2            senior-case-manager  own glass

@@ -81,6 +81,8 @@ async def test_who_is_on_duty_sees_the_teams_cases_and_what_cannot_wait_until_he
     await hired.do(
         case_id, "log-contact", "cm-cora", mode="telephone", party="patient", reached=True, outcome="ok"
     )
+    giving = {"owner": "cm-cora", "reason": "mine now"}
+    assert (await hired.refused(case_id, "reassign-case", "cm-cora", **giving))[0] == 403
     assert (await put(hired, "sup-1", "north"))[0] == 200
     assert (await hired.get("cm-cora", f"/cases/{case_id}")).status_code == 404
     assert (await hired.get("cm-cora", "/work", group="on-duty")).json()["items"] == []

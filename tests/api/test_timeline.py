@@ -36,9 +36,9 @@ async def test_a_timeline_is_read_in_sentences_by_subject_kind_and_place(filled:
     assert all(item["said"] and item["subject"] for item in everything)
     assert not [item["said"] for item in everything if "{" in item["said"] or "[" in item["said"]]
     contacts = await read(filled, "timeline", kind="contact-logged")
-    assert contacts[-1]["said"] == "Reached the patient (telephone): ok"
+    assert contacts[-2]["said"] == "Reached the patient (telephone): ok"
     spanish = await read(filled, "timeline", kind="contact-logged", language="es")
-    assert spanish[-1]["said"] == "Contacto con paciente (teléfono): ok"
+    assert spanish[-2]["said"] == "Contacto con paciente (teléfono): ok"
     missed = await read(filled, "timeline", kind="clock-missed")
     assert any(item["said"].startswith("Contact the person: missed, it was due ") for item in missed)
     newest = await read(filled, "timeline", order="newest", limit=3)
@@ -60,7 +60,7 @@ async def test_every_subject_has_its_list_with_the_fields_of_its_events(filled: 
     [latest, *_] = await read(filled, "scores")
     assert (latest["instrument"], latest["total"], latest["since_baseline"]) == ("phq-9", 4, -14)
     [contact, *_] = await read(filled, "contacts")
-    assert (contact["mode"], contact["party"], contact["reached"]) == ("telephone", "patient", True)
+    assert (contact["mode"], contact["party"], contact["reached"]) == ("telephone", "patient", False)
     [plan] = await read(filled, "plans")
     assert (plan["kind"], plan["version"]) == ("plan-agreed", 1)
     assert plan["plan"]["goals"]

@@ -83,5 +83,24 @@ def test_a_sentence_says_what_is_there_and_leaves_out_what_is_not(
     assert sentence("eo", kind, data, NEW_YORK) == english
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-25T10:00 called her, no answer",
+        "2026-11-25T10:00:00Z",
+        "uses {lorazepam} 1mg [at night]",
+        "in-person",
+        "{clock} [?x: y]",
+    ],
+)
+def test_what_somebody_has_written_is_said_as_it_was_written(text: str) -> None:
+    """It may look like a time, a place of the sentence, or a code."""
+    assert sentence("en", "note-added", {"text": text}, NEW_YORK) == text
+    answered = {"accepted": True, "by": "cm-ben", "note": text}
+    assert (
+        sentence("en", "transfer-answered", answered, NEW_YORK) == f"The offered case was taken by cm-ben. {text}"
+    )
+
+
 def test_a_kind_without_a_sentence_has_none() -> None:
     assert sentence("en", "moon-landed", {}, NEW_YORK) is None

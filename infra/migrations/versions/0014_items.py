@@ -32,8 +32,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_items_open", "items", ["tenant", "kind", "settled_at", "opened_at"])
     op.create_index("ix_items_at", "items", ["tenant", "at"])
-    op.create_index("ix_items_asked", "items", ["tenant", "asked", "settled_at"])
+    op.create_index("ix_items_asked", "items", ["tenant", "asked", "kind", "settled_at"])
+    op.create_index("ix_items_by", "items", ["tenant", "by", "kind"])
+    op.create_index("ix_items_opened", "items", ["tenant", "kind", "opened_at", "case_id", "id"])
+    op.create_index("ix_cases_recorded", "cases", ["recorded_at"])
+    op.create_index("ix_outbox_created", "outbox", ["created_at"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_outbox_created", "outbox")
+    op.drop_index("ix_cases_recorded", "cases")
     op.drop_table("items")

@@ -9,15 +9,15 @@ from pydantic import BaseModel, Field
 
 from api.commands import CaseId
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.reading import read_case
+from api.reading import OnRecord, read_case
 from api.system import Principal, PrincipalDep, System, SystemDep
 from api.work import Notified, notices_of
 from domain.case.case import Case
-from domain.case.command import Draft, Moment
+from domain.case.command import Command, Draft, Moment
 from domain.case.event import Entry, Timeline
 from domain.case.staff import Directory
 from domain.clocks.clock import Climb, Clock, ClockPolicy, NextStep, Rung, WaitsFor
-from domain.next_steps import Asker, NextSteps, next_steps
+from domain.next_steps import Asker, Choice, NextSteps, choices_of, next_steps, why_not
 from domain.promises.escalation import is_urgent
 from domain.promises.keeping import Keeping, keeping
 from domain.values import Slug
@@ -77,11 +77,20 @@ async def read_next_steps(case_id: CaseId, parts: SystemDep, who: PrincipalDep) 
     """What you may do in this case now, with which ids and words; what it would refuse, and what lacks for it."""
     found = await read_case(parts, who, case_id, "read-next-steps")
     moment = await _moment(parts, who, found.case)
+    return next_steps(found.case, _asker(parts, who, found), moment)
 
-    def may(action: str) -> bool:
-        return parts.policy.may(who.role, action, found.ways)
 
-    return next_steps(found.case, Asker(who.actor, may), moment)
+async def about(
+    parts: System, who: Principal, found: OnRecord, command: type[Command], body: dict[str, Any]
+) -> tuple[dict[str, tuple[Choice, ...]], str | None]:
+    """What the fields of a command may name in a case that was read; why it would be refused with this body."""
+    moment, asker = await _moment(parts, who, found.case), _asker(parts, who, found)
+    named = choices_of(command, found.case, asker, moment)
+    return named, why_not(command, body, found.case, asker, moment) if body else None
+
+
+def _asker(parts: System, who: Principal, found: OnRecord) -> Asker:
+    return Asker(who.actor, lambda action: parts.policy.may(who.role, action, found.ways))
 
 
 @router.get("/cases/{case_id}/clocks/{clock_id}/why", responses=responses(401, 403, 404, 503))

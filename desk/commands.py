@@ -2,102 +2,48 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
-from api import commands, next_steps
+from api import commands
 from api.commands import CaseId
-from api.identity import called
 from api.problems import Refusal
-from api.reading import OnRecord, read_case
 from api.scope import require_case, require_own_task
 from api.submission import Wish, enveloped, send
 from api.system import NOTE, System
 from desk import questionnaire
+from desk.drafts import Draft, as_it_stands, begun, look_at
 from desk.forms import FormField, body_of, errors_of, form_of, schema_of
 from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
-from domain.case.command import Command
-from domain.commands import FROM_PEOPLE
-from domain.next_steps import Blocked, NextSteps, Possible
 
 router = APIRouter(max_body_size=FORM_LIMIT)
-KINDS: dict[str, type[Command]] = {command.kind: command for command in FROM_PEOPLE}
-REPLACES = {
-    "agree-plan",
-    "amend-plan",
-    "revise-plan",
-    "set-risk-tier",
-    "override-risk-tier",
-    "close",
-    "merge-case",
-}
+REPLACES = {"agree-plan", "amend-plan", "revise-plan", "set-risk-tier", "override-risk-tier", "close"}
 CHECKED_FIRST = {"close", "merge-case", "withdraw-consent", "report-death", "exclude-assignee"}
 SCORE = "record-score"
 DECIDED = (403, 404, 409, 412, 422)  # nothing was changed, and that is certain
 
 
-@dataclass
-class Draft:
-    """A command being written in a browser: its case, its form, and what became of it when it was sent."""
-
-    case_id: str
-    command: type[Command]
-    found: OnRecord
-    steps: NextSteps
-    name: str | None
-    body: dict[str, Any]
-    key: str
-    seen: int
-    errors: dict[str, str] = field(default_factory=dict)
-    refusal: Refusal | None = None
-    check: bool = False
-
-    @property
-    def possible(self) -> Possible | None:
-        return next((one for one in self.steps.possible if one.command == self.command.kind), None)
-
-    @property
-    def blocked(self) -> Blocked | None:
-        return next((one for one in self.steps.blocked if one.command == self.command.kind), None)
-
-    @property
-    def choices(self) -> dict[str, list[tuple[str, str]]]:
-        """What its fields may name; of an instrument its name, beside which the version stands."""
-        if self.command.kind == "close":  # also while something is open for each: what is, is said then
-            return {"reason": [(one.reason, one.title) for one in self.steps.closing]}
-        given = self.possible.choices if self.possible else {}
-        return {name: [(choice.id, choice.title) for choice in some] for name, some in given.items()}
-
-    @property
-    def about(self) -> str:
-        """The ids that the command names: what is typed about one task is not about another."""
-        return "-".join(str(self.body[name]) for name in sorted(self.body) if name.endswith("_id"))
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.found.case.zone)
-
-
 @router.get("/cases/{case_id}/do/{kind}", name="read-next-steps")
 async def show(request: Request, case_id: CaseId, kind: str, guest: GuestDep) -> Response:
     """The form of a command, with what the address says already filled in."""
-    draft = await _begun(request, guest, case_id, kind)
+    draft = await begun(request, guest, case_id, kind)
     asked = {name: request.query_params.getlist(name) for name in request.query_params}
     draft.body = body_of(schema_of(draft.command), asked, draft.zone, draft.choices)
+    await look_at(request, guest, draft)
+    if not draft.body:
+        draft.body = await as_it_stands(request, guest, draft)
     return _form(request, guest, draft)
 
 
 @router.post("/cases/{case_id}/do/{kind}", name="read-next-steps")
 async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) -> Response:
     """Send a command, and say what became of it. What was typed is never lost."""
-    draft = await _begun(request, guest, case_id, kind)
+    draft = await begun(request, guest, case_id, kind)
     typed = await _read(request)
     seen = _one(typed, "_seen") or ""
     draft.key, draft.seen = _one(typed, "_key") or draft.key, int(seen) if seen.isdecimal() else draft.seen
@@ -118,22 +64,6 @@ async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
         draft.check = True
         return _form(request, guest, draft)
     return await _sent(request, guest, draft, said)
-
-
-async def _begun(request: Request, guest: Guest, case_id: CaseId, kind: str) -> Draft:
-    parts: System = request.app.state.system
-    if kind not in KINDS:
-        raise Refusal(404, "UnknownCommand", "there is no such command")
-    found = await read_case(parts, guest.who, case_id)
-    if not parts.policy.may(guest.who.role, kind, found.ways):
-        raise Refusal(403, "NotPermitted", "this is not yours to do in this case")
-    steps = NextSteps(stage=found.case.stage, stage_needs=(), possible=(), blocked=(), closing=())
-    if parts.policy.may(guest.who.role, "read-next-steps", found.ways):
-        steps = await next_steps.read_next_steps(case_id, parts, guest.who)
-    person_id = found.case.referral.patient.reference
-    name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
-    key, seen = uuid.uuid4().hex, found.case.seq
-    return Draft(case_id, KINDS[kind], found, steps, name, {}, key=key, seen=seen)
 
 
 async def _read(request: Request) -> dict[str, list[str]]:
@@ -188,7 +118,8 @@ def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Re
         "tool": tool,
         "items": questionnaire.items(tool, draft.body.get("answers", {}), draft.errors) if tool else [],
         "zone": draft.found.case.zone,
-        "more": [name for name, text in draft.errors.items() if not _shown(fields, name) and text],
+        "titles": {},
+        "wrong": _wrong(fields, draft.errors),
     }
     return page(request, "command.html", guest, status, **said)
 
@@ -197,9 +128,16 @@ def _asked(fields: list[FormField], with_items: bool) -> list[FormField]:
     return [one for one in fields if not (with_items and one.name == "answers")]
 
 
-def _shown(fields: list[FormField], name: str) -> bool:
-    inner = [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]
-    return any(one.name == name for one in inner)
+def _wrong(fields: list[FormField], errors: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Each fault with the field's id and its label as the form has it."""
+    labels: dict[str, tuple[str, str]] = {}
+    for one in fields:
+        labels[one.name] = (one.id, one.label)
+        for part in one.parts:
+            labels[part.name] = (part.id, f"{one.label}: {part.label}")
+        for number, row in enumerate(one.rows, 1):
+            labels |= {part.name: (part.id, f"{one.label} {number}: {part.label}") for part in row}
+    return [(*labels.get(name, (f"f-{name.replace('.', '-')}", name)), text) for name, text in errors.items()]
 
 
 @router.get("/cases/{case_id}/waiting/{command_id}", name="read-command")

@@ -46,7 +46,7 @@ def items(tool: Instrument, answers: Mapping[str, Any], errors: Mapping[str, str
         Question(
             item=item,
             number=number,
-            choices=_choices(item),
+            choices=_choices(item, tool.scale),
             value=answers.get(item.key),
             error=errors.get(f"answers.{item.key}", ""),
             alarming=(alarming[item.key],) if item.key in alarming else (),
@@ -55,12 +55,16 @@ def items(tool: Instrument, answers: Mapping[str, Any], errors: Mapping[str, str
     ]
 
 
-def _choices(item: Item) -> list[tuple[str, str]]:
+def _choices(item: Item, scale: Mapping[int, str]) -> list[tuple[str, str]]:
     """What may be chosen; none where a number is to be typed."""
     if item.answers:
         return [(answer, answer) for answer in item.answers]
     few = item.whole and item.low is not None and item.high is not None and item.high - item.low <= 10
-    return [(str(n), str(n)) for n in range(int(item.low or 0), int(item.high or 0) + 1)] if few else []
+    if not few:
+        return []
+    points = range(int(item.low or 0), int(item.high or 0) + 1)
+    said = scale if set(points) <= set(scale) and item.scored else {}
+    return [(str(n), f"{n}: {said[n]}" if n in said else str(n)) for n in points]
 
 
 def answers(tool: Instrument, typed: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -175,6 +175,28 @@ def next_steps(case: Case, asker: Asker, moment: Moment) -> NextSteps:
     )
 
 
+def choices_of(command: type[Command], case: Case, asker: Asker, moment: Moment) -> dict[str, tuple[Choice, ...]]:
+    """What the fields of a command may name in this case, whether it would take the command now or not."""
+    draft = Draft(moment, asker.actor, "asked", case)
+    words = {field: words(draft) for (kind, field), words in WORDS.items() if kind == command.kind}
+    ids = {name: CHOICES[name](case) for name in command.model_fields if name in CHOICES}
+    closing = {"reason": tuple(Choice(id=n, title=c.title) for n, c in draft.program.closure.items())}
+    found = {**ids, **words, **(closing if command is CloseCase else {})}
+    return {name: some for name, some in found.items() if some}
+
+
+def why_not(
+    command: type[Command], body: Mapping[str, Any], case: Case, asker: Asker, moment: Moment
+) -> str | None:
+    """Why the case would refuse a command with what is known of its body; None where it might take it."""
+    needed = {name: command.example[name] for name in command.model_fields if name in command.example}
+    try:
+        refusal = _refusal(command, {**needed, **body}, case, asker.actor, moment)
+    except ValueError:
+        return None
+    return refusal.detail if refusal is not None else None
+
+
 def _close(closing: tuple[Closing, ...]) -> Possible | Blocked:
     """A case closes where nothing is open for one of the reasons at least."""
     said = {"command": CloseCase.kind, "says": CloseCase.says}

@@ -19,13 +19,16 @@ from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page
 from desk.words import of as words_of
 from domain.case.case import Case
+from domain.clocks.clock import Clock
 from domain.commands import FROM_PEOPLE
 from domain.programs.program import Stage
 from domain.programs.rulebook import UnknownInstrument
+from domain.promises.keeping import Keeping, keeping
 from infra.sentences import subjects
 
 router = APIRouter(max_body_size=FORM_LIMIT)
 SHOWN, LOOKED_AT = 15, 40
+BY_TASK = ("complete-task", "hold-task", "resume-task", "cosign-task", "answer-transfer")
 SAYS = {command.kind: command.says for command in FROM_PEOPLE}
 OF_STAGE = {  # what leads on from each stage
     Stage.SCREENING: ("record-consent", "complete-screening"),
@@ -77,16 +80,29 @@ async def show(
     said["done_says"] = SAYS.get(done, done)
     said["person"] = await _person(parts, guest, person_id)
     said["name"] = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
-    said |= {"steps": None, "happened": [], "charts": [], "stays": [], "notes": [], "stages": list(Stage)}
+    said |= {"steps": None, "happened": [], "charts": [], "stays": [], "safety": None, "stages": list(Stage)}
     if found.whole:
         said["steps"] = await next_steps.read_next_steps(case_id, parts, guest.who)
         said["happened"] = await _happened(request, guest, case_id)
         said["charts"] = await _charts(request, guest, case_id)
         said["stays"] = await case_history.read_stays(case_id, parts, guest.who, request)
+        said["safety"] = await _safety_plan(request, guest, case_id)
     said["common"] = _common(found.case, said["steps"])
     said["needs"] = lambda need: _settles(said["steps"], need)
     said["titles"] = _titles(parts, found.case)
+    possible = {one.command for one in said["steps"].possible} if said["steps"] is not None else set()
+    said["can"] = lambda kind: kind in possible or (not found.whole and kind in BY_TASK)
+    said["urgent"] = [task for task in found.case.open_tasks if task.urgent]
+    said["keeps"] = lambda clock: _keeping(found.case, clock)
     return page(request, "case.html", guest, **said)
+
+
+def _keeping(case: Case, clock: Clock) -> Keeping | None:
+    """What keeps a promise of the case, as Today offers it."""
+    task = case.task(clock.about) if clock.about else None
+    status = str(task.status) if task is not None else None
+    unclaimed = task is not None and task.queue is not None and task.assignee is None and status == "ready"
+    return keeping(clock.kind, clock.about, clock.kept_by, case.stage, "unclaimed" if unclaimed else status)
 
 
 async def _was_done(parts: System, guest: Guest, case_id: str, kind: str, command: str) -> bool:
@@ -111,6 +127,13 @@ async def _person(parts: System, guest: Guest, person_id: str) -> Any:
         if refusal.status in (403, 404):
             return None
         raise
+
+
+async def _safety_plan(request: Request, guest: Guest, case_id: str) -> Any:
+    """The safety plan as it was written last; None where there is none, or it is not for this reader."""
+    parts: System = request.app.state.system
+    found = await case_history.read_list("safety-plans", case_id, parts, guest.who, await asked_page(None, 1))
+    return found.items[0] if found.items and found.items[0].withheld is None else None
 
 
 async def _happened(request: Request, guest: Guest, case_id: str) -> Sequence[timeline.TimelineItem]:
@@ -165,7 +188,8 @@ def _titles(parts: System, case: Case) -> dict[str, str]:
         program = parts.rulebook.program(case.program, case.program_version)
     except LookupError:
         return {}
-    return {case.program: program.title, **{s.name: s.title for s in program.sections}}
+    tasks = {name: task.title for name, task in program.tasks.items()}
+    return {**tasks, case.program: program.title, **{s.name: s.title for s in program.sections}}
 
 
 @router.get("/cases/{case_id}/timeline", name="read-timeline")
@@ -187,6 +211,8 @@ async def whole_timeline(
     name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
     said: dict[str, Any] = {"case": found.case, "zone": found.case.zone, "name": name}
     said["subjects"] = sorted(subjects())
+    may = parts.policy.may(guest.who.role, "correct-entry", found.ways)
+    said["can"] = lambda kind: may and kind == "correct-entry"
     following = next_page(request, items.next)
     return page(request, "timeline.html", guest, items=items.items, subject=subject, following=following, **said)
 
@@ -207,14 +233,13 @@ async def printed(request: Request, case_id: CaseId, what: str, guest: GuestDep)
         raise Refusal(404, "NotFound", "there is no such page")
     found = await read_case(parts, guest.who, case_id, "read-whole-case")
     person_id = found.case.referral.patient.reference
-    most = await asked_page(None, 1)
-    safety = await case_history.read_list("safety-plans", case_id, parts, guest.who, most)
     said = {
         "case": found.case,
         "zone": found.case.zone,
         "what": what,
         "person": await _person(parts, guest, person_id),
-        "safety": safety.items[0] if safety.items else None,
+        "safety": await _safety_plan(request, guest, case_id),
+        "titles": _titles(parts, found.case),
         "name": (await called(parts, guest.who.tenant, [person_id])).get(person_id),
     }
     return page(request, "print.html", guest, **said)

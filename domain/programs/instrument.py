@@ -222,6 +222,9 @@ class Instrument(Value):
     attributes: tuple[Item, ...] = ()
     items: tuple[Item, ...] = Field(min_length=1)
     groups: tuple[Group, ...] = ()
+    scale: dict[int, Line] = Field(
+        default={}, description="What the points of its items say, where that may be shown"
+    )
     suppresses: dict[Slug, tuple[Slug, ...]] = {}
     rule: Rule = Rule.SUM
     bands: tuple[Band, ...] = ()

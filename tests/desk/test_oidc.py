@@ -81,7 +81,7 @@ async def provider(at: Any, office: Office) -> AsyncIterator[Provider]:
     """The provider on a port of this machine, and the desk set to it."""
     found = Provider(free_port())
     port = int(found.issuer.rpartition(":")[2])
-    server = uvicorn.Server(uvicorn.Config(found.app, port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(found.app, port=port, lifespan="off", log_level="warning"))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -39,9 +39,16 @@ async def give(
     owner: Annotated[str, Form(max_length=64)],
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
     to_whom: Annotated[str, Form(max_length=64)] = "",
+    sure: Annotated[str, Form()] = "",
 ) -> Response:
     """Give all open cases of somebody away: to one colleague, or each to whoever carries least."""
     parts: System = request.app.state.system
+    if sure != "yes":
+        people = await staff.list_staff(parts, guest.who, Paging(limit=200, after=None))
+        named = {person.subject: person.name for person in people.items}
+        held = [row for row in await lists.caseload(parts, guest.who) if row.owner == owner]
+        said: dict[str, Any] = {"owner": owner, "to_whom": to_whom, "reason": reason, "named": named}
+        return page(request, "give.html", guest, cases=held[0].cases if held else 0, **said)
     wanted = assignment.Reassign.model_validate({"owner": owner, "to": to_whom or None, "reason": reason})
     begun = await assignment.reassign_all(wanted, parts, guest.who, Wish(), Response())
     return to(f"/desk/bulk/{begun.id}")

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api import items, work
 from api.problems import Refusal
-from api.system import System
+from api.system import NOTE, System, not_permitted
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
 from desk.web import FORM_LIMIT, page
@@ -64,6 +64,10 @@ async def listed(
     parts: System = request.app.state.system
     if name not in items.LISTS:
         raise Refusal(404, "NotFound", "there is no such list")
+    action = f"list-{name}"
+    request.scope.get(NOTE, {})["action"] = action
+    if not parts.policy.reach_of(guest.who.role, action):
+        raise not_permitted(parts.policy, action)
     wanted = items.ItemFilter.model_validate({"state": state, **({mine: guest.who.sub} if mine else {})})
     found = await items.page_of(parts, guest.who, items.LISTS[name][0], wanted, await asked_page(cursor, MOST))
     said: dict[str, Any] = {"name": name, "items": found.items, "state": state, "mine": mine}

@@ -1,9 +1,9 @@
 """Finding a person, and referring one: looked for first, and never made twice in silence."""
 
 import uuid
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
@@ -21,13 +21,15 @@ from domain.case.case import Source
 from domain.persons.person import Person
 
 router = APIRouter(max_body_size=FORM_LIMIT)
-SHORTEST = 2
+SHORTEST, LONGEST = 2, 200
+FEWEST_DIGITS = 5  # of a number that somebody can be called at
 
 
 @router.get("/people", name="find-persons")
-async def find(request: Request, guest: GuestDep, q: Annotated[str, Query(max_length=200)] = "") -> Response:
+async def find(request: Request, guest: GuestDep, q: str = "") -> Response:
     """Find people by name, birth date, number or identifier; else refer somebody new."""
     parts: System = request.app.state.system
+    q = q[:LONGEST]
     found = await persons.find_persons(parts, guest.who, q) if len(q.strip()) >= SHORTEST else None
     return page(request, "people.html", guest, q=q, found=found)
 
@@ -46,13 +48,22 @@ async def refer(request: Request, guest: GuestDep, q: str = "", person_id: str =
     """The form of a referral; what was searched for is carried over."""
     names = [word for word in q.split() if word.isalpha()]
     typed = {"given": " ".join(names[:-1]), "family": names[-1] if names else "", "person_id": person_id}
-    return _form(request, guest, typed)
+    return await _form(request, guest, typed)
 
 
-def _form(request: Request, guest: GuestDep, typed: dict[str, str], status: int = 200, **more: Any) -> Response:
+async def _form(
+    request: Request, guest: GuestDep, typed: dict[str, str], status: int = 200, **more: Any
+) -> Response:
+    """The form of a referral, with whoever it is about where she is on record. Raises 404 for nobody."""
     parts: System = request.app.state.system
+    known, theirs = None, list[cases.CaseItem]()
+    if person_id := typed.get("person_id"):
+        known = await persons.read_person(person_id, parts, guest.who, Response())
+        some = Paging(limit=50, after=None)
+        theirs = (await persons.list_person_cases(person_id, parts, guest.who, some)).items
     programs = {p.program: p for p in parts.rulebook.programs}  # the newest version of each comes last
-    said: dict[str, Any] = {"errors": {}, "problem": None, "candidates": [], **more}
+    said: dict[str, Any] = {"errors": {}, "problem": None, "candidates": [], "known": known, **more}
+    said["twin"] = next((c for c in theirs if c.program == typed.get("program") and c.status == "open"), None)
     said |= {"typed": typed, "programs": sorted(programs.values(), key=lambda p: p.title), "sources": list(Source)}
     return page(request, "refer.html", guest, status, key=typed.get("_key") or uuid.uuid4().hex, **said)
 
@@ -63,18 +74,31 @@ async def take(request: Request, guest: GuestDep) -> Response:
     parts: System = request.app.state.system
     form = await request.form(max_fields=60)
     typed = {name: str(value).strip() for name, value in form.items()}
+    spoken = words_of(guest.session.language)
     try:
         new = cases.NewCase.model_validate(_referral(typed))
     except ValidationError as fault:
-        return _form(request, guest, typed, 422, errors=errors_of(fault, words_of(guest.session.language)))
+        return await _form(request, guest, typed, 422, errors=errors_of(fault, spoken))
+    if typed.get("phone") and sum(one.isdigit() for one in typed["phone"]) < FEWEST_DIGITS:
+        return await _form(request, guest, typed, 422, errors={"phone": spoken("error.phone")})
+    if new.person_id and typed.get("twin") != "yes" and await _has_one(request, guest, new):
+        return await _form(request, guest, typed, 409)
     answer = Response()
     try:
         made = await cases.open_new_case(new, parts, guest.who, Wish(key=typed.get("_key")), answer)
     except Refusal as refusal:
         typed["_key"] = uuid.uuid4().hex if refusal.status in DECIDED else typed.get("_key", "")
         said = {"problem": refusal.problem, "candidates": refusal.problem.candidates}
-        return _form(request, guest, typed, refusal.status, **said)
+        return await _form(request, guest, typed, refusal.status, **said)
     return to(f"/desk/cases/{made.case_id}")
+
+
+async def _has_one(request: Request, guest: GuestDep, new: cases.NewCase) -> bool:
+    """Whether the person has an open case of this programme already."""
+    parts: System = request.app.state.system
+    some = Paging(limit=50, after=None)
+    found = await persons.list_person_cases(str(new.person_id), parts, guest.who, some)
+    return any(one.program == new.program and one.status == "open" for one in found.items)
 
 
 def _referral(typed: dict[str, str]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import ValidationError
 
 from api import audit, programs, work
+from api.pages import Page
 from api.system import System
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
@@ -34,14 +36,20 @@ async def one(request: Request, guest: GuestDep, name: str, version: int) -> Res
 async def looks(
     request: Request,
     guest: GuestDep,
-    actor: Annotated[str, Query(pattern="^[A-Za-z0-9_.-]{0,64}$")] = "",
-    case_id: Annotated[str, Query(pattern="^[A-Za-z0-9]{0,64}$")] = "",
+    actor: str = "",
+    case_id: str = "",
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
     """Every look, change and refusal, the newest first."""
     parts: System = request.app.state.system
-    wanted = audit.AuditFilter(actor=actor or None, case_id=case_id or None)
-    found = await audit.read_audit(parts, guest.who, await asked_page(cursor, 100), wanted, request)
-    said: dict[str, Any] = {"items": found.items, "actor": actor, "case_id": case_id}
+    named = {name: subject for subject, name in guest.names.choices()}
+    asked = {"actor": named.get(actor.strip(), actor.strip()) or None, "case_id": case_id.strip() or None}
+    try:
+        wanted = audit.AuditFilter.model_validate(asked)
+    except ValidationError:  # there is nobody, and no case, of such a name
+        found = Page[audit.AuditItem](items=[])
+    else:
+        found = await audit.read_audit(parts, guest.who, await asked_page(cursor, 100), wanted, request)
+    said: dict[str, Any] = {"items": found.items, "actor": actor[:200], "case_id": case_id[:64]}
     said["zone"] = work.zone_for(parts, guest.who).key
     return page(request, "audit.html", guest, following=next_page(request, found.next), **said)

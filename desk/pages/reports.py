@@ -33,9 +33,10 @@ async def show(
 ) -> Response:
     """One report over a period."""
     parts: System = request.app.state.system
-    asked = reports.Asked(first=first, last=last)
+    backwards = first is not None and last is not None and last < first
+    asked = reports.Asked() if backwards else reports.Asked(first=first, last=last)
     said: Any = await reports.read_report(name, parts, guest.who, asked)
-    return page(request, "report.html", guest, report=said, plot=_plot(said.rows))
+    return page(request, "report.html", guest, report=said, plot=_plot(said.rows), backwards=backwards)
 
 
 def _plot(rows: list[dict[str, Any]]) -> tuple[str, list[Bar]] | None:

@@ -1,6 +1,6 @@
 """Today: what somebody owes, the most urgent first; and what waits, climbed, or is nobody's."""
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -23,6 +23,8 @@ async def today(
     guest: GuestDep,
     group: Annotated[str, Query()] = "",
     queue: Annotated[str, Query(pattern="^[a-z0-9-]{0,64}$")] = "",
+    owner: Annotated[str, Query(pattern="^[A-Za-z0-9_.-]{0,64}$")] = "",
+    scope: Annotated[Literal["own", "all"], Query()] = "own",
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
     """The first page of the day. With `group` that group alone, page by page; with `queue` what waits in it."""
@@ -31,14 +33,20 @@ async def today(
     sections: list[tuple[str, list[Owed], str | None]] = []
     counts = None
     for name in ["queue"] if queue else [chosen] if chosen else MAIN:
-        wanted = work.WorkFilter(queue=queue or None, group=None if queue else name)
+        asked = {"queue": queue or None, "group": None if queue else name, "scope": scope, "owner": owner or None}
+        wanted = work.WorkFilter.model_validate(asked)
         found = await _work(request, guest, wanted, cursor if chosen or queue else None, counted=counts is None)
         counts = counts or found.counts
         rest = (
             next_page(request, found.next) if chosen or queue else f"/desk/?group={name}" if found.next else None
         )
         sections.append((name, found.items, rest))
-    said: dict[str, Any] = {"sections": sections, "group": chosen or "", "queue": queue}
+    crises = [item for _, items, _ in sections for item in items if item.kind == "crisis"]
+    if crises and not chosen and not queue:  # before what has waited longer
+        sections = [(name, [i for i in items if i.kind != "crisis"], rest) for name, items, rest in sections]
+        sections.insert(0, ("crisis", crises, None))
+    said: dict[str, Any] = {"sections": sections, "group": chosen or "", "queue": queue, "owner": owner}
+    said |= {"scope": scope, "leads": guest.who.role in work.LEADS}
     said["counts"] = counts or (await work.me(parts, guest.who)).counts
     zone = work.zone_for(parts, guest.who).key
     return page(request, "today.html", guest, queues=_queues(parts), zone=zone, **said)

@@ -114,7 +114,8 @@ async def guest(request: Request) -> Guest:
     if session is None:
         raise SignedOut
     for name in (session.sub, _name_of(session)):
-        if not await parts.standing.holds(parts.look_up, session.tenant, name, session.role, session.since):
+        since = int(session.since)  # sign-outs are told in whole seconds
+        if not await parts.standing.holds(parts.look_up, session.tenant, name, session.role, since):
             raise SignedOut
     action = request.scope["route"].name.replace("_", "-")
     note: dict[str, Any] = request.scope.get(NOTE, {})

@@ -136,6 +136,27 @@ async def test_a_safety_item_that_turns_positive_gives_its_advice_at_once(office
     assert not await advice.is_visible()
 
 
+async def test_what_was_typed_in_one_questionnaire_is_not_in_another_and_advice_comes_back_with_its_answer(
+    office: Office, opened: Any
+) -> None:
+    """All instruments call their first item q1; a restored answer to the safety item shows its advice."""
+    case_id = await office.open(person=ALICE, owner="cm-anna")
+    page = await opened("cm-anna")
+    path = f"/desk/cases/{case_id}/do/record-score"
+    await page.goto(f"{path}?instrument=phq-9")
+    await page.locator('input[name="answers.q1"][value="3"]').check()
+    await page.locator('input[name="answers.q9"][value="2"]').check()
+    await page.goto(f"{path}?instrument=gad-7")
+    assert await page.locator('input[name^="answers."]:checked').count() == 0
+    await page.goto(f"{path}?instrument=phq-9")
+    assert await page.locator('input[name="answers.q1"][value="3"]').is_checked()
+    assert await page.locator("#advice-q9").is_visible()
+    assert await page.locator("#restored").is_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/desk/sign-in")
+    assert await page.evaluate("() => Object.keys(sessionStorage).length") == 0
+
+
 async def test_an_escalation_appears_without_a_reload_and_moves_nothing_under_the_pointer(
     office: Office, opened: Any
 ) -> None:

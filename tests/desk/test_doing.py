@@ -1,6 +1,7 @@
 """What becomes of a command that somebody types: done, refused, late, kept, unknown; her text is never lost."""
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from temporalio.client import Client
 
 from desk.app import app
 from desk.session import PLACE
-from infra import temporal
+from infra import database, temporal
 from infra.loopback import free_port
 from tests.conftest import KEY
 from tests.desk.conftest import Browser, fields
@@ -206,3 +207,126 @@ async def test_a_person_is_looked_for_first_and_never_made_twice_in_silence(offi
 
 def fields_of(html: str) -> dict[str, Any]:
     return {name: value for name, value in fields(html).items() if name == "_key"}
+
+
+async def test_a_page_that_somebody_else_opened_is_not_sent_under_ones_own_name_unasked(
+    office: Office, at: Any, case_id: str
+) -> None:
+    """Anna writes, Sam signs in at the same browser: he is told whose page it is, and may send it as his."""
+    anna: Browser = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/add-note"
+    form = {**fields(await anna.page(path)), "text": "Her son has a key"}
+    await anna.post("/desk/sign-in", subject="sup-1")
+    asked = await anna.post(path, **form)
+    assert asked.status_code == 409
+    assert "Her son has a key" in asked.text
+    assert "note-added" not in await office.kinds(case_id)
+    assert (await anna.post(path, **{**form, **fields(asked.text)})).status_code == 303
+
+
+async def test_a_copy_of_a_session_that_was_signed_out_signs_nobody_in(
+    at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for pages nor for commands; her other sessions go on."""
+    now = time.monotonic()
+    monkeypatch.setattr("api.standing.time.monotonic", lambda: now)
+    anna, other = await at("cm-anna"), await at("cm-anna")
+    [cookie] = anna.http.cookies.jar
+    now += 10
+    await anna.post("/desk/sign-out")
+    now += 10
+    anna.http.cookies.set(cookie.name, str(cookie.value), domain=cookie.domain, path="/")
+    assert (await anna.get("/desk/")).status_code == 303
+    assert (await other.get("/desk/")).status_code == 200
+
+
+async def test_a_key_is_kept_until_it_is_certain_that_nothing_was_done(
+    office: Office, at: Any, case_id: str
+) -> None:
+    """First nobody can say, then the record is away, then it is taken: one note and not two."""
+    anna = await at("cm-anna")
+    path = f"/desk/cases/{case_id}/do/add-note"
+    form = {**fields(await anna.page(path)), "text": "x"}
+    there = app.state.system
+    gone = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True, plugins=[temporal.plugin([KEY])])
+    app.state.system = dataclasses.replace(there, client=gone)
+    first = await anna.post(path, **form)
+    app.state.system = dataclasses.replace(
+        there, engine=database.connect("sqlite+aiosqlite:////nowhere/at/all.db"), client=gone
+    )
+    away = await anna.post(path, **{**form, **fields(first.text)})
+    app.state.system = there
+    assert (first.status_code, away.status_code) == (503, 503)
+    assert fields(first.text)["_key"] == form["_key"]
+    assert (await anna.post(path, **form)).status_code == 303
+    assert (await office.kinds(case_id)).count("note-added") == 1
+
+
+async def test_who_was_given_one_task_of_a_case_does_it_at_the_desk(office: Office, at: Any) -> None:
+    """Of another team's case she has the task, and nothing else."""
+    case_id = await office.open(owner="cm-anna")
+    await office.walk(case_id)
+    task = (await office.do(case_id, "add-task", task="education"))["created"][0]
+    await office.do(case_id, "assign-task", "dir-1", task_id=task, assignee="cm-cora")
+    cora: Browser = await at("cm-cora")
+    assert f"/do/complete-task?task_id={task}" in await cora.page("/desk/?group=later") + await cora.page("/desk/")
+    path = f"/desk/cases/{case_id}/do/complete-task"
+    form = fields(await cora.page(path, task_id=task))
+    assert (await cora.post(path, **{**form, "task_id": task})).status_code == 303
+    assert (await cora.get(f"/desk/cases/{case_id}/do/add-task")).status_code in (403, 404)
+
+
+async def test_what_is_to_be_approved_is_on_the_page_on_which_it_is_decided(office: Office, at: Any) -> None:
+    """Who asks, for what and why."""
+    case_id = await office.open(owner="cm-anna")
+    await office.walk(case_id)
+    asked = await office.do(
+        case_id, "request-approval", subject="tier-override", tier="low", note="Her son moved in"
+    )
+    senior = await at("senior-1")
+    html = await senior.page(f"/desk/cases/{case_id}/do/decide-approval", approval_id=asked["created"][0])
+    assert "Her son moved in" in html
+
+
+async def test_a_form_that_replaces_something_begins_with_what_stands(office: Office, at: Any) -> None:
+    """The plan with its goals, the safety plan with its steps."""
+    case_id = await office.open(owner="cm-anna")
+    await office.walk(case_id)
+    steps = ("coping", "distractions", "people", "professionals", "environment", "reasons_for_living")
+    said = {**{name: ["x"] for name in steps}, "warning_signs": ["does not sleep"]}
+    await office.do(case_id, "write-safety-plan", **said)
+    anna = await at("cm-anna")
+    assert "Stay out of hospital" in await anna.page(f"/desk/cases/{case_id}/do/revise-plan")
+    assert "does not sleep" in await anna.page(f"/desk/cases/{case_id}/do/write-safety-plan")
+    assert "does not sleep" in await anna.page(f"/desk/cases/{case_id}")
+
+
+async def test_what_nobody_has_done_is_not_said_to_be_done_and_wrong_words_never_break_a_page(
+    at: Any, case_id: str
+) -> None:
+    anna, auditor = await at("cm-anna"), await at("aud-1")
+    made_up = await anna.page(f"/desk/cases/{case_id}", done="report-death", command="abc123")
+    assert "Recorded:" not in made_up
+    assert (await anna.post(f"/desk/cases/{case_id}/do/add-note", _seen="abc", text="x")).status_code in (303, 422)
+    for path in ("/desk/people/Maria%20Lopez", "/desk/cases/Maria%20Lopez", "/desk/nowhere", "/desk/lists/gossip"):
+        assert (await anna.get(path)).status_code in (404, 422), path
+    assert (await auditor.get("/desk/audit", actor="Anna Abel's", case_id="a b")).status_code == 200
+    assert (await auditor.get("/desk/people", q="x" * 3000)).status_code == 200
+    wrong = await anna.get("/desk/reports/intake", first="2026-02-02", last="2026-01-01")
+    assert (wrong.status_code, "The last day is before the first" in wrong.text) == (200, True)
+
+
+async def test_a_second_case_in_a_programme_is_asked_about_first(office: Office, at: Any) -> None:
+    anna = await at("cm-anna")
+    typed = {"given": "Alice", "family": "Zephyrine", "birth_date": "1950-05-05", "program": "complex-care"}
+    typed |= {"source": "primary-care", "reason": "Two admissions"}
+    opened = await anna.fill("/desk/refer", **typed)
+    case = (await office.get("cm-anna", opened.headers["location"].removeprefix("/desk"))).json()["case"]
+    person = case["referral"]["patient"]["reference"]
+    again = {"program": "complex-care", "source": "self", "reason": "again", "person_id": person}
+    asked = await anna.fill(f"/desk/refer?person_id={person}", **again)
+    assert asked.status_code == 409
+    assert "She has an open case of this programme" in asked.text
+    assert "Alice Zephyrine" in asked.text
+    assert (await anna.post("/desk/refer", **{**fields(asked.text), **again, "twin": "yes"})).status_code == 303
+    assert (await anna.get("/desk/refer", person_id="nobody")).status_code == 404

@@ -143,10 +143,20 @@ async def list_staff(
         query = query.where(StaffRow.team == team)
     async with parts.session() as session:
         rows = list((await session.exec(BY_SUBJECT.slice(query, page))).all())
-    for row in rows:
-        row.name = parts.keys.decrypted_text(row.name, row_places.staff(who.tenant, row.subject))
-    items = [StaffView.model_validate(row, from_attributes=True) for row in rows[: page.limit]]
+    items = [_entry(parts, row) for row in rows[: page.limit]]
     return Page(items=items, next=BY_SUBJECT.cursor(items[-1].subject) if len(rows) > page.limit else None)
+
+
+async def entry_of(parts: System, tenant: str, subject: str) -> StaffView | None:
+    """Somebody's entry in the directory, or None where it has none."""
+    async with parts.session() as session:
+        row = await session.get(StaffRow, (tenant, subject))
+    return _entry(parts, row) if row is not None else None
+
+
+def _entry(parts: System, row: StaffRow) -> StaffView:
+    name = parts.keys.decrypted_text(row.name, row_places.staff(row.tenant, row.subject))
+    return StaffView.model_validate({**row.model_dump(exclude={"tenant"}), "name": name})
 
 
 @router.get("/notices", responses=responses(401, 422))

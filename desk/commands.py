@@ -1,7 +1,6 @@
 """One page for every command of the catalogue: its form, what is wrong with it, and what became of it."""
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +14,7 @@ from api.scope import require_case, require_own_task
 from api.submission import Wish, enveloped, send
 from api.system import NOTE, System
 from desk import questionnaire
+from desk import typed as sent
 from desk.drafts import Draft, as_it_stands, begun, look_at
 from desk.forms import FormField, body_of, errors_of, form_of, schema_of
 from desk.session import Guest, GuestDep
@@ -44,15 +44,13 @@ async def show(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
 async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) -> Response:
     """Send a command, and say what became of it. What was typed is never lost."""
     draft = await begun(request, guest, case_id, kind)
-    typed = await _read(request)
-    seen = _one(typed, "_seen") or ""
-    draft.key, draft.seen = _one(typed, "_key") or draft.key, int(seen) if seen.isdecimal() else draft.seen
+    typed = await sent.read(request)
+    seen = sent.one(typed, "_seen") or ""
+    draft.key, draft.seen = sent.one(typed, "_key") or draft.key, int(seen) if seen.isdecimal() else draft.seen
     draft.body = _body(request, draft, typed)
-    if (author := _one(typed, "_as")) not in (None, guest.who.sub):
-        who = guest.names(author)
-        detail = f"this page was opened by {who}; look whether you want to send it under your own name"
-        draft.refusal = Refusal(409, "AnotherPerson", detail)
-        return _form(request, guest, draft, 409)
+    if (refusal := sent.of_another(typed, guest)) is not None:
+        draft.refusal = refusal
+        return _form(request, guest, draft, refusal.status)
     if "_add" in typed:
         return _form(request, guest, draft)
     try:
@@ -66,18 +64,8 @@ async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
     return await _sent(request, guest, draft, said)
 
 
-async def _read(request: Request) -> dict[str, list[str]]:
-    """What was typed, and which values of it."""
-    form = await request.form(max_fields=2000)
-    return {name: [str(value) for value in form.getlist(name)] for name in form}
-
-
-def _one(typed: Mapping[str, list[str]], name: str) -> str | None:
-    return typed[name][-1] if typed.get(name) else None
-
-
-def _body(request: Request, draft: Draft, typed: Mapping[str, list[str]]) -> dict[str, Any]:
-    own = {name: value for name, value in typed.items() if not name.startswith("_")}
+def _body(request: Request, draft: Draft, typed: sent.Typed) -> dict[str, Any]:
+    own = sent.own(typed)
     body = body_of(schema_of(draft.command), own, draft.zone, draft.choices)
     if draft.command.kind == SCORE and (tool := questionnaire.chosen(request.app.state.system, body)):
         body["answers"] = questionnaire.answers(tool, own)
@@ -119,25 +107,13 @@ def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Re
         "items": questionnaire.items(tool, draft.body.get("answers", {}), draft.errors) if tool else [],
         "zone": draft.found.case.zone,
         "titles": {},
-        "wrong": _wrong(fields, draft.errors),
+        "wrong": sent.wrong(fields, draft.errors),
     }
     return page(request, "command.html", guest, status, **said)
 
 
 def _asked(fields: list[FormField], with_items: bool) -> list[FormField]:
     return [one for one in fields if not (with_items and one.name == "answers")]
-
-
-def _wrong(fields: list[FormField], errors: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Each fault with the field's id and its label as the form has it."""
-    labels: dict[str, tuple[str, str]] = {}
-    for one in fields:
-        labels[one.name] = (one.id, one.label)
-        for part in one.parts:
-            labels[part.name] = (part.id, f"{one.label}: {part.label}")
-        for number, row in enumerate(one.rows, 1):
-            labels |= {part.name: (part.id, f"{one.label} {number}: {part.label}") for part in row}
-    return [(*labels.get(name, (f"f-{name.replace('.', '-')}", name)), text) for name, text in errors.items()]
 
 
 @router.get("/cases/{case_id}/waiting/{command_id}", name="read-command")

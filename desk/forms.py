@@ -24,7 +24,11 @@ LONG = 500  # characters from which a text has room to be written
 SPARE_ROWS = 1
 MOST_ROWS = 50
 WHOLE, DECIMAL = re.compile(r"-?(0|[1-9]\d{0,15})"), re.compile(r"-?(0|[1-9]\d{0,15})\.\d{1,15}")
-NOT_ASKED = {("correct-entry", "right")}  # what is right is written by its own command, once the entry is marked
+NOT_ASKED = {
+    ("correct-entry", "right"),  # what is right is written by its own command, once the entry is marked
+    ("change-person", "deceased"),  # a death is said in her case, where it ends what runs
+    ("change-person", "alive_at"),
+}
 
 
 @dataclass
@@ -206,11 +210,13 @@ def _typed(said: Schema, path: str, typed: Mapping[str, list[str]], zone: ZoneIn
 def _says_something(schema: Schema, row: Mapping[str, Any]) -> bool:
     """Whether a row or a group was filled in: more than the presets of its choices."""
     presets = {name for name, said in schema.get("properties", {}).items() if "default" in said}
-    return any(name not in presets or value != _preset(schema, name) for name, value in row.items())
+    return any(name not in presets or value != _preset(schema, name, value) for name, value in row.items())
 
 
-def _preset(schema: Schema, name: str) -> Any:
-    return schema["properties"][name]["default"]
+def _preset(schema: Schema, name: str, value: Any) -> Any:
+    """What the form began with; several choices as the form names them."""
+    found = schema["properties"][name]["default"]
+    return [str(one) for one in found] if isinstance(found, list) and isinstance(value, list) else found
 
 
 def _pairs(lines: Sequence[str]) -> Iterator[tuple[str, Any]]:

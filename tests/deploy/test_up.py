@@ -136,7 +136,7 @@ def test_a_system_keeps_everything_through_its_life(tmp_path: Path) -> None:
         check_demo(tmp_path)
         check_metrics(address, tmp_path)
         before = listed(address, tmp_path)
-        assert len(before) == 12
+        assert len(before) == 36  # thirty who are there from the start, and six of the demo
         killed = kill_every_part(tmp_path)
         wait_until_well(address)
         assert listed(address, tmp_path) == before

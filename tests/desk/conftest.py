@@ -54,7 +54,9 @@ def fields(html: str) -> dict[str, Any]:
         said = {name: unescape(value) for name, value in re.findall(r'([a-z_-]+)="([^"]*)"', tag)}
         if said.get("type") in ("radio", "checkbox") and " checked" not in tag:
             continue
-        if "name" in said:
+        if "name" in said and said.get("type") == "checkbox":
+            found.setdefault(said["name"], []).append(said.get("value", ""))
+        elif "name" in said:
             found[said["name"]] = said.get("value", "")
     for name, inner in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', form, re.S):
         chosen = re.search(r'<option value="([^"]*)" selected', inner)

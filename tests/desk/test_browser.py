@@ -177,6 +177,7 @@ async def test_axe_finds_nothing_on_any_page_and_nothing_is_wider_than_the_scree
     office: Office, opened: Any, more: dict[str, Any]
 ) -> None:
     """All pages of a supervisor, and a case that has everything."""
+    await office.hire()
     case_id = await office.open(person=ALICE, owner="cm-anna")
     await office.walk(case_id)
     await office.do(case_id, "raise-crisis", description="x", immediate_danger=False)
@@ -185,6 +186,9 @@ async def test_axe_finds_nothing_on_any_page_and_nothing_is_wider_than_the_scree
     paths = ["", "?group=week", "people?q=alice", "refer", "escalations", "caseload", "lists", "lists/crises"]
     paths += ["notices", "reports", "reports/clock-timeliness", "staff", "rosters/north", "programs", "help"]
     paths += ["programs/complex-care/2", "help/case-manager"]
+    paths += ["me", "me/absence", "me/email", "staff/add", "staff/cm-anna/entry", "rosters/north/entry"]
+    person = (await office.get("cm-anna", "/persons", q="zephyrine")).json()["items"][0]["person_id"]
+    paths += [f"people/{person}", f"people/{person}/details"]
     paths += [f"cases/{case_id}{part}" for part in ("", "/timeline", f"/why/{clock}", "/print/summary")]
     found = {}
     for path in paths:

@@ -4,10 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from api.absence import Absence
+from api.reach import NewReach
+from api.rosters import Wanted
 from desk import words
-from desk.forms import form_of, schema_of
+from desk.forms import FormField, form_of, schema_of
+from desk.pages.directory import NewStaff
 from domain.commands import FROM_PEOPLE
+from domain.persons.person import Person
 
 DESK = Path(words.__file__).parent
 ENGLISH = words.of("en")
@@ -39,7 +45,28 @@ def test_another_language_has_a_word_for_every_command_and_field(language: str) 
     spoken = words.of(language)
     for command in FROM_PEOPLE:
         assert spoken.get(f"command.{command.kind}", ""), command.kind
-        fields = form_of(command.kind, schema_of(command), spoken, {}, {}, {})
-        inner = [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]
-        lacking = [one.name for one in inner if not spoken.get(f"field.{one.name.rpartition('.')[2]}", "")]
-        assert lacking == [], command.kind
+        assert _lacking(command.kind, command, spoken) == [], command.kind
+
+
+OFFICE: dict[str, type[BaseModel]] = {
+    "set-absence": Absence,
+    "set-reach": NewReach,
+    "add-staff": NewStaff,
+    "put-roster": Wanted,
+    "change-person": Person,
+}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_another_language_has_a_word_for_every_field_of_what_belongs_to_no_case(language: str) -> None:
+    spoken = words.of(language)
+    for kind, model in OFFICE.items():
+        assert spoken.get(f"office.{kind}", ""), kind
+        assert _lacking(kind, model, spoken) == [], kind
+
+
+def _lacking(kind: str, model: type[BaseModel], spoken: words.Words) -> list[str]:
+    """The fields of a form, and of its rows and groups, that no word is there for."""
+    fields: list[FormField] = form_of(kind, schema_of(model), spoken, {}, {}, {})
+    inner = [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]
+    return [one.name for one in inner if not spoken.get(f"field.{one.name.rpartition('.')[2]}", "")]

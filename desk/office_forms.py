@@ -19,7 +19,7 @@ from desk.session import Guest
 from desk.web import page, to
 from desk.words import of as words_of
 
-Doing = Callable[[Any, Wish], Awaitable[str | None]]
+Doing = Callable[[Any, Wish], Awaitable[str | Response | None]]
 
 
 @dataclass
@@ -51,7 +51,7 @@ def show(request: Request, guest: Guest, form: OfficeForm, status: int = 200) ->
 
 
 async def take(request: Request, guest: Guest, form: OfficeForm, do: Doing) -> Response:
-    """Do what the form says, by `do`, and go on to where that says, else back. What was typed is never lost."""
+    """Do what the form says, by `do`: it gives a page, an address, or None to go back. No text is lost."""
     typed = await sent.read(request)
     seen, form.key = sent.one(typed, "_seen") or "", sent.one(typed, "_key") or form.key
     form.body = body_of(schema_of(form.model), sent.own(typed), ZoneInfo(form.zone), form.choices)
@@ -63,7 +63,8 @@ async def take(request: Request, guest: Guest, form: OfficeForm, do: Doing) -> R
     try:
         said = form.model.model_validate(form.body)
         version = int(seen) if seen.isdecimal() else form.seen
-        return to(await do(said, Wish(key=form.key, expected_seq=version)) or f"{form.back}?saved=yes")
+        done = await do(said, Wish(key=form.key, expected_seq=version)) or f"{form.back}?saved=yes"
+        return to(done) if isinstance(done, str) else done
     except ValidationError as fault:
         form.errors = errors_of(fault, words_of(guest.session.language))
         return show(request, guest, form, 422)

@@ -42,6 +42,7 @@ NAV = (  # address, word, and the action that whoever sees it must have
     ("/desk/reports", "reports", "read-report"),
     ("/desk/staff", "staff", "list-staff"),
     ("/desk/programs", "programs", "list-programs"),
+    ("/desk/webhooks", "webhooks", "list-endpoints"),
     ("/desk/audit", "audit", "read-audit"),
 )
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

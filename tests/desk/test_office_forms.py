@@ -1,5 +1,6 @@
 """What belongs to no case is written at the desk as well: absences, the directory, rosters, who a person is."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,3 +116,21 @@ async def test_a_person_is_put_right_and_nothing_of_another_is_written_over(offi
     assert (kept["wishes"], len(kept["contacts"]), kept["birth_date"]) == ("Calls after nine", 1, "1950-05-05")
     aud = await at("aud-1")
     assert (await aud.get(path)).status_code == 403
+
+
+async def test_a_director_has_events_posted_elsewhere_and_sees_how_that_stands(at: Any) -> None:
+    """The secret is shown once; an address that is none of the web is refused, and stays typed."""
+    director = await at("dir-1")
+    inside = await director.fill("/desk/webhooks/add", url="ftp://example.org/x")
+    assert (inside.status_code, fields(inside.text)["url"]) == (422, "ftp://example.org/x")
+    made = await director.fill("/desk/webhooks/add", url="https://example.org/x", kinds="case-ended\nclock-missed")
+    assert (made.status_code, "whsec_" in made.text) == (201, True)
+    listed = await director.page("/desk/webhooks")
+    assert ("whsec_" in listed, "case-ended, clock-missed" in listed) == (False, True)
+    path = re.findall(r'href="(/desk/webhooks/[0-9a-f]{16})"', listed)[-1]
+    assert "Nothing was posted there yet." in await director.page(path)
+    assert "whsec_" in (await director.post(f"{path}/rotate")).text
+    assert (await director.post(f"{path}/replay", after="many")).status_code == 422
+    assert (await director.post(f"{path}/replay", after="0")).status_code == 303
+    assert (await director.post(f"{path}/delete")).status_code == 303
+    assert (await director.get(path)).status_code == 404

@@ -33,6 +33,8 @@ PAGES = {  # by whom a page can be opened
     "/desk/me/email": ROLES,
     "/desk/programs": ROLES,
     "/desk/programs/complex-care/2": ROLES,
+    "/desk/webhooks": ("dir-1",),
+    "/desk/webhooks/add": ("dir-1",),
     "/desk/audit": ("dir-1", "aud-1"),
     "/desk/help": ROLES,
     "/desk/help/case-manager": ROLES,

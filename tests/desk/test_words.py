@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from api.absence import Absence
 from api.reach import NewReach
 from api.rosters import Wanted
+from api.webhooks import NewEndpoint
 from desk import words
 from desk.forms import FormField, form_of, schema_of
 from desk.pages.directory import NewStaff
@@ -54,6 +55,7 @@ OFFICE: dict[str, type[BaseModel]] = {
     "add-staff": NewStaff,
     "put-roster": Wanted,
     "change-person": Person,
+    "create-endpoint": NewEndpoint,
 }
 
 

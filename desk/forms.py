@@ -71,7 +71,7 @@ def _whole(said: Any, parts: Schema) -> Any:
     if not isinstance(said, dict):
         return said
     if "$ref" in said:
-        named = parts[said["$ref"].rpartition("/")[2]]
+        named = {k: v for k, v in parts[said["$ref"].rpartition("/")[2]].items() if k != "description"}
         said = {**named, **{key: value for key, value in said.items() if key != "$ref"}}
     found = {key: _whole(value, parts) for key, value in said.items() if key != "$defs"}
     return _plain(found)
@@ -123,7 +123,7 @@ def _field(
         label=spoken.get(f"field.{command}.{where}", spoken.get(f"field.{name}", _words_of(name))),
         kind=kind,
         required=required,
-        help=spoken.get(f"help.{command}.{where}", str(said.get("description", ""))),
+        help=_help(command, where, said, spoken),
         choices=offered or [(one, spoken.get(f"code.{one}", _words_of(one))) for one in _codes(said)],
         value=said.get("default") if value is None else value,
         error=errors.get(path, ""),
@@ -148,6 +148,12 @@ def _field(
             for number in range(wanted)
         ]
     return made
+
+
+def _help(command: str, where: str, said: Schema, spoken: Words) -> str:
+    """What a language says of a field; in English the field says it itself."""
+    own = str(said.get("description", "")) if spoken.language == "en" else ""
+    return spoken.get(f"hint.{command}.{where}", spoken.get(f"hint.{where.rpartition('.')[2]}", own))
 
 
 def _kind(said: Schema, offered: bool) -> Kind:

@@ -13,6 +13,7 @@ from api.problems import Refusal
 from api.reading import read_case
 from api.submission import recorded
 from api.system import System
+from desk import needs
 from desk.charts import Band, Line, line
 from desk.paging import asked_page, next_page
 from desk.session import Guest, GuestDep
@@ -47,19 +48,6 @@ COMMON = (
     "acknowledge-escalation",
     "raise-crisis",
 )
-NEEDS = {  # what a stage lacks, by the first word of it, and the command that settles it
-    "consent": "record-consent",
-    "section": "record-assessment",
-    "baseline": "record-assessment",
-    "instrument": "record-score",
-    "the": "stratify-risk",
-    "a": "agree-plan",
-    "signature": "sign-plan",
-    "task": "complete-task",
-    "complete-screening": "complete-screening",
-    "evaluate-outcome,": "evaluate-outcome",
-    "close,": "close",
-}
 SAID_ANYWAY = ("people-told", "rung-climbed")  # the case's page shows promises and their ladders themselves
 
 
@@ -88,8 +76,9 @@ async def show(
         said["stays"] = await case_history.read_stays(case_id, parts, guest.who, request)
         said["safety"] = await _safety_plan(request, guest, case_id)
     said["common"] = _common(found.case, said["steps"])
-    said["needs"] = lambda need: _settles(said["steps"], need)
-    said["titles"] = _titles(parts, found.case)
+    said["titles"] = titles = _titles(parts, found.case)
+    said["settles"] = lambda need: needs.settles(said["steps"], case_id, need)
+    said["lacks"] = lambda need: needs.said(need, words_of(guest.session.language), titles)
     possible = {one.command for one in said["steps"].possible} if said["steps"] is not None else set()
     said["can"] = lambda kind: kind in possible or (not found.whole and kind in BY_TASK)
     said["urgent"] = [task for task in found.case.open_tasks if task.urgent]
@@ -111,12 +100,6 @@ async def _was_done(parts: System, guest: Guest, case_id: str, kind: str, comman
         return False
     outcome = await recorded(parts, guest.who.tenant, case_id, command)
     return outcome is not None and outcome.kind == kind and outcome.status == "applied"
-
-
-def _settles(steps: Any, need: str) -> str | None:
-    """The command that settles what a stage lacks, where this reader may send it now."""
-    kind = NEEDS.get(need.partition(" ")[0])
-    return kind if any(one.command == kind for one in steps.possible) else None
 
 
 async def _person(parts: System, guest: Guest, person_id: str) -> Any:

@@ -10,7 +10,7 @@ from api.absence import Absence
 from api.reach import NewReach
 from api.rosters import Wanted
 from api.webhooks import NewEndpoint
-from desk import words
+from desk import needs, words
 from desk.forms import FormField, form_of, schema_of
 from desk.pages.directory import NewStaff
 from domain.commands import FROM_PEOPLE
@@ -67,8 +67,50 @@ def test_another_language_has_a_word_for_every_field_of_what_belongs_to_no_case(
         assert _lacking(kind, model, spoken) == [], kind
 
 
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_a_form_explains_it_explains_in_the_other_language_too(language: str) -> None:
+    """Word by word: no help is left in English, and none is about how a program is written."""
+    for kind, model in [*((command.kind, command) for command in FROM_PEOPLE), *OFFICE.items()]:
+        helped = {f.name: f.help for f in _fields(kind, model, ENGLISH) if f.help}
+        other = {f.name: f.help for f in _fields(kind, model, words.of(language)) if f.help}
+        assert other.keys() == helped.keys(), kind
+        assert [name for name, help_ in helped.items() if "`" in help_ or help_ == other[name]] == [], kind
+
+
+@pytest.mark.parametrize("language", words.languages())
+def test_what_a_stage_lacks_is_said_in_words(language: str) -> None:
+    """By titles where it has them; what has no words of ours stays as the case says it."""
+    spoken, titles = words.of(language), {"medication-review": "Medicines", "phq-9": "PHQ-9"}
+    said = {need: needs.said(need, spoken, titles) for need in LACKING}
+    assert [need for need, text in said.items() if text in (need, "")] == []
+    assert "Medicines" in said["section medication-review"]
+    assert spoken("code.patient") in said["signature of the patient"]
+    assert said["task t1: Call her: today"] == "Call her: today"
+    assert needs.said("a wish of nobody", spoken, {}) == "a wish of nobody"
+
+
+LACKING = (
+    "consent",
+    "complete-screening",
+    "section medication-review",
+    "instrument phq-9",
+    "baseline of the three outcome domains",
+    "the risk tier",
+    "a plan",
+    "the approval of the plan",
+    "task t1: Call her: today",
+    "signature of the patient",
+    "evaluate-outcome, when it is time",
+    "close, for one of the reasons in `closing`",
+)
+
+
 def _lacking(kind: str, model: type[BaseModel], spoken: words.Words) -> list[str]:
     """The fields of a form, and of its rows and groups, that no word is there for."""
+    every = _fields(kind, model, spoken)
+    return [one.name for one in every if not spoken.get(f"field.{one.name.rpartition('.')[2]}", "")]
+
+
+def _fields(kind: str, model: type[BaseModel], spoken: words.Words) -> list[FormField]:
     fields: list[FormField] = form_of(kind, schema_of(model), spoken, {}, {}, {})
-    inner = [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]
-    return [one.name for one in inner if not spoken.get(f"field.{one.name.rpartition('.')[2]}", "")]
+    return [part for one in fields for part in (one, *one.parts, *(p for row in one.rows for p in row))]

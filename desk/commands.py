@@ -16,7 +16,7 @@ from api.system import NOTE, System
 from desk import questionnaire
 from desk import typed as sent
 from desk.drafts import Draft, as_it_stands, begun, look_at
-from desk.forms import FormField, body_of, errors_of, form_of, schema_of
+from desk.forms import FormField, body_of, errors_of, form_of, schema_of, with_row
 from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
@@ -51,7 +51,8 @@ async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
     if (refusal := sent.of_another(typed, guest)) is not None:
         draft.refusal = refusal
         return _form(request, guest, draft, refusal.status)
-    if "_add" in typed:
+    if added := sent.one(typed, "_add"):
+        draft.body = with_row(draft.body, added)
         return _form(request, guest, draft)
     try:
         said = draft.command.model_validate(draft.body).model_dump(mode="json", exclude_unset=True)

@@ -21,7 +21,6 @@ Schema = Mapping[str, Any]
 Choices = Mapping[str, Sequence[tuple[str, str]]]
 FEW = 7  # so many choices are shown as they are; more go into a list
 LONG = 500  # characters from which a text has room to be written
-SPARE_ROWS = 1
 MOST_ROWS = 50
 WHOLE, DECIMAL = re.compile(r"-?(0|[1-9]\d{0,15})"), re.compile(r"-?(0|[1-9]\d{0,15})\.\d{1,15}")
 NOT_ASKED = {
@@ -134,7 +133,7 @@ def _field(
         made.parts = form_of(command, said, spoken, choices, inner, errors, f"{path}.")
     if kind == "rows":
         rows = list(value) if isinstance(value, list | tuple) else []
-        wanted = min(MOST_ROWS, len(rows) + (SPARE_ROWS if rows else 1))
+        wanted = min(MOST_ROWS, max(1, len(rows)))
         made.rows = [
             form_of(
                 command,
@@ -190,6 +189,21 @@ def body_of(
         value = _typed(said, f"{prefix}{name}", typed, zone, choices)
         if value not in (None, [], {}):
             found[name] = value
+    return found
+
+
+def with_row(body: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The body with an empty row more where `path` says; unchanged where that is nothing that has rows."""
+    first, _, rest = path.partition(".")
+    found = dict(body)
+    if not rest:
+        rows = found.get(first, [])
+        return {**found, first: [*rows, {}] if rows else [{}, {}]} if isinstance(rows, list) else found
+    number, _, inner = rest.partition(".")
+    rows = list(found.get(first, ())) if isinstance(found.get(first, ()), list) else []
+    if number.isdecimal() and int(number) < len(rows) and inner:
+        rows[int(number)] = with_row(rows[int(number)], inner)
+        found[first] = rows
     return found
 
 

@@ -14,7 +14,7 @@ from api.problems import Refusal
 from api.submission import Wish
 from desk import typed as sent
 from desk.commands import DECIDED
-from desk.forms import Choices, body_of, errors_of, form_of, schema_of
+from desk.forms import Choices, body_of, errors_of, form_of, schema_of, with_row
 from desk.session import Guest
 from desk.web import page, to
 from desk.words import of as words_of
@@ -58,7 +58,8 @@ async def take(request: Request, guest: Guest, form: OfficeForm, do: Doing) -> R
     if (another := sent.of_another(typed, guest)) is not None:
         form.refusal = another
         return show(request, guest, form, another.status)
-    if "_add" in typed:
+    if added := sent.one(typed, "_add"):
+        form.body = with_row(form.body, added)
         return show(request, guest, form)
     try:
         said = form.model.model_validate(form.body)

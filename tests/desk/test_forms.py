@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from desk import words
-from desk.forms import FormField, body_of, errors_of, form_of, schema_of
+from desk.forms import FormField, body_of, errors_of, form_of, schema_of, with_row
 from domain.case.command import Command
 from domain.commands import FROM_PEOPLE
 
@@ -101,3 +101,13 @@ def test_a_row_in_which_only_a_choice_was_changed_is_a_row_and_one_as_it_was_is_
     assert "goals" not in body_of(schema, as_it_was, NEW_YORK, {})
     changed = body_of(schema, {**as_it_was, "goals.0.term": ["long"]}, NEW_YORK, {})
     assert changed["goals"] == [{"term": "long", "achievement": "in-progress"}]
+
+
+def test_add_another_gives_one_row_more_and_changes_nothing_else() -> None:
+    """Also within a row; a place that has no rows is left as it is."""
+    body = {"goals": [{"measure": "walks", "steps": [{"a": 1}]}], "note": "x"}
+    assert with_row(body, "goals") == {**body, "goals": [body["goals"][0], {}]}
+    assert with_row(body, "goals.0.steps")["goals"][0] == {"measure": "walks", "steps": [{"a": 1}, {}]}
+    assert with_row({}, "goals") == {"goals": [{}, {}]}
+    for nowhere in ("note", "goals.7.steps", "goals.x.steps", "goals.0", "other.0.steps"):
+        assert with_row(body, nowhere) == body

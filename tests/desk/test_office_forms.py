@@ -100,6 +100,12 @@ async def test_a_person_is_put_right_and_nothing_of_another_is_written_over(offi
     path, anna, ben = f"/desk/people/{person_id}/details", await at("cm-anna"), await at("sup-1")
     first, second = fields(await anna.page(path)), fields(await ben.page(path))
     assert "deceased" not in first
+    assert "names.1.family" not in first
+    more = await anna.post(path, **{**first, "wishes": "Slowly", "_add": "names"})
+    assert {name: fields(more.text)[name] for name in ("wishes", "names.1.family")} == {
+        "wishes": "Slowly",
+        "names.1.family": "",
+    }
     phone = {
         "contacts.0.kind": "mobile",
         "contacts.0.value": "+1 212 555 0100",

@@ -11,7 +11,7 @@ export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
 .PHONY: help up down verify mail demo test browser check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
-	lock histories licences sbom rotate-keys
+	lock histories licences sbom rotate-keys screenshots
 
 help:  ## What there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -92,6 +92,9 @@ bench: $(VENV)/installed  ## What it costs, as ratios of the engine's own floor 
 
 bench-full: $(VENV)/installed  ## The same at the sizes that the limits speak of (about two hours)
 	@$(PY) -m benchmarks.run --full
+
+screenshots: $(VENV)/installed  ## Pictures of the demo for the README, by a real browser (`make up` must run)
+	@$(PY) -m tests.desk.screenshots
 
 histories: $(VENV)/installed  ## Record workflow histories and timelines that later releases must follow
 	@$(PY) -m tests.record_histories

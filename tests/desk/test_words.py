@@ -1,6 +1,7 @@
 """The words of the pages: each one that a page asks for is there, in every language, with the same values."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from desk.forms import FormField, form_of, schema_of
 from desk.pages.directory import NewStaff
 from domain.commands import FROM_PEOPLE
 from domain.persons.person import Person
+from domain.values import Invalid, Rejected
 
 DESK = Path(words.__file__).parent
 ENGLISH = words.of("en")
@@ -87,6 +89,20 @@ def test_what_a_stage_lacks_is_said_in_words(language: str) -> None:
     assert spoken("code.patient") in said["signature of the patient"]
     assert said["task t1: Call her: today"] == "Call her: today"
     assert needs.said("a wish of nobody", spoken, {}) == "a wish of nobody"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_another_language_has_a_word_for_every_refusal_of_a_case(language: str) -> None:
+    """In English a refusal says itself what is wrong; elsewhere its detail stands behind these words."""
+    codes = {refusal.__name__ for refusal in _kinds_of(Rejected) if refusal is not Invalid}
+    assert len(codes) > 100
+    assert [code for code in sorted(codes) if not words.of(language).get(f"refused.{code}", "")] == []
+
+
+def _kinds_of(refusal: type[Rejected]) -> Iterator[type[Rejected]]:
+    for kind in refusal.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
 
 
 LACKING = (

@@ -98,6 +98,9 @@ MORE = ("paused_until", "next_at", "rung", "raised", "duty", "told", "acknowledg
 OF_CASE = ("program", "program_version", "tier", "stage", "team", "person_id")
 
 
+AS_IT_IS = tuple(name for name in Owed.model_fields if name in {*OF_CLOCK, *MORE, *OF_CASE})
+
+
 def owed(cases: Select[Any]) -> Select[Any]:
     """The promises of some cases, with what the lists say of the case and the task."""
     columns = [col(getattr(ClockRow, name)) for name in (*OF_CLOCK, *MORE)]
@@ -120,7 +123,7 @@ async def items_of(
 
 def _item(parts: System, row: Row[Any], person: Known, days: Days, group: Group | None) -> Owed:
     rule, ladder = _rule(parts, row)
-    said = {name: getattr(row, name) for name in Owed.model_fields if hasattr(row, name)}
+    said = {name: getattr(row, name) for name in AS_IT_IS}
     return Owed(
         **{
             **said,

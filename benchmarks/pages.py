@@ -12,7 +12,7 @@ from domain.values import Role
 from tests.office import Office
 
 LIMIT_MS, ASKED = 80.0, 40
-ADDRESS = "http://127.0.0.1:8000"
+ADDRESS = "http://caseloom.test:8000"
 
 
 async def today(report: Report, office: Office, title: str) -> None:

@@ -39,6 +39,8 @@ def build() -> FastAPI:
     application.add_api_route("/", _door, methods=["GET"], include_in_schema=False)
     application.add_api_route("/desk", _door, methods=["GET"], include_in_schema=False)
     application.mount("/desk", desk)
+    routes = application.router.routes
+    routes.insert(0, routes.pop())  # asked for first: else each page is held against every route of the API
     return application
 
 

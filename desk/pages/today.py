@@ -14,7 +14,7 @@ from desk.web import FORM_LIMIT, page
 
 router = APIRouter(max_body_size=FORM_LIMIT)
 MAIN: tuple[Group, ...] = ("overdue", "today", "week")
-MOST = 50
+FRONT, MOST = 25, 50  # of each section on the first page, and of one that was chosen
 
 
 @router.get("/", name="work")
@@ -35,7 +35,8 @@ async def today(
     for name in ["queue"] if queue else [chosen] if chosen else MAIN:
         asked = {"queue": queue or None, "group": None if queue else name, "scope": scope, "owner": owner or None}
         wanted = work.WorkFilter.model_validate(asked)
-        found = await _work(request, guest, wanted, cursor if chosen or queue else None, counted=counts is None)
+        place, most = (cursor, MOST) if chosen or queue else (None, FRONT)
+        found = await _work(request, guest, wanted, place, most, counted=counts is None)
         counts = counts or found.counts
         rest = (
             next_page(request, found.next) if chosen or queue else f"/desk/?group={name}" if found.next else None
@@ -53,10 +54,10 @@ async def today(
 
 
 async def _work(
-    request: Request, guest: Guest, wanted: work.WorkFilter, cursor: str | None, counted: bool
+    request: Request, guest: Guest, wanted: work.WorkFilter, cursor: str | None, most: int, counted: bool
 ) -> work.Work:
     parts: System = request.app.state.system
-    return await work.page_of(parts, guest.who, await asked_page(cursor, MOST), wanted, counted)
+    return await work.page_of(parts, guest.who, await asked_page(cursor, most), wanted, counted)
 
 
 def _queues(parts: System) -> list[str]:

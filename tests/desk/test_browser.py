@@ -197,6 +197,24 @@ async def test_axe_finds_nothing_on_any_page_and_nothing_is_wider_than_the_scree
     assert {path: ids for path, ids in found.items() if ids} == {}
 
 
+async def test_axe_finds_nothing_on_the_pages_of_a_director(opened: Any) -> None:
+    """Where events are posted: the list, the form, the secret that is shown once, and one endpoint."""
+    page, axe = await opened("dir-1", **SMALL), Axe()
+    found = {}
+    for path in ("webhooks", "webhooks/add"):
+        await page.goto(f"/desk/{path}")
+        found[path] = await _violations(axe, page)
+    await page.fill("#f-url", "https://example.org/caseloom")
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_text("Keep it now.").wait_for()
+    found["secret"] = await _violations(axe, page)
+    await page.goto("/desk/webhooks")
+    await page.get_by_role("link", name="https://example.org/caseloom").first.click()
+    await page.get_by_role("button", name="Post again").wait_for()
+    found["one"] = await _violations(axe, page)
+    assert {path: ids for path, ids in found.items() if ids} == {}
+
+
 def _unlike_each_other() -> list[str]:
     """Commands whose forms have something that none before has: a kind of field, needed or not, in rows or not."""
     seen: set[Any] = set()

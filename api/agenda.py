@@ -1,9 +1,8 @@
 """The agenda: appointments with their times and promises with their deadlines, of one person or of a team."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
@@ -11,9 +10,10 @@ from sqlalchemy import Row, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
+from api.days import ahead
 from api.identity import called_in
 from api.pages import Page
-from api.problems import BODY_LIMIT, Refusal, responses
+from api.problems import BODY_LIMIT, responses
 from api.scope import LIST, WHOLE, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from api.tables import Format, page_as
@@ -24,7 +24,7 @@ from infra.item_tables import ItemRow
 from infra.tables import CaseRow, ClockRow
 
 router = APIRouter(tags=["lists"], max_body_size=BODY_LIMIT)
-MOST_DAYS, MOST = 92, 2000
+SHOWN_DAYS, MOST = 7, 2000
 
 
 class AgendaEntry(BaseModel):
@@ -53,7 +53,7 @@ class Asked(BaseModel):
 @router.get("/agenda", responses=responses(401, 403, 422, 503), response_model=Page[AgendaEntry])
 async def agenda(parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Query()], request: Request) -> Any:
     """What is to be when: one's own appointments and promises of the next days, in order."""
-    start, end = _period(asked, zone_for(parts, who))
+    start, end = ahead(asked.first, asked.last, SHOWN_DAYS, zone_for(parts, who))
     mine = asked.team is None and asked.owner in (None, who.sub)
     cases = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if mine else WHOLE))
     if asked.team is not None:
@@ -84,15 +84,6 @@ async def agenda(parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Qu
         promises = (await connection.execute(due.order_by(col(ClockRow.due_at)).limit(MOST))).all()
     entries = await _entries(parts, who, appointments, promises)
     return page_as(asked.format, "agenda", Page(items=entries), AgendaEntry, request)
-
-
-def _period(asked: Asked, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    first = asked.first or datetime.now(zone).date()
-    last = asked.last or first + timedelta(days=6)
-    if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
-        raise Refusal(422, "Malformed", f"give a first day not after the last, and at most {MOST_DAYS} days")
-    start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
-    return start.astimezone(UTC), end.astimezone(UTC)
 
 
 async def _entries(

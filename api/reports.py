@@ -1,6 +1,6 @@
 """Reports: SQL over the record, as JSON or CSV, each with its definition beside it."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
+from api.days import bounds
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.report_definitions import REPORTS
 from api.report_queries import Scope
@@ -76,7 +77,7 @@ async def read_report(name: str, parts: SystemDep, who: PrincipalDep, asked: Ann
     owner = who.sub if who.role is Role.CASE_MANAGER else asked.owner
     if owner is not None:
         conditions.append(col(CaseRow.owner) == owner)
-    start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
+    start, end = bounds(first, last, zone)
     async with parts.connection() as connection:
         people = await connection.execute(select(col(CaseRow.id), col(CaseRow.person_id)).where(*conditions))
         person_of = {case_id: person for case_id, person in people.all()}

@@ -1,6 +1,6 @@
 """Rosters: who is on duty for a team when its case managers sleep, and when nobody is."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.days import ahead
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.roster import MOST_SHIFTS, Roster, Shift, Turn, gaps
@@ -19,7 +20,6 @@ from infra.directory import people_of
 from infra.rosters import RosterRow, rosters_of
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
-LONGEST_DAYS = 92
 SHOWN_DAYS = 14
 EXAMPLE = {
     "zone": "America/Los_Angeles",
@@ -120,7 +120,7 @@ async def _require_known(connection: AsyncConnection, who: Principal, roster: Ro
 
 async def _shown(parts: System, who: Principal, roster: Roster, days: Days) -> RosterView:
     zone, now = ZoneInfo(roster.zone), datetime.now(UTC)
-    start, end = _period(days, now.astimezone(zone).date(), zone)
+    start, end = ahead(days.first, days.last, SHOWN_DAYS, zone)
     turns = roster.turns(start, end)
     people = {turn.person for turn in (*turns, *roster.on_duty(now))}
     async with parts.connection() as connection:
@@ -135,15 +135,6 @@ async def _shown(parts: System, who: Principal, roster: Roster, days: Days) -> R
         turns=(shown := [_with_cover(turn, staff) for turn in turns]),
         gaps=_gaps(shown, _calendar(parts, roster), zone, start, end),
     )
-
-
-def _period(days: Days, today: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    first = days.first or today
-    last = days.last or first + timedelta(days=SHOWN_DAYS - 1)
-    if not timedelta(0) <= last - first < timedelta(days=LONGEST_DAYS):
-        raise Refusal(422, "Malformed", f"give a first day not after the last, and at most {LONGEST_DAYS} days")
-    start, end = (datetime.combine(day, time(), zone) for day in (first, last + timedelta(days=1)))
-    return start.astimezone(UTC), end.astimezone(UTC)
 
 
 def _with_cover(turn: Turn, staff: Directory) -> OnTurn:

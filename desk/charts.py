@@ -47,10 +47,9 @@ def line(title: str, says: str, values: Sequence[tuple[datetime, float]], bands:
     """Values over time, the oldest first; None for fewer than two, which are no course."""
     if len(values) < 2:
         return None
-    ordered = sorted(values)
-    low = min([0.0, *(value for _, value in ordered), *(band.low for band in bands)])
-    high = max([*(value for _, value in ordered), *(band.high for band in bands)])
-    first, last = ordered[0][0], ordered[-1][0]
+    low = min([0.0, *(value for _, value in values), *(band.low for band in bands)])
+    high = max([*(value for _, value in values), *(band.high for band in bands)])
+    first, last = values[0][0], values[-1][0]
     seconds = (last - first).total_seconds() or 1.0
 
     def across(at: datetime) -> float:
@@ -59,7 +58,7 @@ def line(title: str, says: str, values: Sequence[tuple[datetime, float]], bands:
     def up(value: float) -> float:
         return round(HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (value - low) / ((high - low) or 1), 1)
 
-    marks = [Mark(across(at), up(value), f"{at:%Y-%m-%d}: {value:g}") for at, value in ordered]
+    marks = [Mark(across(at), up(value), f"{at:%Y-%m-%d}: {value:g}") for at, value in values]
     path = "M" + " L".join(f"{mark.x},{mark.y}" for mark in marks)
     drawn = [(band, up(band.high), up(band.low)) for band in bands]
     return Line(title, says, marks, path, drawn, low, high, first, last)

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 
 from api import case_history, next_steps, timeline
-from api.identity import called
 from api.problems import Refusal
 from api.reading import OnRecord, read_case
 from api.system import System
+from desk.names import name_of
 from desk.paging import asked_page
 from desk.session import Guest
 from domain.case.command import Command
@@ -95,8 +95,7 @@ async def begun(request: Request, guest: Guest, case_id: str, kind: str) -> Draf
     steps = NextSteps(stage=found.case.stage, stage_needs=(), possible=(), blocked=(), closing=())
     if parts.policy.may(guest.who.role, "read-next-steps", found.ways):
         steps = await next_steps.read_next_steps(case_id, parts, guest.who)
-    person_id = found.case.referral.patient.reference
-    name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    name = await name_of(parts, found.case)
     named, _ = await next_steps.about(parts, guest.who, found, KINDS[kind], {}) if found.whole else ({}, None)
     key, seen = uuid.uuid4().hex, found.case.seq
     draft = Draft(case_id, KINDS[kind], found, steps, name, {}, key=key, seen=seen, named=named)

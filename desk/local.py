@@ -17,7 +17,7 @@ from api.system import System
 from desk import session as sessions
 from desk import words
 from desk.session import GuestDep, Session
-from desk.web import FORM_LIMIT, back, page, to
+from desk.web import FORM_LIMIT, asked_language, back, ours, page, to
 from domain.values import Role
 from infra import row_places
 from infra.tables import StaffRow
@@ -80,17 +80,20 @@ async def enter(
     role = Role(row.role) if row is not None else Role.AUDITOR
     name = parts.keys.decrypted_text(row.name, row_places.staff(TENANT, subject)) if row is not None else subject
     teams = (row.team,) if row is not None and row.team else ()
-    begun = Session(sub=subject, role=role, teams=teams, tenant=TENANT, name=name, since=now, seen=now)
-    begun = begun.model_copy(update={"by_directory": row is not None})
-    answer = to(next if next.startswith("/desk/") and "//" not in next else "/desk/")
-    sessions.write(request, answer, begun.model_copy(update={"language": language_of(request)}))
+    begun = Session(
+        sub=subject,
+        role=role,
+        teams=teams,
+        tenant=TENANT,
+        name=name,
+        since=now,
+        seen=now,
+        language=asked_language(request),
+        by_directory=row is not None,
+    )
+    answer = to(ours(next))
+    sessions.write(request, answer, begun)
     return answer
-
-
-def language_of(request: Request) -> str:
-    """The language that the browser asks for, where the pages speak it."""
-    accepted = request.headers.get("accept-language", "en")[:2].lower()
-    return accepted if accepted in words.languages() else words.FALLBACK
 
 
 @router.post("/sign-out")
@@ -109,7 +112,7 @@ async def choose_language(
     next: Annotated[str, Form()] = "",
 ) -> Response:
     """Read the pages in another language."""
-    answer = to(next if next.startswith("/desk/") and "//" not in next else "/desk/")
+    answer = to(ours(next))
     if language in words.languages():
         sessions.write(request, answer, guest.session.model_copy(update={"language": language}))
     return answer

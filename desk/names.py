@@ -1,10 +1,12 @@
-"""What people at work are called: their names of the directory, by the ids under which the record has them."""
+"""What people are called: those at work by their names of the directory, and whom a case is about."""
 
 import time
 
 from sqlmodel import col, select
 
+from api.identity import called
 from api.system import System
+from domain.case.case import Case
 from infra import row_places
 from infra.tables import StaffRow
 
@@ -60,3 +62,9 @@ async def names_of(parts: System, tenant: str) -> Names:
     named = Names({subject: name for subject, name in said.items() if name}, standing)
     _KNOWN[key] = (time.monotonic(), named)
     return _KNOWN[key][1]
+
+
+async def name_of(parts: System, case: Case) -> str | None:
+    """By which the person of a case is called; None where nobody has said it."""
+    person_id = case.referral.patient.reference
+    return (await called(parts, case.tenant, [person_id])).get(person_id)

@@ -20,12 +20,10 @@ from pydantic import BaseModel, ValidationError
 from api.problems import Refusal
 from api.system import System
 from desk import session as sessions
-from desk.local import language_of
 from desk.session import Session
-from desk.web import FORM_LIMIT, back, to
+from desk.web import FORM_LIMIT, asked_language, back, to
 from domain.values import Role
 from infra import row_places
-from infra.encryption import TEXT
 from infra.settings import Settings
 from infra.tables import StaffRow
 from infra.tokens import LEEWAY, PROVIDER_ALGORITHMS, ProviderAway, ProviderKeys
@@ -110,7 +108,7 @@ async def start(request: Request) -> Response:
 async def returned(request: Request) -> Response:
     """Back from the provider: who she is, if all that was sent has come back as it was sent."""
     settings, parts = _settings(request), request.app.state.system
-    said = _under_way(parts, request)
+    said = _under_way(request)
     given = request.query_params
     if said is None or not secrets.compare_digest(given.get("state", ""), said.state):
         raise _refused("it was begun at another browser, or too long ago")
@@ -118,20 +116,15 @@ async def returned(request: Request) -> Response:
         raise _refused("the provider gave no code")
     provider = await _discover(settings)
     claims = await _claims(settings, provider, given["code"], said)
-    session = await _session(parts, claims, language_of(request))
+    session = await _session(parts, claims, asked_language(request))
     answer = to(said.next)
     sessions.write(request, answer, session)
     answer.delete_cookie(_cookie(request), path="/")
     return answer
 
 
-def _under_way(parts: System, request: Request) -> UnderWay | None:
-    sealed = request.cookies.get(_cookie(request), "")
-    plain = parts.keys.decrypted_text(sealed, PLACE) if sealed.startswith(TEXT) else ""
-    try:
-        found = UnderWay.model_validate_json(plain) if plain else None
-    except ValidationError:
-        return None
+def _under_way(request: Request) -> UnderWay | None:
+    found = sessions.unsealed(request, _cookie(request), PLACE, UnderWay)
     return found if found is not None and time.time() - found.begun < MINUTES * 60 else None
 
 
@@ -212,8 +205,8 @@ async def _session(parts: System, claims: dict[str, Any], language: str) -> Sess
         "teams": teams or (),
         "tenant": tenant,
         "language": language,
+        "by_directory": by_directory,
     }
-    said["by_directory"] = by_directory
     try:
         found = Session(**said, name=name or str(claims.get("name", ""))[:200], since=now, seen=now)
     except ValidationError:

@@ -3,7 +3,7 @@
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import Depends, Request, Response
@@ -21,6 +21,9 @@ PLACE = "desk/session"  # what the cookie is sealed for: nothing else that we en
 IDLE_SECONDS = 30 * 60
 WHOLE_SECONDS = 12 * 3600
 RENEWED_SECONDS = 60
+
+
+Sealed = TypeVar("Sealed", bound=BaseModel)
 
 
 class Session(BaseModel):
@@ -93,14 +96,19 @@ def _name_of(session: Session) -> str:
 
 def read(request: Request) -> Session | None:
     """The session of a request; None for none, one that was changed, or one that is over."""
+    found = unsealed(request, cookie_name(request), PLACE, Session)
+    return found if found is not None and found.holds(time.time()) else None
+
+
+def unsealed(request: Request, cookie: str, place: str, model: type[Sealed]) -> Sealed | None:
+    """What a cookie holds that we have sealed for this place; None for none, and for one that was changed."""
     parts: System = request.app.state.system
-    sealed = request.cookies.get(cookie_name(request), "")
-    plain = parts.keys.decrypted_text(sealed, PLACE) if sealed.startswith(TEXT) else ""
+    sealed = request.cookies.get(cookie, "")
+    plain = parts.keys.decrypted_text(sealed, place) if sealed.startswith(TEXT) else ""
     try:
-        found = Session.model_validate_json(plain) if plain else None
+        return model.model_validate_json(plain) if plain else None
     except ValidationError:
         return None
-    return found if found is not None and found.holds(time.time()) else None
 
 
 async def guest(request: Request) -> Guest:

@@ -73,7 +73,7 @@ def hashed(name: str) -> str:
 
 def page(request: Request, template: str, guest: Guest | None, status: int = 200, **said: Any) -> HTMLResponse:
     """A whole page, or the part of one that was asked for, in the reader's language."""
-    language = guest.session.language if guest is not None else _asked_language(request)
+    language = guest.session.language if guest is not None else asked_language(request)
     spoken = words.of(language)
     frame: dict[str, Any] = {
         "t": spoken,
@@ -88,6 +88,7 @@ def page(request: Request, template: str, guest: Guest | None, status: int = 200
         "left": lambda seconds: times.span(seconds, spoken),
         "day": lambda instant, zone: times.day(instant, zone, spoken),
         "nav": lambda who: _nav(request, who),
+        "may": lambda action: bool(guest and request.app.state.system.policy.reach_of(guest.who.role, action)),
         "local": lambda value: times.local(value, str(said.get("zone", "UTC"))),
         "moment": lambda instant, zone: times.moment(instant, zone, spoken),
     }
@@ -104,9 +105,10 @@ def _nav(request: Request, who: Principal) -> list[tuple[str, str]]:
     return [(address, word) for address, word, action in NAV if policy.reach_of(who.role, action)]
 
 
-def _asked_language(request: Request) -> str:
+def asked_language(request: Request) -> str:
+    """The language that the browser asks for, where the pages speak it."""
     accepted = request.headers.get("accept-language", "en")[:2].lower()
-    return accepted if accepted in words.languages() else "en"
+    return accepted if accepted in words.languages() else words.FALLBACK
 
 
 def to(address: str) -> RedirectResponse:
@@ -114,10 +116,14 @@ def to(address: str) -> RedirectResponse:
     return RedirectResponse(address, 303)
 
 
-def back(request: Request, otherwise: str = "/desk/") -> str:
-    """An address of ours that a form asked to return to; never one elsewhere."""
-    wanted = request.query_params.get("next", "")
-    return wanted if wanted.startswith("/desk/") and "//" not in wanted and "\\" not in wanted else otherwise
+def ours(wanted: str) -> str:
+    """An address of ours that a form asked to return to; Today for one elsewhere."""
+    return wanted if wanted.startswith("/desk/") and "//" not in wanted and "\\" not in wanted else "/desk/"
+
+
+def back(request: Request) -> str:
+    """Where the address that was asked for wants to return to."""
+    return ours(request.query_params.get("next", ""))
 
 
 class SameOrigin:

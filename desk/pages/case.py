@@ -8,13 +8,13 @@ from fastapi.responses import Response
 
 from api import case_history, next_steps, persons, timeline
 from api.commands import CaseId
-from api.identity import called
 from api.problems import Refusal
 from api.reading import read_case
 from api.submission import recorded
 from api.system import System
 from desk import needs
 from desk.charts import Band, Line, line
+from desk.names import name_of
 from desk.paging import asked_page, next_page
 from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page
@@ -67,7 +67,7 @@ async def show(
     said["done"] = done if await _was_done(parts, guest, case_id, done, command) else ""
     said["done_says"] = SAYS.get(done, done)
     said["person"] = await _person(parts, guest, person_id)
-    said["name"] = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    said["name"] = await name_of(parts, found.case)
     said |= {"steps": None, "happened": [], "charts": [], "stays": [], "safety": None, "stages": list(Stage)}
     if found.whole:
         said["steps"] = await next_steps.read_next_steps(case_id, parts, guest.who)
@@ -190,8 +190,7 @@ async def whole_timeline(
     asked = {"order": order, "language": guest.session.language, "subject": subject or None}
     wanted = timeline.TimelineFilter.model_validate(asked)
     items = await timeline.read_timeline(case_id, parts, guest.who, await asked_page(cursor, 50), wanted, request)
-    person_id = found.case.referral.patient.reference
-    name = (await called(parts, guest.who.tenant, [person_id])).get(person_id)
+    name = await name_of(parts, found.case)
     said: dict[str, Any] = {"case": found.case, "zone": found.case.zone, "name": name}
     said["subjects"] = sorted(subjects())
     may = parts.policy.may(guest.who.role, "correct-entry", found.ways)
@@ -223,6 +222,6 @@ async def printed(request: Request, case_id: CaseId, what: str, guest: GuestDep)
         "person": await _person(parts, guest, person_id),
         "safety": await _safety_plan(request, guest, case_id),
         "titles": _titles(parts, found.case),
-        "name": (await called(parts, guest.who.tenant, [person_id])).get(person_id),
+        "name": await name_of(parts, found.case),
     }
     return page(request, "print.html", guest, **said)

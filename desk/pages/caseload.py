@@ -27,8 +27,7 @@ async def show(request: Request, guest: GuestDep) -> Response:
     nobody = words_of(guest.session.language)("case.nobody")
     weighed = [(named[r.owner].name if r.owner in named else r.owner or nobody, r.weight) for r in rows]
     weights = bars(weighed, parts.settings.caseload_standard)
-    may_give = bool(parts.policy.reach_of(guest.who.role, "reassign-all"))
-    said: dict[str, Any] = {"rows": rows, "named": named, "weights": weights, "may_give": may_give}
+    said: dict[str, Any] = {"rows": rows, "named": named, "weights": weights}
     return page(request, "caseload.html", guest, standard=parts.settings.caseload_standard, **said)
 
 

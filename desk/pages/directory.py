@@ -44,9 +44,7 @@ async def show_all(request: Request, guest: GuestDep) -> Response:
     people = await staff.list_staff(parts, guest.who, Paging(limit=200, after=None))
     teams = sorted({person.team for person in people.items if person.team})
     said: dict[str, Any] = {"people": people.items, "teams": teams, "zone": work.zone_for(parts, guest.who).key}
-    adds = bool(parts.policy.reach_of(guest.who.role, "put-staff"))
-    mine = {one.subject for one in people.items if adds and _keeps(guest, one)}
-    return page(request, "staff.html", guest, adds=adds, mine=mine, **said)
+    return page(request, "staff.html", guest, keeps=lambda one: _keeps(guest, one), **said)
 
 
 def _keeps(guest: Guest, one: StaffView) -> bool:

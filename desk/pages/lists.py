@@ -1,5 +1,6 @@
 """Lists across cases: escalations as they appear, and approvals, referrals, flags and the like."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -21,10 +22,15 @@ TO_DO = {  # what is done with an item, and the field of the command that names 
     "corrective-actions": ("complete-corrective-action", "action_id"),
     "emergency-looks": ("review-access", "access_id"),
     "offers": ("answer-transfer", ""),
-    "referrals": ("send-referral", "referral_id"),
     "assistance": ("renew-assistance", "assistance_id"),
-    "crises": ("record-disposition", ""),
     "unable-to-contact": ("keep-trying", ""),
+}
+OF_REFERRAL = {
+    "draft": "send-referral",
+    "sent": "accept-referral",
+    "accepted": "complete-referral",
+    "declined": "send-referral",
+    "done": "close-referral-loop",
 }
 
 
@@ -71,5 +77,18 @@ async def listed(
     wanted = items.ItemFilter.model_validate({"state": state, **({mine: guest.who.sub} if mine else {})})
     found = await items.page_of(parts, guest.who, items.LISTS[name][0], wanted, await asked_page(cursor, MOST))
     said: dict[str, Any] = {"name": name, "items": found.items, "state": state, "mine": mine}
-    said |= {"zone": work.zone_for(parts, guest.who).key, "to_do": TO_DO.get(name)}
+    said |= {"zone": work.zone_for(parts, guest.who).key, "to_do": lambda item: _to_do(name, item)}
     return page(request, "list.html", guest, following=next_page(request, found.next), **said)
+
+
+def _to_do(name: str, item: items.ListedItem) -> tuple[str, str] | None:
+    """What is done with an item next, and the field that names it; None for one that is settled."""
+    if item.settled_at is not None:
+        return None
+    if name == "referrals":
+        return OF_REFERRAL[item.status], "referral_id"
+    if name == "crises":
+        return ("end-crisis" if item.type else "record-disposition"), ""
+    if name == "appointments" and item.at is not None and item.at > datetime.now(UTC):
+        return "move-appointment", "appointment_id"
+    return TO_DO.get(name)

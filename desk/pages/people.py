@@ -40,8 +40,7 @@ async def person(request: Request, guest: GuestDep, person_id: str) -> Response:
     parts: System = request.app.state.system
     view = await persons.read_person(person_id, parts, guest.who, Response())
     theirs = await persons.list_person_cases(person_id, parts, guest.who, Paging(limit=50, after=None))
-    mine = bool(parts.policy.reach_of(guest.who.role, "change-person"))
-    return page(request, "person.html", guest, view=view, cases=theirs.items, mine=mine)
+    return page(request, "person.html", guest, view=view, cases=theirs.items)
 
 
 @router.get("/refer", name="open-new-case")

@@ -1,6 +1,7 @@
 """Every page for every role: what is hers comes whole, what is not hers says so, and nothing is left open."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,3 +69,25 @@ async def test_every_page_opens_for_whom_it_is_and_for_nobody_else(office: Offic
         assert bool(buttons) == (role != "aud-1"), (role, buttons)
     stranger = await at("cm-cora")
     assert (await stranger.get(f"/desk/cases/{case_id}")).status_code == 404
+
+
+async def test_an_auditor_reads_the_lists_without_a_button_and_others_get_the_next_step(
+    office: Office, at: Any
+) -> None:
+    """What is offered for a referral, a crisis, an appointment is what it lacks now."""
+    case_id, starts_at = await office.open(owner="cm-anna"), (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    await office.walk(case_id)
+    auditor, anna = await at("aud-1"), await at("cm-anna")
+    for path in ("/desk/?owner=cm-anna", "/desk/?scope=all"):
+        html = await auditor.page(path)
+        assert (case_id in html, "/do/" in html) == (True, False), path
+    await office.do(case_id, "raise-flag", message="No contact for weeks")
+    await office.do(case_id, "raise-crisis", description="x", immediate_danger=False)
+    await office.do(case_id, "make-appointment", title="Visit", starts_at=starts_at)
+    wanted = {"flags": "resolve-flag", "crises": "record-disposition", "appointments": "move-appointment"}
+    for name, kind in wanted.items():
+        assert f"/do/{kind}" in await anna.page(f"/desk/lists/{name}")
+        html = await auditor.page(f"/desk/lists/{name}")
+        assert (case_id in html, "/do/" in html) == (True, False), name
+    await office.do(case_id, "record-disposition", disposition="safe-at-home", note="x")
+    assert "/do/end-crisis" in await anna.page("/desk/lists/crises")

@@ -94,6 +94,10 @@ class SectionTold(Told):
     assessed_on: date | None = of("assessed_on")
     author: str | None = of("author")
     findings: str | None = of("findings")
+    form: str | None = of("form")
+    answers: dict[str, JsonValue] | None = of("answers")
+    skipped: dict[str, str] | None = of("skipped")
+    answered_by: str | None = of("answered_by")
     complete: bool | None = of("complete")
 
 
@@ -163,7 +167,11 @@ LISTS: dict[str, tuple[type[Told], tuple[str, ...], str]] = {
         "The care plan in all its versions, each whole.",
     ),
     "goals": (GoalTold, ("goal-progressed",), "How each goal went."),
-    "sections": (SectionTold, ("section-assessed",), "Sections of the assessment as they were written."),
+    "sections": (
+        SectionTold,
+        ("section-assessed", "answers-kept-apart"),
+        "Sections of the assessment as they were written; answers under a stricter label stand by themselves.",
+    ),
     "safety-plans": (SafetyPlanTold, ("safety-plan-written",), "The safety plan in all its versions."),
     "discharge-plans": (DischargePlanTold, ("discharge-planned",), "How the person goes home, as it was planned."),
     "transitions": (

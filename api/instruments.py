@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.system import PrincipalDep, SystemDep
-from domain.programs.instrument import Answer, Instrument, Result
+from domain.programs.condition import Answer
+from domain.programs.instrument import Instrument, Result
 from domain.programs.rulebook import UnknownInstrument
 from domain.programs.scoring import answers_of_codes, score
 from domain.values import Line, Rejected, Slug
@@ -31,6 +32,12 @@ async def list_instruments(parts: SystemDep, who: PrincipalDep) -> list[Instrume
     return list(parts.rulebook.instruments)
 
 
+@router.get("/instruments/{name}/{version}", responses=responses(401, 404))
+async def read_instrument(name: str, version: str, parts: SystemDep, who: PrincipalDep) -> Instrument:
+    """One version of one instrument."""
+    return _instrument(parts, name, version)
+
+
 @router.post("/instruments/{name}/{version}/score", responses=responses(401, 404, 413, 422))
 async def score_answers(
     name: str,
@@ -40,12 +47,16 @@ async def score_answers(
     who: PrincipalDep,
 ) -> Result:
     """Score a set of answers and store nothing. Missing items are listed; alerts are raised all the same."""
-    try:
-        instrument = parts.rulebook.instrument(name, version)
-    except UnknownInstrument as fault:
-        raise Refusal(404, fault.code, fault.detail) from None
+    instrument = _instrument(parts, name, version)
     coded = answers_of_codes(instrument, said.codes) if said.codes else {}
     try:
         return score(instrument, {**coded, **said.answers})
     except Rejected as fault:
         raise Refusal(422, fault.code, fault.detail, missing=list(fault.missing)) from None
+
+
+def _instrument(parts: SystemDep, name: str, version: str) -> Instrument:
+    try:
+        return parts.rulebook.instrument(name, version)
+    except UnknownInstrument as fault:
+        raise Refusal(404, fault.code, fault.detail) from None

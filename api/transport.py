@@ -17,7 +17,16 @@ from domain.commands import ALL
 BODY_SECONDS = 20.0
 TAKEN = {command.kind for command in ALL} | {"open-new-case", "refer-bundle", "tell", "merge", "assign"}
 NOT_OF_PEOPLE = {
-    *("list-programs", "read-program", "list-instruments", "score-answers", "preview-clock"),
+    *(
+        "list-programs",
+        "read-program",
+        "list-instruments",
+        "read-instrument",
+        "list-forms",
+        "read-form",
+        "score-answers",
+        "preview-clock",
+    ),
     *("list-reports", "read-definition", "metrics", "unknown-command", "read-command"),
 }
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]

@@ -266,7 +266,8 @@ async def main(source: Path | None) -> int:
         rules = {p["program"]: p for p in (await http.get("/programs", headers=anna)).raise_for_status().json()}
         people = (anna, sign_in(settings, "sup-1", Role.SUPERVISOR), sign_in(settings, "ehr-1", Role.INTEGRATOR))
         tools = (await http.get("/instruments", headers=anna)).raise_for_status().json()
-        demo = Demo(*(Player(http, headers, rules, tools) for headers in people))
+        forms = (await http.get("/forms", headers=anna)).raise_for_status().json()
+        demo = Demo(*(Player(http, headers, rules, tools, forms) for headers in people))
         console.rule("Referrals")
         await demo.refer_all(source)
         demo.show_results()

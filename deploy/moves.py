@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
+from domain.programs.condition import hold
+from domain.programs.form import Form, Question, QuestionType
+
 Move = tuple[str, dict[str, Any]]
 BASELINE = {"well_being": 3, "finances": 4, "appropriate_care": 5}
 BETTER = {"well_being": 7, "finances": 4, "appropriate_care": 8}
@@ -14,13 +17,16 @@ VISIT = {"mode": "in-person", "party": "patient", "reached": True, "outcome": "S
 
 
 def assess(
-    program: dict[str, Any], instruments: Iterable[dict[str, Any]], today: date, tier: str, reasons: list[str]
+    program: dict[str, Any],
+    instruments: Iterable[dict[str, Any]],
+    forms: Iterable[dict[str, Any]],
+    today: date,
+    tier: str,
+    reasons: list[str],
 ) -> Iterator[Move]:
     """Every section, the required instruments with their least answers, a visit where one is needed, the tier."""
-    found = [
-        {"name": s["name"], "assessed_on": str(today), "findings": "See the assessment form"}
-        for s in program["sections"]
-    ]
+    read = {form.id: form for form in map(Form.model_validate, forms)}
+    found = [section(s, read.get(s.get("form") or ""), today) for s in program["sections"]]
     yield "record-assessment", {"sections": found, "baseline": BASELINE}
     tools = {(tool["name"], tool["version"]): tool for tool in instruments}
     for use in program.get("instruments", []):
@@ -34,6 +40,38 @@ def assess(
         yield "stratify-risk", {"given": values_for(rules, tier), "reason": "As the practice told us"}
     else:
         yield "set-risk-tier", {"tier": tier, "reasons": reasons}
+
+
+def section(policy: dict[str, Any], form: Form | None, today: date) -> dict[str, Any]:
+    """A section as it is recorded: what its form requires, answered so that nothing is urgent."""
+    said: dict[str, Any] = {"name": policy["name"], "assessed_on": str(today), "findings": "As she told us"}
+    if form is None:
+        return said
+    answers: dict[str, Any] = {}
+    for question in form.questions:
+        wanted = question.required or question.link in policy.get("requires", ())
+        if wanted and hold(question.show_if, answers):
+            answers[question.link] = _calm(form, question, answers, today)
+    skipped = {link: "unknown" for link, answer in answers.items() if answer is None}
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in answers.items() if v is not None}
+    return {**said, "answers": given, "skipped": skipped}
+
+
+def _calm(form: Form, question: Question, answers: dict[str, Any], today: date) -> Any:
+    """An answer that raises no alert; None where only a person could give one."""
+    offered: dict[QuestionType, list[Any]] = {
+        QuestionType.YES_NO: [False, True],
+        QuestionType.NUMBER: [int(question.low or 0), int(question.high or 0)],
+        QuestionType.DATE: [str(today)],
+        QuestionType.CHOICE: list(question.options),
+        QuestionType.MANY: [(one,) for one in ((question.none_of,) if question.none_of else question.options)],
+        QuestionType.LINE: ["As she told us"],
+        QuestionType.TEXT: ["As she told us"],
+    }
+    for answer in offered.get(question.type, []):
+        if not any(hold(alert.when, {**answers, question.link: answer}) for alert in form.alerts):
+            return answer
+    return None
 
 
 def least(instrument: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,10 @@ class Player:
         headers: dict[str, str],
         programs: dict[str, Any],
         instruments: list[dict[str, Any]],
+        forms: list[dict[str, Any]],
     ) -> None:
-        self.http, self.headers, self.programs, self.instruments = http, headers, programs, instruments
+        self.http, self.headers, self.programs = http, headers, programs
+        self.instruments, self.forms = instruments, forms
 
     async def get(self, path: str, **params: Any) -> Any:
         """Ask for something. Raises `Refused`."""
@@ -56,7 +58,7 @@ class Player:
         """Record what the programme's assessment asks for, and evaluate the risk."""
         rules = self.programs[program]
         today = datetime.now(UTC).astimezone(ZoneInfo(rules["time_zone"])).date()
-        for kind, body in moves.assess(rules, self.instruments, today, tier, reasons):
+        for kind, body in moves.assess(rules, self.instruments, self.forms, today, tier, reasons):
             if kind == "stratify-risk":
                 await self._stratify(case_id, rules, body)
             else:

@@ -97,10 +97,11 @@ class Player:
         """Consent, assessment, plan, and every task done at once: to follow-up."""
         rules = self.program.model_dump(mode="json")
         tools = [tool.model_dump(mode="json") for tool in self.rulebook.instruments]
+        forms = [form.model_dump(mode="json") for form in self.rulebook.forms]
         today = datetime.now(UTC).astimezone(self.program.zone).date()
         await self.do("record-consent", form="verbal")
         await self.do("complete-screening", accepted=True)
-        for kind, body in moves.assess(rules, tools, today, tier, ["simulated"]):
+        for kind, body in moves.assess(rules, tools, forms, today, tier, ["simulated"]):
             await self.do(kind, **body)
         await self.do("agree-plan", **moves.plan(rules, today))
         async with self.engine.connect() as connection:

@@ -66,11 +66,12 @@ async def lead(http: httpx2.AsyncClient, signed_in: SIGNED_IN) -> None:
     director = signed_in("dir-1")
     programs = {p["program"]: p for p in (await http.get("/programs", headers=director)).json()}
     tools = (await http.get("/instruments", headers=director)).json()
+    forms = (await http.get("/forms", headers=director)).json()
     busy = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, course: Course) -> None:
         async with busy:
-            await _Case(http, signed_in, number, course, programs[course.program], tools).play()
+            await _Case(http, signed_in, number, course, programs[course.program], tools, forms).play()
 
     await asyncio.gather(*(one(number, course) for number, course in enumerate(COURSES)))
 
@@ -86,9 +87,10 @@ class _Case:
         course: Course,
         program: dict[str, Any],
         tools: list[dict[str, Any]],
+        forms: list[dict[str, Any]],
     ) -> None:
         self.http, self.signed_in, self.number, self.course = http, signed_in, number, course
-        self.program, self.tools, self.steps, self.case_id = program, tools, 0, ""
+        self.program, self.tools, self.forms, self.steps, self.case_id = program, tools, forms, 0, ""
         self.now = datetime.now(UTC)
 
     async def play(self) -> None:
@@ -171,7 +173,8 @@ class _Case:
             yield "record-consent", {"form": "verbal"}
             yield "complete-screening", {"accepted": True}
         elif stage == "assessment":
-            yield from moves.assess(self.program, self.tools, today, self.course.tier, ["Lives alone"])
+            tier, reasons = self.course.tier, ["Lives alone"]
+            yield from moves.assess(self.program, self.tools, self.forms, today, tier, reasons)
         elif stage == "planning":
             yield "agree-plan", moves.plan(self.program, self.now.date() + timedelta(days=1))
 

@@ -17,7 +17,6 @@ from domain.clocks.clock import Clock, ClockKind
 from domain.promises.deadlines import ClockKept, ClockStarted, cancel_clock
 from domain.promises.deeds import deed_of
 from domain.steps.alerts import AlertRaised, see_to_alert
-from domain.steps.assessment import RecordAssessment
 from domain.steps.before_closure import RecordSatisfaction
 from domain.steps.care_team import HoldConference
 from domain.steps.contacts import AddNote, LogContact
@@ -31,6 +30,7 @@ from domain.steps.owed_again import owe_again
 from domain.steps.queues import CosignTask, NotYours
 from domain.steps.risk_tier import keep_above_floor
 from domain.steps.scores import RecordScore
+from domain.steps.sections import RecordAssessment
 from domain.steps.supervision import RecordQualityReview
 from domain.steps.task_work import CompleteTask
 from domain.steps.tasks import TaskAdded, TaskCancelled
@@ -83,7 +83,11 @@ WHEN = {  # under which name an entry says when it happened, and under which its
 }
 RIGHT = "-right"
 IN_ERROR = "entered in error"
-SAID_TOGETHER = ("section-assessed", "baseline-rated")  # one command says them together, each stands for itself
+SAID_TOGETHER = (
+    "section-assessed",
+    "answers-kept-apart",
+    "baseline-rated",
+)  # one command says them together, each stands for itself
 FINDINGS = ("instrument-scored", "observation-recorded", "medications-reconciled")
 WORK = ("contact-logged", "task-completed")
 COPIES: dict[str, tuple[str, ...]] = {  # what keeps a copy of what an entry made
@@ -158,7 +162,7 @@ class CorrectEntry(Command):
         self._mark(draft, wrong, together)
         draft.command_id += RIGHT  # what is right stands when something else is corrected, and can be corrected
         for entry in together:
-            if entry.seq != wrong.seq and entry.kind in SAID_TOGETHER:
+            if entry.kind in SAID_TOGETHER and not _same_section(entry, wrong):
                 draft.happen(entry.event)
         if self.right is not None:
             draft.correcting = True  # it is written down as it was then, whatever the case allows today
@@ -214,6 +218,11 @@ class CorrectEntry(Command):
             if draft.case.consent is not None and not draft.case.consent.in_force:
                 hold_for_consent(draft, "no consent")
             _follow(draft, together)
+
+
+def _same_section(entry: Entry, wrong: Entry) -> bool:
+    """Whether an entry is the wrong one, or answers of the same section that are kept apart from it."""
+    return entry.seq == wrong.seq or entry.data.get("name", entry.seq) == wrong.data.get("name")
 
 
 def _instead(together: list[Entry]) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.programs.access import AccessPolicy
+from domain.programs.form import Form, QuestionType
 from domain.programs.instrument import Instrument
 from domain.programs.places import Place
 from domain.programs.program import Program
@@ -118,6 +119,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
         programs=tuple(programs),
         calendars=tuple(file.calendar() for file in _read(folder / "calendars", CalendarFile, faults)),
         instruments=tuple(_read(folder / "instruments", Instrument, faults)),
+        forms=tuple(_read(folder / "forms", Form, faults)),
         code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
         places=tuple(_read(folder / "places", Place, faults)),
         policy=_policy(folder / "policy.yaml", faults),
@@ -127,6 +129,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
             name = f"{program.program}-{program.version}.yaml"
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
         faults += _misplaced(rulebook)
+        faults += _forms_lost(rulebook)
     if faults:
         raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
     return rulebook
@@ -144,6 +147,31 @@ def _misplaced(rulebook: Rulebook) -> Iterator[str]:
         yield from (f"{name}: no programme promises {n.policy}" for n in place.policies if n.policy not in paths)
         yield from (f"{name}: team {team} is of another place" for team in place.teams if team in taken)
         taken |= {*place.teams}
+
+
+def _forms_lost(rulebook: Rulebook) -> Iterator[str]:
+    """What a form names and the catalogue does not have."""
+    tools = {(tool.name, tool.version): tool for tool in rulebook.instruments}
+    lists = {codes.name for codes in rulebook.code_lists}
+    for form in rulebook.forms:
+        for score in form.scores:
+            tool = tools.get((score.instrument, score.version))
+            items = {item.key for item in (*tool.attributes, *tool.items)} if tool else set()
+            if lost := sorted({*score.items} - items):
+                yield f"{form.id}.yaml: instrument {score.instrument} {score.version} has no {', '.join(lost)}"
+        for question in form.questions:
+            if question.type is QuestionType.CODE and question.codes not in {None, *lists}:
+                yield f"{form.id}.yaml: {question.link}: there is no code list {question.codes}"
+
+
+def _sections_lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
+    """Forms that a programme's sections name, and questions that they require, which are not there."""
+    forms = {form.id: {q.link for q in form.questions} for form in rulebook.forms}
+    for section in program.sections:
+        if section.form is not None and section.form not in forms:
+            yield f"sections.{section.name}: there is no form {section.form}"
+        elif lost := sorted({*section.requires} - forms.get(section.form or "", set())):
+            yield f"sections.{section.name}: its form does not ask {', '.join(lost)}"
 
 
 def sources(folder: Path = CATALOG) -> dict[str, Path]:
@@ -175,6 +203,7 @@ def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
     for path, name in _calendars_of(program):
         if name not in calendars:
             yield f"{path}: there is no calendar {name}"
+    yield from _sections_lost(program, rulebook)
     factors = program.stratification.factors if program.stratification else ()
     used = [(use.name, use.version) for use in program.instruments]
     for tool in [*used, *((f.instrument, f.version) for f in factors if f.instrument)]:

@@ -16,7 +16,7 @@ from deploy import moves
 from domain.values import Role
 from infra import tokens
 from infra.temporal import workflow_id
-from tests.story import TOOLS, as_json, in_force, referral
+from tests.story import FORMS, TOOLS, as_json, in_force, referral
 
 PEOPLE = {
     "cm-anna": (Role.CASE_MANAGER, ("north",), "local"),
@@ -101,7 +101,7 @@ class Office:
         await self.do(case_id, "record-consent", form="verbal")
         await self.do(case_id, "complete-screening", accepted=True)
         today = datetime.now(UTC).astimezone(in_force().latest(program).zone).date()
-        for kind, body in moves.assess(rules, TOOLS, today, tier, ["r"]):
+        for kind, body in moves.assess(rules, TOOLS, FORMS, today, tier, ["r"]):
             await self.do(case_id, kind, **body)
         await self.do(case_id, "agree-plan", **moves.plan(rules, today))
         for task in (await self.get("cm-anna", f"/cases/{case_id}")).json()["case"]["tasks"]:

@@ -32,7 +32,7 @@ from infra.encryption import ring_of
 from infra.settings import Settings
 from infra.tables import CaseRow, CommandRow, TimelineRow
 from infra.timeline import folded
-from tests.story import ANNA, TOOLS, as_json, in_force, referral
+from tests.story import ANNA, FORMS, TOOLS, as_json, in_force, referral
 from workflows import messages
 from workflows.case import CaseLife
 from workflows.messages import Life, Live
@@ -183,7 +183,7 @@ class Desk:
         case = await self.case()
         program, rules = in_force().latest(self.program), as_json(self.program)
         today = case.opened_at.astimezone(program.zone).date()
-        for kind, body in moves.assess(rules, TOOLS, today, tier, ["frequent admissions"]):
+        for kind, body in moves.assess(rules, TOOLS, FORMS, today, tier, ["frequent admissions"]):
             await self.do(kind, **body)
         if stage == "planning":
             return

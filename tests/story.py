@@ -44,6 +44,7 @@ def in_force() -> Rulebook:
 
 
 TOOLS = [tool.model_dump(mode="json") for tool in in_force().instruments]
+FORMS = [form.model_dump(mode="json") for form in in_force().forms]
 SAM = Actor(subject="sup-1", role=Role.SUPERVISOR)
 
 
@@ -180,7 +181,7 @@ class Story:
         return self.now.astimezone(in_force().latest(self.program).zone).date()
 
     def assess(self, tier: str = "high") -> "Story":
-        for kind, body in moves.assess(self.rules, TOOLS, self.today, tier, ["frequent admissions"]):
+        for kind, body in moves.assess(self.rules, TOOLS, FORMS, self.today, tier, ["frequent admissions"]):
             self.do(kind, **body)
         return self
 

@@ -134,6 +134,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
     "the case is over, and nothing is owed in it any more": ("case-sealed",),
     "whoever did it knows it, nobody waits for it, and the case shows it": (
         "adherence-measured",
+        "answers-kept-apart",
         "assignee-allowed",
         "assistance-added",
         "assistance-ended",

@@ -7,30 +7,13 @@ ranges of the total. What is missing is never taken for low: without an item the
 """
 
 import math
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AllowInfNan, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import Field, model_validator
 
+from domain.programs.condition import Answer, Answers, When, said
 from domain.values import Line, Slug, Text, Value
-
-WholeAnswer = Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000)]
-NumberAnswer = Annotated[StrictFloat, AllowInfNan(False)]
-WordAnswer = Annotated[StrictStr, Field(max_length=200)]
-Words = Annotated[tuple[WordAnswer, ...], Field(min_length=1, max_length=50)]
-Answer = StrictBool | WholeAnswer | NumberAnswer | WordAnswer | Words
-Answers = Mapping[str, Answer]
-
-
-class When(Value):
-    """A condition on the answer of another item or attribute: one of `values`."""
-
-    item: Slug
-    values: tuple[Line, ...] = Field(min_length=1)
-
-    def holds(self, answers: Answers) -> bool:
-        return self.item in answers and said(answers[self.item]) in self.values
 
 
 class TableStep(Value):
@@ -175,6 +158,15 @@ class Alert(Value):
     any_of: tuple[Trigger, ...] = Field(min_length=1)
 
 
+class Pattern(Value):
+    """A pattern of answers that means something of its own, whatever the total is. It raises no alert."""
+
+    name: Slug
+    title: Line
+    when: tuple[When, ...] = Field(min_length=1)
+    source: Text
+
+
 class Window(Value):
     """A time after the baseline, give or take some days, for people whose baseline was above a total."""
 
@@ -229,6 +221,7 @@ class Instrument(Value):
     rule: Rule = Rule.SUM
     bands: tuple[Band, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
     higher_is_better: bool = False
     change: Change | None = None
     prognosis: Prognosis | None = None
@@ -245,6 +238,9 @@ class Instrument(Value):
         for alert in self.alerts:
             if any((t.item or keys[0]) not in keys or (t.group and t.group not in groups) for t in alert.any_of):
                 raise ValueError(f"alert {alert.name} looks at an item or group that is not there")
+        for pattern in self.patterns:
+            if unknown := sorted({name for when in pattern.when for name in when.items} - set(keys)):
+                raise ValueError(f"pattern {pattern.name} looks at items that are not there: {', '.join(unknown)}")
         if any(self.wording != "shipped" and item.text for item in self.items):
             raise ValueError("its licence does not let the wording be shipped: leave text out")
         return self
@@ -267,14 +263,6 @@ class Result(Value):
     points: dict[Slug, int] = {}
     groups: dict[Slug, int] = {}
     alerts: tuple[Slug, ...] = ()
+    patterns: tuple[Slug, ...] = ()
     missing: tuple[Slug, ...] = ()
     prognosis: float | None = None
-
-
-def said(answer: Answer) -> str:
-    """An answer in the catalogue's words: yes and no for booleans, numbers without an idle fraction."""
-    if isinstance(answer, tuple):
-        return ", ".join(answer)
-    if isinstance(answer, bool):
-        return "yes" if answer else "no"
-    return f"{answer:g}" if isinstance(answer, int | float) else answer

@@ -95,10 +95,16 @@ class ConsentPolicy(Value):
 
 
 class SectionPolicy(Value):
-    """A section of the assessment; `minimum_age` asks for it from that age on, `groups` of those people only."""
+    """A section of the assessment; `minimum_age` asks for it from that age on, `groups` of those people only.
+
+    `form` is the file in `catalog/forms/` that says what it asks; `requires` are links of questions that this
+    programme cannot do without, besides those that the form requires of everybody.
+    """
 
     name: Slug
     title: Line
+    form: Slug | None = None
+    requires: tuple[Slug, ...] = ()
     required: bool = True
     minimum_age: int = Field(default=0, ge=0, le=130)
     groups: tuple[Slug, ...] = ()

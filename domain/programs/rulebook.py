@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from domain.clocks.calendar import WorkingCalendar
 from domain.clocks.clock import Clock, Ladder, Terms
 from domain.programs.access import AccessPolicy
+from domain.programs.form import Form
 from domain.programs.instrument import Instrument
 from domain.programs.places import Narrowed, Place, narrowed
 from domain.programs.program import Program
@@ -22,6 +23,10 @@ class UnknownProgram(Invalid):
 
 class UnknownInstrument(Invalid):
     """The catalogue has no instrument of this name and version."""
+
+
+class UnknownForm(Invalid):
+    """The catalogue has no form of this name and version."""
 
 
 class ProgramMissing(Exception):
@@ -60,6 +65,7 @@ class Rulebook(Value):
     programs: tuple[Program, ...]
     calendars: tuple[WorkingCalendar, ...]
     instruments: tuple[Instrument, ...] = ()
+    forms: tuple[Form, ...] = ()
     code_lists: tuple[CodeList, ...] = ()
     places: tuple[Place, ...] = ()
     policy: AccessPolicy = AccessPolicy(groups={}, grants=())
@@ -115,6 +121,13 @@ class Rulebook(Value):
             if (instrument.name, instrument.version) == (name, version):
                 return instrument
         raise UnknownInstrument(f"choose one of: {', '.join(f'{i.name} {i.version}' for i in self.instruments)}")
+
+    def form(self, form_id: str) -> Form:
+        """A form by its name and version. Raises `UnknownForm`, naming those there are."""
+        for form in self.forms:
+            if form.id == form_id:
+                return form
+        raise UnknownForm(f"choose one of: {', '.join(form.id for form in self.forms) or 'none'}")
 
     def codes(self, name: str) -> frozenset[str]:
         """The codes of a list. The catalogue was refused on load if a programme names one that is not there."""

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from domain.programs.instrument import Answer, Answers, Band, Instrument, Item, Result, Rule, Trigger
+from domain.programs.condition import Answer, Answers, hold
+from domain.programs.instrument import Band, Instrument, Item, Result, Rule, Trigger
 from domain.values import Invalid, Slug
 
 ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
@@ -43,6 +44,7 @@ def score(instrument: Instrument, answers: Answers) -> Result:
         points=points,
         groups=groups,
         alerts=alerts,
+        patterns=tuple(p.name for p in instrument.patterns if hold(p.when, answers)),
         missing=missing,
         prognosis=_prognosis(instrument, total, answers),
     )
@@ -62,7 +64,7 @@ def _check(instrument: Instrument, answers: Answers) -> None:
 def _is_missing(item: Item, answers: Answers) -> bool:
     if item.key in answers or item.optional:
         return False
-    return all(when.item not in answers or when.holds(answers) for when in item.asked)
+    return all(when.holds(answers) or not answers.keys() >= {*when.items} for when in item.asked)
 
 
 def _groups(instrument: Instrument, points: Mapping[str, int]) -> dict[Slug, int]:

@@ -1,13 +1,12 @@
-"""Assessment and risk: what is found, what it means for the tier, and when it has to be looked at again."""
+"""Assessment and risk: what the findings mean for the tier, and when the person is looked at again."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from domain.case.case import Case, OutcomeRatings, Risk, Section
+from domain.case.case import Case, Risk
 from domain.case.command import Command, Draft
-from domain.case.dates import TooLongAgo, check_day
 from domain.case.event import Event
 from domain.clocks.clock import ClockKind, ClockPolicy
 from domain.programs.policies import Subject, Tier
@@ -18,11 +17,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.risk_tier import above_floor, ask_for_safety_plan, lift_floor, put_in_force
 from domain.steps.stages import ACTIVE, enter, missing_for_planning, set_back
 from domain.steps.tasks import apply_template
-from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Sensitivity, Slug, Text, Value
-
-
-class UnknownSection(Invalid):
-    """The programme's assessment has no section of this name; the refusal lists those it has."""
+from domain.values import Line, Rejected, Text
 
 
 class AssessmentIncomplete(Rejected):
@@ -35,47 +30,6 @@ class ReassessmentOpen(Rejected):
 
 class TierFromFactors(Rejected):
     """The programme evaluates the risk by its factors."""
-
-
-class SectionFinding(Value):
-    """What was found in one section, on its own date; `complete: false` keeps work in progress."""
-
-    name: Slug
-    assessed_on: Day
-    findings: Text
-    sensitivity: Sensitivity | None = None
-    complete: bool = True
-
-
-class SectionAssessed(Event):
-    kind: ClassVar[str] = "section-assessed"
-
-    name: Slug
-    assessed_on: Day
-    author: Opaque
-    findings: Text
-    sensitivity: Sensitivity
-    complete: bool = True
-    recorded_at: Instant | None = None
-    legal_ground: Line | None = None
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
-        if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
-            return case  # an older one came later: the latest stands
-        others = tuple(s for s in case.sections if s.name != self.name)
-        return case.changed(sections=(*others, section))
-
-
-class BaselineRated(Event):
-    """Where the person stands in the three outcome domains before anything is done."""
-
-    kind: ClassVar[str] = "baseline-rated"
-
-    ratings: OutcomeRatings
-
-    def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(baseline=self.ratings)
 
 
 class SignificantChangeReported(Event):
@@ -119,52 +73,6 @@ def set_tier(draft: Draft, risk: Risk) -> None:
         promise_reassessment(draft, draft.program.reassessment.every)
         enter(draft, Stage.PLANNING, "assessment complete and risk evaluated")
         apply_template(draft, f"tier-{risk.tier}")
-
-
-class RecordAssessment(Command):
-    """Record sections of the assessment, each with its own date. It may be done in several sittings."""
-
-    kind: ClassVar[str] = "record-assessment"
-    says: ClassVar[str] = "Record assessment sections"
-    example: ClassVar[dict[str, Any]] = {
-        "sections": [
-            {"name": "health-status", "assessed_on": "2026-03-02", "findings": "Short of breath on stairs"}
-        ],
-        "baseline": {"well_being": 3, "finances": 4, "appropriate_care": 5},
-    }
-
-    sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
-    baseline: OutcomeRatings | None = None
-    legal_ground: Line | None = Field(
-        default=None, description="Why it may be recorded without the person's consent, as a duty of law"
-    )
-
-    def decide(self, draft: Draft) -> None:
-        draft.require_stage(*ACTIVE)
-        draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
-        known = {s.name for s in draft.program.sections}
-        for found in self.sections:
-            if found.name not in known:
-                draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}")
-            check_day(draft, found.assessed_on, f"section {found.name}")
-            if found.assessed_on < draft.today - timedelta(days=draft.program.look_back_days):
-                draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
-            draft.happen(_assessed(draft, found, self.legal_ground))
-        if self.baseline is not None and draft.case.baseline is None:
-            draft.happen(BaselineRated(ratings=self.baseline))
-
-
-def _assessed(draft: Draft, found: SectionFinding, legal_ground: str | None) -> SectionAssessed:
-    return SectionAssessed(
-        name=found.name,
-        assessed_on=found.assessed_on,
-        author=draft.actor.subject,
-        findings=found.findings,
-        sensitivity=found.sensitivity or draft.program.sensitivity,
-        complete=found.complete,
-        recorded_at=draft.now,
-        legal_ground=legal_ground,
-    )
 
 
 class SetRiskTier(Command):

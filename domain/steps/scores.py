@@ -12,7 +12,8 @@ from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Score
 from domain.clocks.budget import add_months
-from domain.programs.instrument import Answer, Change, Instrument, Result
+from domain.programs.condition import Answer
+from domain.programs.instrument import Change, Instrument, Result
 from domain.programs.program import NeedsConsent
 from domain.programs.scoring import answers_of_codes, score
 from domain.steps.alerts import raise_alert, repeat_measure
@@ -169,27 +170,39 @@ class RecordScore(Command):
         at = happened_at(draft, self.occurred_at)
         tool = draft.moment.rulebook.instrument(self.instrument, self.version)
         answers = {**_by_codes(draft, tool), **self.answers}
-        result = score(tool, answers)
-        latest = {(s.instrument, s.version): s for s in draft.case.scores}
-        change = change_since(tool, latest.get((tool.name, tool.version)), result.total, at, draft.program.zone)
         sensitivity = self.sensitivity or draft.program.sensitivity
-        draft.happen(
-            InstrumentScored(
-                result=result,
-                answers=answers,
-                scored_at=at,
-                change=change,
-                sensitivity=sensitivity,
-                legal_ground=self.legal_ground,
-            )
+        record_score(draft, tool, answers, at, sensitivity, self.legal_ground)
+
+
+def record_score(
+    draft: Draft,
+    tool: Instrument,
+    answers: dict[str, Answer],
+    at: datetime,
+    label: Sensitivity,
+    legal_ground: str | None = None,
+) -> None:
+    """Write the result of an instrument down, and do what it asks for. Raises what `score` raises."""
+    result = score(tool, answers)
+    before = next((s for s in draft.case.scores if (s.instrument, s.version) == (tool.name, tool.version)), None)
+    change = change_since(tool, before, result.total, at, draft.program.zone)
+    draft.happen(
+        InstrumentScored(
+            result=result,
+            answers=answers,
+            scored_at=at,
+            change=change,
+            sensitivity=label,
+            legal_ground=legal_ground,
         )
-        newest = latest.get((tool.name, tool.version))
-        history = is_history(draft, at, newest.scored_at if newest else None)
-        for alert in () if history else result.alerts:
-            raise_alert(draft, alert, f"{tool.name} {tool.version}")
-        if result.total is None and not history:
-            _ask_to_complete(draft, tool, result, sensitivity)
-        elif not history:
-            _is_complete(draft, tool, at)
-            use = next((u for u in draft.program.instruments if u.name == tool.name), None)
-            repeat_measure(draft, tool.name, f"Repeat {tool.name}", use.every if use else None, at)
+    )
+    if is_history(draft, at, before.scored_at if before else None):
+        return
+    for alert in result.alerts:
+        raise_alert(draft, alert, f"{tool.name} {tool.version}")
+    if result.total is None:
+        _ask_to_complete(draft, tool, result, label)
+        return
+    _is_complete(draft, tool, at)
+    use = next((u for u in draft.program.instruments if u.name == tool.name), None)
+    repeat_measure(draft, tool.name, f"Repeat {tool.name}", use.every if use else None, at)

@@ -8,7 +8,7 @@ import pytest
 from deploy import moves
 from tests.domain.steps.test_crisis import SAFETY_PLAN
 from tests.office import Office
-from tests.story import TOOLS, as_json, in_force, referral
+from tests.story import FORMS, TOOLS, as_json, in_force, referral
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 PHQ = {f"q{n}": 2 for n in range(1, 9)}
@@ -55,7 +55,7 @@ class Life:
     async def assess(self, tier: str, given: dict[str, float] | None = None) -> None:
         """`given` are the factors of the risk that the record does not know, where it knows some."""
         today = (await self.now()).astimezone(in_force().latest(self.program).zone).date()
-        for kind, body in moves.assess(as_json(self.program), TOOLS, today, tier, ["as assessed"]):
+        for kind, body in moves.assess(as_json(self.program), TOOLS, FORMS, today, tier, ["as assessed"]):
             known = {"given": given} if given is not None and kind == "stratify-risk" else {}
             await self.do(kind, **{**body, **known})
 

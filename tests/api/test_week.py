@@ -14,7 +14,7 @@ from infra.notice_tables import OutboxRow
 from infra.tables import ClockRow
 from tests import office as offices
 from tests.office import Office
-from tests.story import TOOLS, as_json, in_force, referral
+from tests.story import FORMS, TOOLS, as_json, in_force, referral
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 MORE = {
@@ -113,7 +113,7 @@ class Week:
         if kind == "complete-screening":
             yield "record-consent", {"form": "verbal"}
         if kind == "record-assessment":
-            yield from moves.assess(rules, TOOLS, today, "moderate", ["x"])
+            yield from moves.assess(rules, TOOLS, FORMS, today, "moderate", ["x"])
         else:
             yield kind, words.get(kind, body)
 

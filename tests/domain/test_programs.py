@@ -7,7 +7,7 @@ import pytest
 from deploy import moves
 from domain.programs.program import Program, Stage
 from domain.programs.rulebook import Rulebook
-from tests.story import MONDAY, SAM, TOOLS, Story, referral, whole_catalogue
+from tests.story import FORMS, MONDAY, SAM, TOOLS, Story, referral, whole_catalogue
 
 NAMES = sorted({p.program for p in whole_catalogue().programs})
 
@@ -74,7 +74,7 @@ def test_every_clock_of_a_programme_says_where_its_number_comes_from(name: str) 
 def test_a_clinical_programme_wants_a_visit_before_the_plan() -> None:
     """Brokerage wants a referral, and strengths-based strengths."""
     story = opened("complex-care")
-    for kind, body in moves.assess(story.rules, TOOLS, story.today, "high", ["r"]):
+    for kind, body in moves.assess(story.rules, TOOLS, FORMS, story.today, "high", ["r"]):
         if kind != "log-contact":
             story.do(kind, **body)
     assert story.refused("agree-plan", **story.plan()) == "VisitMissing"

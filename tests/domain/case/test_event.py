@@ -15,6 +15,7 @@ STORED = (
     "adherence-measured",
     "alert-raised",
     "alert-withdrawn",
+    "answers-kept-apart",
     "appointment-cancelled",
     "appointment-kept",
     "appointment-made",

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from domain.programs.instrument import Instrument, Item, Result, said
+from domain.programs.condition import said
+from domain.programs.instrument import Instrument, Item, Result
 from domain.programs.scoring import AnswerOutOfRange, answers_of_codes, score
 from domain.values import Invalid
 from tests.reference import rows

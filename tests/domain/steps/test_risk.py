@@ -94,10 +94,10 @@ def test_unknown_instruments_items_and_answers_are_refused_and_change_nothing() 
 def ready(**patient: Any) -> Story:
     """A case whose assessment is complete but for the risk."""
     from deploy import moves
-    from tests.story import TOOLS
+    from tests.story import FORMS, TOOLS
 
     story = opened("complex-care", referral=referral(**patient))
-    for kind, body in moves.assess(story.rules, TOOLS, story.today, "low", ["r"]):
+    for kind, body in moves.assess(story.rules, TOOLS, FORMS, story.today, "low", ["r"]):
         if kind != "stratify-risk":
             story.do(kind, **body)
     return story

@@ -1,0 +1,107 @@
+"""Filling in a form: what of a set of answers it takes, what it still asks for, and what follows from it."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from domain.programs.condition import Answer, hold
+from domain.programs.form import Form, Question, QuestionType, Skipped
+from domain.programs.scoring import ICD_10
+from domain.values import Invalid, Sensitivity
+
+
+class UnknownQuestion(Invalid):
+    """The form has no question of this link; the refusal lists those it has."""
+
+
+class AnswerNotTaken(Invalid):
+    """An answer of another kind than the question takes; the refusal says which, and what they take."""
+
+
+class NotAsked(Invalid):
+    """A question was answered that the other answers do not lead to; leave it out, or answer what leads there."""
+
+
+class QuestionsMissing(Invalid):
+    """The section is not complete without these answers, or why there is none (`skipped`)."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of whom a form is asked: her age where it is known, her group, the care team, and the code lists."""
+
+    age: int | None
+    group: str | None
+    care_team: frozenset[str]
+    codes: Mapping[str, frozenset[str]]
+
+    def of(self, question: Question) -> bool:
+        """Whether a question is meant for her. An age that nobody knows asks it: missing is not young."""
+        old_enough = self.age is None or self.age >= question.minimum_age
+        return old_enough and (not question.groups or self.group in question.groups)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form with its answers, and what was left out for a reason."""
+
+    form: Form
+    answers: Mapping[str, Answer]
+    skipped: Mapping[str, Skipped]
+
+    def check(self, asked: Asked) -> None:
+        """Raises `UnknownQuestion`, `AnswerNotTaken`, `NotAsked`. Refusals name questions, never answers."""
+        links = {q.link for q in self.form.questions}
+        if unknown := sorted({*self.answers, *self.skipped} - links):
+            raise UnknownQuestion(f"{self.form.id} asks: {', '.join(sorted(links))}", tuple(unknown))
+        if twice := sorted({*self.answers} & {*self.skipped}):
+            raise AnswerNotTaken("answered and skipped at once", tuple(twice))
+        given = [q for q in self.form.questions if q.link in self.answers]
+        wrong = [q for q in given if not _taken(q, self.answers[q.link], asked)]
+        if wrong:
+            raise AnswerNotTaken(
+                f"an answer that {self.form.id} does not take", tuple(f"{q.link}: {q.wants}" for q in wrong)
+            )
+        shown = {q.link for q in self.form.asked(self.answers)}
+        if hidden := [q.link for q in given if q.link not in shown]:
+            raise NotAsked("the other answers do not lead to these questions", tuple(hidden))
+
+    def missing(self, asked: Asked, also: Collection[str] = ()) -> list[str]:
+        """The links of required questions, and of those that the programme requires `also`, without an answer or
+        a reason for having none.
+        """
+        there = {*self.answers, *self.skipped}
+        shown = self.form.asked(self.answers)
+        wanted = (q for q in shown if (q.required or q.link in also) and asked.of(q))
+        return [q.link for q in wanted if q.link not in there]
+
+    @property
+    def alerts(self) -> list[str]:
+        """The alerts that the answers raise."""
+        return [alert.name for alert in self.form.alerts if hold(alert.when, self.answers)]
+
+    def scored(self) -> Iterator[tuple[str, str, dict[str, Answer]]]:
+        """Each instrument that the answers score, with its version and the answers to its items."""
+        for score in self.form.scores:
+            found = {item: self.answers[link] for item, link in score.items.items() if link in self.answers}
+            if found:
+                yield score.instrument, score.version, found
+
+    def apart(self, own: Sensitivity) -> dict[Sensitivity, dict[str, Answer]]:
+        """The answers by the label that they stand under: the section's own, or a stricter one of the question."""
+        order = list(Sensitivity).index
+        found: dict[Sensitivity, dict[str, Answer]] = {own: {}}
+        for question in self.form.questions:
+            if question.link in self.answers:
+                label = max(own, question.sensitivity or own, key=order)
+                found.setdefault(label, {})[question.link] = self.answers[question.link]
+        return found
+
+
+def _taken(question: Question, answer: Answer, asked: Asked) -> bool:
+    if not question.takes(answer):
+        return False
+    if question.type is QuestionType.CARE_TEAM:
+        return answer in asked.care_team
+    if question.type is not QuestionType.CODE:
+        return True
+    return answer in asked.codes[question.codes] if question.codes else bool(ICD_10.fullmatch(str(answer)))

@@ -1,0 +1,201 @@
+"""Sections of the assessment: what is found, as answers to a form and in words, and what the answers ask for."""
+
+from datetime import datetime, time, timedelta
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from domain.case.case import Case, OutcomeRatings, Section
+from domain.case.command import Command, Draft
+from domain.case.dates import TooLongAgo, check_day
+from domain.case.event import Event
+from domain.programs.condition import Answer
+from domain.programs.filling import Asked, Filled, QuestionsMissing, UnknownQuestion
+from domain.programs.form import AnsweredBy, Given, Skipped
+from domain.programs.program import NeedsConsent, SectionPolicy
+from domain.steps.alerts import raise_alert
+from domain.steps.scores import record_score
+from domain.steps.stages import ACTIVE, age_on
+from domain.values import Day, Instant, Invalid, Line, Opaque, Sensitivity, Slug, Text, Value
+
+
+class UnknownSection(Invalid):
+    """The programme's assessment has no section of this name; the refusal lists those it has."""
+
+
+class SectionFinding(Value):
+    """What was found in one section, on its own date: answers to its form, and words beside them."""
+
+    name: Slug
+    assessed_on: Day
+    findings: Text | None = Field(default=None, description="In words, beside the answers or in their place")
+    answers: dict[Slug, Given] = Field(
+        default={},
+        max_length=100,
+        description="By the question's link; `GET …/forms/{section}` says what is asked",
+    )
+    skipped: dict[Slug, Skipped] = Field(default={}, max_length=100, description="Why a question has no answer")
+    answered_by: AnsweredBy | None = Field(default=None, description="Who gave the answers")
+    sensitivity: Sensitivity | None = None
+    complete: bool = Field(default=True, description="false keeps work in progress, for anybody to go on with")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.findings is None and not self.answers and not self.skipped:
+            raise ValueError("say what was found: answers, findings, or both")
+        return self
+
+
+class SectionAssessed(Event):
+    kind: ClassVar[str] = "section-assessed"
+
+    name: Slug
+    assessed_on: Day
+    author: Opaque
+    findings: Text | None = None
+    form: Slug | None = None
+    answers: dict[Slug, Given] = {}
+    skipped: dict[Slug, Skipped] = {}
+    answered_by: AnsweredBy | None = None
+    sensitivity: Sensitivity
+    complete: bool = True
+    recorded_at: Instant | None = None
+    legal_ground: Line | None = None
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
+        if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
+            return case  # an older one came later: the latest stands
+        others = tuple(s for s in case.sections if s.name != self.name)
+        return case.changed(sections=(*others, section))
+
+
+class AnswersKeptApart(Event):
+    """Answers of a section that stand under a stricter label than the rest of it."""
+
+    kind: ClassVar[str] = "answers-kept-apart"
+
+    name: Slug
+    assessed_on: Day
+    form: Slug
+    answers: dict[Slug, Given]
+    sensitivity: Sensitivity
+
+
+class BaselineRated(Event):
+    """Where the person stands in the three outcome domains before anything is done."""
+
+    kind: ClassVar[str] = "baseline-rated"
+
+    ratings: OutcomeRatings
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(baseline=self.ratings)
+
+
+class RecordAssessment(Command):
+    """Record sections of the assessment, each with its own date. It may be done in several sittings."""
+
+    kind: ClassVar[str] = "record-assessment"
+    says: ClassVar[str] = "Record assessment sections"
+    example: ClassVar[dict[str, Any]] = {
+        "sections": [
+            {"name": "health-status", "assessed_on": "2026-03-02", "findings": "Short of breath on stairs"}
+        ],
+        "baseline": {"well_being": 3, "finances": 4, "appropriate_care": 5},
+    }
+
+    sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
+    baseline: OutcomeRatings | None = None
+    legal_ground: Line | None = Field(
+        default=None, description="Why it may be recorded without the person's consent, as a duty of law"
+    )
+
+    def decide(self, draft: Draft) -> None:
+        draft.require_stage(*ACTIVE)
+        draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
+        known = {s.name: s for s in draft.program.sections}
+        if unknown := sorted({found.name for found in self.sections} - set(known)):
+            draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}", unknown)
+        for found in self.sections:
+            check_day(draft, found.assessed_on, f"section {found.name}")
+            if found.assessed_on < draft.today - timedelta(days=draft.program.look_back_days):
+                draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
+            self._record(draft, found, filled(draft, found, known[found.name]))
+        if self.baseline is not None and draft.case.baseline is None:
+            draft.happen(BaselineRated(ratings=self.baseline))
+
+    def _record(self, draft: Draft, found: SectionFinding, form: Filled | None) -> None:
+        """Write a section down, its stricter answers apart, and do what its answers ask for."""
+        label = found.sensitivity or draft.program.sensitivity
+        apart = form.apart(label) if form is not None else {label: {}}
+        draft.happen(_assessed(draft, found, form, apart.pop(label), self.legal_ground))
+        if form is None:
+            return
+        for stricter, answers in apart.items():
+            said = {"name": found.name, "assessed_on": found.assessed_on, "form": form.form.id}
+            draft.happen(AnswersKeptApart(**said, answers=answers, sensitivity=stricter))
+        if found.complete:
+            _act_on(draft, found, form, max((label, *apart), key=list(Sensitivity).index))
+
+
+def filled(draft: Draft, found: SectionFinding, section: SectionPolicy) -> Filled | None:
+    """The section's form with its answers; None where it has none.
+
+    Raises `UnknownQuestion`, `AnswerNotTaken`, `NotAsked`, and `QuestionsMissing` for one that is called complete.
+    """
+    if section.form is None:
+        if found.answers or found.skipped:
+            draft.refuse(UnknownQuestion, f"section {section.name} has no form in this programme: write findings")
+        return None
+    form = Filled(draft.moment.rulebook.form(section.form), found.answers, found.skipped)
+    asked = asked_of(draft)
+    form.check(asked)
+    missing = form.missing(asked, section.requires) if found.complete and not draft.correcting else []
+    if missing:
+        says = f"section {section.name} lacks answers; give them, say why not in skipped, or send complete: false"
+        draft.refuse(QuestionsMissing, says, [f"{section.name}: {link}" for link in missing])
+    return form
+
+
+def asked_of(draft: Draft) -> Asked:
+    """Of whom a form is asked now."""
+    case = draft.case
+    return Asked(
+        age=age_on(draft, draft.now),
+        group=case.target_group,
+        care_team=frozenset(member.id for member in case.care_team),
+        codes={codes.name: draft.moment.rulebook.codes(codes.name) for codes in draft.moment.rulebook.code_lists},
+    )
+
+
+def _act_on(draft: Draft, found: SectionFinding, form: Filled, label: Sensitivity) -> None:
+    """A completed section raises its alerts and scores the instruments that its answers fill."""
+    latest = next((s for s in draft.case.sections if s.name == found.name), None)
+    if latest is not None and latest.assessed_on > found.assessed_on:
+        return  # an older one came later: it is history
+    noon = datetime.combine(found.assessed_on, time(12), draft.program.zone)
+    at = noon if found.assessed_on < draft.today else draft.now
+    for alert in form.alerts:
+        raise_alert(draft, alert, f"section {found.name}")
+    for instrument, version, answers in form.scored():
+        record_score(draft, draft.moment.rulebook.instrument(instrument, version), answers, at, label)
+
+
+def _assessed(
+    draft: Draft, found: SectionFinding, form: Filled | None, answers: dict[str, Answer], legal_ground: str | None
+) -> SectionAssessed:
+    return SectionAssessed(
+        name=found.name,
+        assessed_on=found.assessed_on,
+        author=draft.actor.subject,
+        findings=found.findings,
+        form=form.form.id if form is not None and (found.answers or found.skipped) else None,
+        answers=answers,
+        skipped=found.skipped,
+        answered_by=found.answered_by,
+        sensitivity=found.sensitivity or draft.program.sensitivity,
+        complete=found.complete,
+        recorded_at=draft.now,
+        legal_ground=legal_ground,
+    )

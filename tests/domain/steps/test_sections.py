@@ -1,0 +1,125 @@
+"""Sections of the assessment by their forms: completeness, alerts, stricter answers apart, corrections."""
+
+from typing import Any
+
+from domain.case.event import Timeline
+from domain.programs.form import Form
+from domain.programs.rulebook import Rulebook
+from tests.story import Story, in_force
+
+SAFE: dict[str, Any] = {
+    "living-situation": "own-home",
+    "food-short": "never",
+    "transport": ["none"],
+    "someone-to-call": True,
+    "safe-at-home": "yes",
+}
+
+
+def section(story: Story, **more: Any) -> dict[str, Any]:
+    return {"name": "social-determinants", "assessed_on": str(story.today), **more}
+
+
+def record(story: Story, **more: Any) -> list[str]:
+    return list(story.do("record-assessment", sections=[section(story, **more)]).outcome.events)
+
+
+def scoring() -> Rulebook:
+    """The catalogue with a form whose answers score an instrument."""
+    form = Form.model_validate(
+        {
+            "name": "mood",
+            "version": 1,
+            "title": "Mood",
+            "source": "ours",
+            "questions": [
+                {"link": link, "text": link, "type": "number", "whole": True, "low": 0, "high": 3}
+                for link in ("interest", "down")
+            ],
+            "scores": [{"instrument": "phq-2", "version": "2003", "items": {"q1": "interest", "q2": "down"}}],
+        }
+    )
+    book = in_force()
+    program = book.latest("complex-care")
+    sections = tuple(s.changed(form=form.id) if s.name == "behavioral-health" else s for s in program.sections)
+    others = tuple(p for p in book.programs if p is not program)
+    return book.changed(
+        forms=(*book.forms, form), programs=(*others, program.model_copy(update={"sections": sections}))
+    )
+
+
+def test_a_section_with_a_form_is_complete_with_its_required_answers_or_why_there_is_none() -> None:
+    story = Story().accepted()
+    body = [section(story, answers={"living-situation": "own-home"}, findings="a good talk")]
+    assert story.refused("record-assessment", sections=body) == "QuestionsMissing"
+    assert story.refused("record-assessment", sections=[section(story, findings="all well")]) == "QuestionsMissing"
+    record(story, answers={"living-situation": "own-home"}, complete=False)
+    assert "section social-determinants" in " ".join(missing(story))
+    some = {k: v for k, v in SAFE.items() if k != "safe-at-home"}
+    record(story, answers=some, skipped={"safe-at-home": "declined"}, answered_by="proxy")
+    assert "section social-determinants" not in " ".join(missing(story))
+
+
+def missing(story: Story) -> tuple[str, ...]:
+    return (
+        story.send("set-risk-tier", tier="low", reasons=["x"]).outcome.missing
+        or story.send("stratify-risk").outcome.missing
+    )
+
+
+def test_answers_without_a_form_and_sections_that_say_nothing_are_refused() -> None:
+    story = Story().accepted()
+    body = [{"name": "benefits", "assessed_on": str(story.today), "answers": {"x": 1}}]
+    assert story.refused("record-assessment", sections=body) == "UnknownQuestion"
+    assert story.refused("record-assessment", sections=[section(story)]) == "UnreadableCommand"
+
+
+def test_an_answer_that_must_not_wait_raises_its_alert_once_the_section_is_complete() -> None:
+    story = Story().accepted()
+    record(story, answers={**SAFE, "safe-at-home": "no"}, complete=False)
+    assert "alert-raised" not in story.kinds
+    record(story, answers={**SAFE, "safe-at-home": "no"})
+    [alert] = [e.data for e in story.timeline if e.kind == "alert-raised"]
+    assert (alert["alert"], alert["found_by"]) == ("safety-at-home", "section social-determinants")
+    assert [t.type for t in story.known.open_tasks] == ["medication-review", "safety-check"]
+
+
+def test_an_older_time_of_a_section_that_is_typed_in_later_alarms_nobody() -> None:
+    story = Story().accepted()
+    record(story, answers=SAFE)
+    story.wait(days=2)
+    before = {"name": "social-determinants", "assessed_on": "2026-02-20"}
+    story.do("record-assessment", sections=[{**before, "answers": {**SAFE, "safe-at-home": "no"}}])
+    assert "alert-raised" not in story.kinds
+
+
+def test_answers_under_a_stricter_label_are_an_entry_of_their_own() -> None:
+    story = Story().accepted()
+    assert record(story, answers=SAFE) == ["section-assessed", "answers-kept-apart"]
+    general, apart = story.timeline[-2:]
+    assert "safe-at-home" not in general.data["answers"]  # type: ignore[operator]
+    assert (apart.data["answers"], apart.data["sensitivity"]) == ({"safe-at-home": "yes"}, "behavioral")
+
+
+def test_answers_score_the_instrument_that_they_fill() -> None:
+    story = Story(rulebook=scoring()).accepted()
+    found = {"name": "behavioral-health", "assessed_on": str(story.today)}
+    story.do("record-assessment", sections=[{**found, "answers": {"interest": 2, "down": 1}}])
+    assert [(s.instrument, s.total) for s in story.known.scores] == [("phq-2", 3)]
+
+
+def test_a_section_entered_in_error_takes_its_stricter_answers_alerts_and_scores_with_it() -> None:
+    """What was recorded together with it in other sections stands."""
+    story = Story().accepted()
+    other = {"name": "benefits", "assessed_on": str(story.today), "findings": "x"}
+    wrong = section(story, answers={**SAFE, "safe-at-home": "no"})
+    story.do("record-assessment", sections=[wrong, other])
+    entry = next(e.seq for e in story.timeline if e.kind == "section-assessed")
+    story.do(
+        "correct-entry", entry=entry, reason="another person's", right={"sections": [section(story, answers=SAFE)]}
+    )
+    assert [s.name for s in story.known.sections] == ["benefits", "social-determinants"]
+    assert "alert-withdrawn" in story.kinds
+    assert all(t.type != "safety-check" for t in story.known.open_tasks)
+    standing = Timeline(tuple(story.timeline)).standing("answers-kept-apart")
+    assert [e.data["answers"] for e in standing] == [{"safe-at-home": "yes"}]

@@ -1,25 +1,27 @@
 """One page for every command of the catalogue: its form, what is wrong with it, and what became of it."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
-from api import commands
+from api import commands, forms
 from api.commands import CaseId
 from api.problems import Refusal
 from api.scope import require_case, require_own_task
 from api.submission import Wish, enveloped, send
 from api.system import NOTE, System
-from desk import questionnaire
+from desk import questionnaire, section
 from desk import typed as sent
 from desk.drafts import Draft, as_it_stands, begun, look_at
 from desk.forms import FormField, body_of, errors_of, form_of, schema_of, with_row
 from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page, to
 from desk.words import of as words_of
+from domain.case.case import Case
 
 router = APIRouter(max_body_size=FORM_LIMIT)
 REPLACES = {"agree-plan", "amend-plan", "revise-plan", "set-risk-tier", "override-risk-tier", "close"}
@@ -35,7 +37,10 @@ async def show(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
     asked = {name: request.query_params.getlist(name) for name in request.query_params}
     draft.body = body_of(schema_of(draft.command), asked, draft.zone, draft.choices)
     await look_at(request, guest, draft)
-    if not draft.body:
+    if kind == section.RECORD and (named := section.chosen(draft.body)):
+        draft.section = await forms.read_section_form(case_id, named, request.app.state.system, guest.who)
+        draft.body = section.begins(draft.section, str(datetime.now(draft.zone).date()))
+    elif not draft.body:
         draft.body = await as_it_stands(request, guest, draft)
     return _form(request, guest, draft)
 
@@ -47,12 +52,12 @@ async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
     typed = await sent.read(request)
     seen = sent.one(typed, "_seen") or ""
     draft.key, draft.seen = sent.one(typed, "_key") or draft.key, int(seen) if seen.isdecimal() else draft.seen
-    draft.body = _body(request, draft, typed)
+    draft.body = await _body(request, guest, draft, typed)
     if (refusal := sent.of_another(typed, guest)) is not None:
         draft.refusal = refusal
         return _form(request, guest, draft, refusal.status)
-    if added := sent.one(typed, "_add"):
-        draft.body = with_row(draft.body, added)
+    if (added := sent.one(typed, "_add")) or "_look" in typed:
+        draft.body = with_row(draft.body, added) if added else draft.body
         return _form(request, guest, draft)
     try:
         said = draft.command.model_validate(draft.body).model_dump(mode="json", exclude_unset=True)
@@ -65,9 +70,12 @@ async def take(request: Request, case_id: CaseId, kind: str, guest: GuestDep) ->
     return await _sent(request, guest, draft, said)
 
 
-def _body(request: Request, draft: Draft, typed: sent.Typed) -> dict[str, Any]:
+async def _body(request: Request, guest: Guest, draft: Draft, typed: sent.Typed) -> dict[str, Any]:
     own = sent.own(typed)
     body = body_of(schema_of(draft.command), own, draft.zone, draft.choices)
+    if draft.command.kind == section.RECORD and (named := section.chosen(body)):
+        draft.section = await forms.read_section_form(draft.case_id, named, request.app.state.system, guest.who)
+        return section.body_with(draft.section.form, body, own) if draft.section.form else body
     if draft.command.kind == SCORE and (tool := questionnaire.chosen(request.app.state.system, body)):
         body["answers"] = questionnaire.answers(tool, own)
     return body
@@ -85,6 +93,8 @@ async def _sent(request: Request, guest: Guest, draft: Draft, said: dict[str, An
         result = await send(parts, who.tenant, draft.case_id, envelope, seen, wish, answer)
     except Refusal as refusal:
         draft.refusal = refusal
+        if draft.section is not None:
+            draft.errors |= section.errors_of(refusal.problem, words_of(guest.session.language))
         if refusal.status in DECIDED:  # else it may have been taken: the same key asks again
             draft.key, draft.seen = uuid.uuid4().hex, draft.found.case.seq
         return _form(request, guest, draft, refusal.status)
@@ -99,18 +109,27 @@ def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Re
     tool = questionnaire.chosen(parts, draft.body) if draft.command.kind == SCORE else None
     schema = schema_of(draft.command)
     fields = form_of(draft.command.kind, schema, spoken, draft.choices, draft.body, draft.errors)
+    if draft.section is not None:
+        fields = section.fields(draft.section, fields, draft.body, draft.errors, team_of(draft.found.case), spoken)
     said = {
         "draft": draft,
         "case": draft.found.case,
         "says": spoken.get(f"command.{draft.command.kind}", draft.command.says),
         "fields": _asked(fields, tool is not None),
         "tool": tool,
+        "section": draft.section,
+        "by_section": draft.command.kind == section.RECORD,
         "items": questionnaire.items(tool, draft.body.get("answers", {}), draft.errors) if tool else [],
         "zone": draft.found.case.zone,
         "titles": {},
         "wrong": sent.wrong(fields, draft.errors),
     }
     return page(request, "command.html", guest, status, **said)
+
+
+def team_of(case: Case) -> list[tuple[str, str]]:
+    """Who of the care team an answer may name."""
+    return [(member.id, f"{member.role}: {member.reference}") for member in case.care_team]
 
 
 def _asked(fields: list[FormField], with_items: bool) -> list[FormField]:

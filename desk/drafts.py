@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 
 from api import case_history, next_steps, timeline
+from api.forms import SectionForm
 from api.problems import Refusal
 from api.reading import OnRecord, read_case
 from api.system import System
@@ -52,6 +53,7 @@ class Draft:
     errors: dict[str, str] = field(default_factory=dict)
     refusal: Refusal | None = None
     check: bool = False
+    section: SectionForm | None = None
 
     @property
     def possible(self) -> Possible | None:

@@ -32,12 +32,12 @@ class SectionFinding(Value):
     answers: dict[Slug, Given] = Field(
         default={},
         max_length=100,
-        description="By the question's link; `GET …/forms/{section}` says what is asked",
+        description="By the link of each question of the section's form",
     )
     skipped: dict[Slug, Skipped] = Field(default={}, max_length=100, description="Why a question has no answer")
     answered_by: AnsweredBy | None = Field(default=None, description="Who gave the answers")
     sensitivity: Sensitivity | None = None
-    complete: bool = Field(default=True, description="false keeps work in progress, for anybody to go on with")
+    complete: bool = Field(default=True, description="No keeps work in progress, for anybody to go on with")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -136,6 +136,45 @@ async def test_an_instrument_is_a_questionnaire_whose_safety_item_gives_advice(a
     assert "Assess the risk of suicide" in page
 
 
+async def test_a_section_is_its_form_and_what_was_begun_is_gone_on_with_by_somebody_else(
+    office: Office, at: Any
+) -> None:
+    """Questions appear as answers lead to them; what is missing is said at its question."""
+    case_id = await office.open(owner="cm-anna")
+    await office.do(case_id, "record-consent", form="verbal")
+    await office.do(case_id, "complete-screening", accepted=True)
+    anna, ben = await at("cm-anna"), await at("cm-ben")
+    path = f"/desk/cases/{case_id}/do/record-assessment"
+    assert "sections.0.name=social-determinants" in await anna.page(path)
+    named = {"sections.0.name": "social-determinants"}
+    html = await anna.page(path, **named)
+    answer = "sections.0.answers."
+    assert f'name="{answer}living-situation"' in html
+    assert f'name="{answer}losing-home"' not in html
+    form = {**fields(html), **named, f"{answer}living-situation": "own-home"}
+    looked = await anna.post(path, **{**form, "_look": "1"})
+    assert f'name="{answer}losing-home"' in looked.text
+    lacks = await anna.post(path, **form)
+    assert lacks.status_code == 422
+    assert f'href="#f-{answer.replace(".", "-")}food-short"' in lacks.text
+    begun = {**form, "sections.0.complete": "no", "sections.0.answered_by": "proxy"}
+    assert (await anna.post(path, **begun)).status_code == 303
+    html = await ben.page(path, **named)
+    assert "You go on with what was begun by" in html
+    assert fields(html)[f"{answer}living-situation"] == "own-home"
+    whole = {
+        f"{answer}food-short": "never",
+        f"{answer}transport": "none",
+        f"{answer}someone-to-call": "yes",
+        "sections.0.skipped.safe-at-home": "declined",
+    }
+    done = await ben.post(path, **{**fields(html), **named, **whole, "sections.0.complete": "yes"})
+    assert done.status_code == 303
+    written = (await office.get("cm-anna", f"/cases/{case_id}/forms/social-determinants")).json()["last"]
+    assert (written["author"], written["answers"]["transport"]) == ("cm-ben", ["none"])
+    assert written["skipped"] == {"safe-at-home": "declined"}
+
+
 async def test_nothing_is_changed_from_elsewhere_or_by_nobody(office: Office, at: Any, case_id: str) -> None:
     """Another site's form, a cookie that was altered, one of another purpose, a person who has left."""
     anna: Browser = await at("cm-anna")

@@ -84,9 +84,20 @@ class PlanTold(Told):
 
 
 class GoalTold(Told):
-    goal: int | None = Field(default=None, validation_alias=AliasPath("data", "goal"), description="Counts from 1")
+    goal: str | int | None = Field(
+        default=None, validation_alias=AliasPath("data", "goal"), description="Its id; in 0.4 its place, from 1"
+    )
+    description: str | None = of("description")
     achievement: str | None = of("achievement")
     note: str | None = of("note")
+
+
+class InterventionTold(Told):
+    intervention: str | None = of("intervention")
+    title: str | None = of("title")
+    status: str | None = of("status")
+    note: str | None = of("note")
+    done_at: datetime | None = of("done_at")
 
 
 class SectionTold(Told):
@@ -167,6 +178,11 @@ LISTS: dict[str, tuple[type[Told], tuple[str, ...], str]] = {
         "The care plan in all its versions, each whole.",
     ),
     "goals": (GoalTold, ("goal-progressed",), "How each goal went."),
+    "interventions": (
+        InterventionTold,
+        ("intervention-progressed",),
+        "What came of what was done, learnt or obtained.",
+    ),
     "sections": (
         SectionTold,
         ("section-assessed", "answers-kept-apart"),

@@ -90,6 +90,12 @@ CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
     "guided_id": lambda c: tuple(Choice(id=g.id, title=g.procedure) for g in c.guided),
     "assistance_id": lambda c: _titled(c.assistance),
     "member_id": lambda c: tuple(Choice(id=m.id, title=m.role) for m in c.care_team),
+    "goal": lambda c: tuple(
+        Choice(id=g.id, title=g.description) for g in (c.plan.goals if c.plan else ()) if g.id
+    ),
+    "intervention": lambda c: tuple(
+        Choice(id=i.id, title=i.title or i.task or "") for i in (c.plan.interventions if c.plan else ()) if i.id
+    ),
     "quarantined_id": lambda c: tuple(Choice(id=s.id, title=s.kind) for s in c.set_aside),
 }
 
@@ -121,6 +127,15 @@ def _colleagues(draft: Draft) -> tuple[Choice, ...]:
     return tuple(Choice(id=m.subject, title=m.role) for m in here if m.subject != draft.actor.subject)
 
 
+def _template_parts(draft: Draft) -> tuple[Choice, ...]:
+    """The goals and interventions of all templates, each with its template."""
+    found: dict[str, str] = {}
+    for template in draft.program.plan_templates.values():
+        found |= {goal.id: f"{template.title}: {goal.description}" for goal in template.goals}
+        found |= {one.id: f"{template.title}: {one.title or one.task}" for one in template.interventions}
+    return _words(found)
+
+
 def _versions(draft: Draft) -> tuple[Choice, ...]:
     mine = draft.case.program
     there = [p for p in draft.moment.rulebook.programs if p.program == mine]
@@ -134,6 +149,10 @@ WORDS: dict[tuple[str, str], Callable[[Draft], tuple[Choice, ...]]] = {
     ("record-score", "instrument"): _instruments,
     ("agree-plan", "interventions.task"): lambda d: _words(d.program.tasks),
     ("agree-plan", "goals.template"): lambda d: _words({n: g.description for n, g in d.program.goals.items()}),
+    ("apply-plan-template", "template"): lambda d: _words(
+        {n: t.title for n, t in d.program.plan_templates.items()}
+    ),
+    ("apply-plan-template", "choose"): _template_parts,
     ("sign-plan", "signer"): lambda d: _plain(d.program.plan.signatures if d.program.plan else ()),
     ("add-task", "task"): lambda d: _words(d.program.tasks),
     ("assign-task", "assignee"): _colleagues,

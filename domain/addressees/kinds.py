@@ -153,6 +153,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
         "guided-concluded",
         "guided-step-written",
         "instrument-scored",
+        "intervention-progressed",
         "medications-reconciled",
         "minutes-recorded",
         "note-added",

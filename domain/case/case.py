@@ -26,8 +26,6 @@ from domain.case.open_parts import (
     Minutes,
     Moved,
     PersonalLimits,
-    Plan,
-    Proposed,
     SafetyPlan,
     Score,
     Series,
@@ -38,6 +36,7 @@ from domain.case.open_parts import (
     Transition,
     Unreached,
 )
+from domain.case.plan_parts import Plan, Proposed
 from domain.clocks.budget import Budget
 from domain.clocks.clock import Clock
 from domain.programs.places import Narrowed
@@ -235,6 +234,7 @@ class Task(Value):
     resumes_as: TaskStatus = TaskStatus.READY
     assignee: Opaque | None = None
     from_plan: int | None = None
+    intervention: Slug | None = None
     clock_id: Slug
     after: tuple[Slug, ...] = ()
     queue: Slug | None = None

@@ -1,8 +1,9 @@
-"""When something is said to have happened: not in the future, and not before it can have."""
+"""When something is said to have happened, or to be due: not in the future, not too long ago, not in the past."""
 
 from datetime import date, datetime, timedelta
 
 from domain.case.command import Draft
+from domain.clocks.budget import Budget, Unit
 from domain.values import Invalid
 
 CLOCKS_AHEAD = timedelta(minutes=5)
@@ -46,3 +47,20 @@ def _check_not_ahead(draft: Draft, instant: datetime) -> None:
     """The clocks of two machines differ: a sender's may be a few minutes ahead of ours."""
     if instant > draft.now + CLOCKS_AHEAD:
         draft.refuse(NotYetHappened, "give a time that is not in the future")
+
+
+class DayInThePast(Invalid):
+    """A review, a renewal or another date to come lies after today."""
+
+
+def until_day(draft: Draft, day: date) -> Budget:
+    """The budget that ends with a day. Raises `DayInThePast`."""
+    days = (day - draft.today).days
+    if not 0 < days <= 3660:
+        draft.refuse(DayInThePast, "give a day after today, within ten years")
+    return Budget(amount=days, unit=Unit.CALENDAR_DAYS)
+
+
+def until_day_or_tomorrow(draft: Draft, day: date) -> Budget:
+    """The same for a day that may be over by now: tomorrow then."""
+    return until_day(draft, max(day, draft.today + timedelta(days=1)))

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockPolicy, Ladder, Party
 from domain.programs.caseload import weight_of
+from domain.programs.plan_template import PlanTemplate
 from domain.programs.policies import (
     AlertPolicy,
     ApprovalPolicy,
@@ -218,6 +219,7 @@ class Program(Value):
     stratification: Stratification | None = None
     plan: PlanPolicy | None = None
     goals: dict[Slug, GoalTemplate] = {}
+    plan_templates: dict[Slug, PlanTemplate] = {}
     templates: dict[Slug, tuple[Slug, ...]] = {}
     unable_to_contact: UnableToContact | None = None
     reply: ClockPolicy | None = None
@@ -282,6 +284,9 @@ class Program(Value):
         named = {
             f"templates.{on}.{n}": task for on, tasks in self.templates.items() for n, task in enumerate(tasks)
         }
+        for name, template in self.plan_templates.items():
+            at = f"plan_templates.{name}.interventions"
+            named |= {f"{at}.{n}.task": one.task for n, one in enumerate(template.interventions) if one.task}
         named |= {f"alerts.{name}.task": alert.task for name, alert in self.alerts.items() if alert.task}
         for name, transition in self.transitions.items():
             named |= {f"transitions.{name}.tasks.{n}": task for n, task in enumerate(transition.tasks)}

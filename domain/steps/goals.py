@@ -9,29 +9,31 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at
 from domain.case.event import Event
-from domain.case.open_parts import Achievement, Barrier, Goal, Plan, Proposed, Signature
+from domain.case.open_parts import Signature
+from domain.case.plan_parts import PARTS, Achievement, Barrier, Goal, Plan, Problems, Proposed, Strengths
 from domain.clocks.budget import deadline
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import PlanPolicy, Signer
-from domain.programs.program import Model, NeedsConsent
+from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
+from domain.steps.contacts import ensure_contact
+from domain.steps.minutes import promise_month
+from domain.steps.plan_making import put_together
 from domain.steps.planning import (
     NoPlanYet,
     StrengthsMissing,
-    check_barriers,
-    check_goals,
     missing_signatures,
     promise_new_signatures,
     put_in_force_or_propose,
 )
-from domain.steps.stages import UNDER_PLAN
-from domain.values import Instant, Invalid, Line, Rejected, Text
+from domain.steps.stages import ACTIVE, UNDER_PLAN, enter, leave_implementation_when_done
+from domain.values import Instant, Invalid, Line, Rejected, Slug, Text
 
 RENEWABLE = timedelta(days=30)  # how long before it expires a signature may be given anew
 
 
 class UnknownGoal(Invalid):
-    """The plan has no goal of this number."""
+    """The plan has no goal of this id; the refusal lists those it has."""
 
 
 class PlanLocked(Rejected):
@@ -47,20 +49,24 @@ class AlreadySigned(Rejected):
 
 
 class GoalProgressed(Event):
-    """How a goal goes, in FHIR's achievement status. `goal` counts from 1."""
+    """How a goal goes, in FHIR's achievement status. In 0.4 `goal` was its place in the plan, from 1."""
 
     kind: ClassVar[str] = "goal-progressed"
 
-    goal: int
+    goal: Slug | int
+    description: Text | None = None
     achievement: Achievement
     note: Text | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        if case.plan is None:
+        plan = case.plan
+        if plan is None:
             return case
-        goals = list(case.plan.goals)
-        goals[self.goal - 1] = goals[self.goal - 1].changed(achievement=self.achievement)
-        return case.changed(plan=case.plan.changed(goals=tuple(goals)))
+        goals = tuple(
+            goal.changed(achievement=self.achievement) if self.goal in (goal.id, n) else goal
+            for n, goal in enumerate(plan.goals, 1)
+        )
+        return case.changed(plan=plan.changed(goals=goals))
 
 
 class PlanSigned(Event):
@@ -101,18 +107,20 @@ class RecordGoalProgress(Command):
 
     kind: ClassVar[str] = "record-goal-progress"
     says: ClassVar[str] = "Record how a goal goes"
-    example: ClassVar[dict[str, Any]] = {"goal": 1, "achievement": "improving", "note": "Two days a week"}
+    example: ClassVar[dict[str, Any]] = {"goal": "g1", "achievement": "improving", "note": "Two days a week"}
 
-    goal: int = Field(ge=1, le=50)
+    goal: Slug
     achievement: Achievement
     note: Text | None = None
 
     def decide(self, draft: Draft) -> None:
         plan = plan_of(draft)
         draft.require_consent(NeedsConsent.PLANNING)
-        if self.goal > len(plan.goals):
-            draft.refuse(UnknownGoal, f"the plan has {len(plan.goals)} goals")
-        draft.happen(GoalProgressed(goal=self.goal, achievement=self.achievement, note=self.note))
+        goal = plan.part("goals", self.goal)
+        if goal is None:
+            draft.refuse(UnknownGoal, f"the plan has: {', '.join(g.id for g in plan.goals if g.id)}")
+        said = {"goal": self.goal, "achievement": self.achievement, "note": self.note}
+        draft.happen(GoalProgressed(**said, description=goal.description))
         if self.achievement is Achievement.ACHIEVED and draft.program.plan is not None:
             bring_review_forward(draft, plan)
 
@@ -147,8 +155,8 @@ class AmendPlan(Command):
 
     goals: tuple[Goal, ...] | None = Field(default=None, min_length=1, max_length=50)
     barriers: tuple[Barrier, ...] | None = Field(default=None, max_length=50)
-    strengths: tuple[Line, ...] | None = Field(default=None, max_length=50)
-    problems: tuple[Line, ...] | None = Field(default=None, max_length=50)
+    strengths: Strengths | None = None
+    problems: Problems | None = None
     preferences: tuple[Line, ...] | None = Field(default=None, max_length=50)
 
     def decide(self, draft: Draft) -> None:
@@ -157,13 +165,12 @@ class AmendPlan(Command):
         plan = plan_of(draft)
         if draft.case.signatures:
             draft.refuse(PlanLocked, f"version {plan.version} is signed; send revise-plan")
-        if self.goals is not None:
-            check_goals(draft, self.goals)
-        check_barriers(draft, self.barriers or ())
         if self.strengths == () and draft.program.model is Model.STRENGTHS_BASED:
             draft.refuse(StrengthsMissing, "list at least one strength of the person")
-        given = {name: value for name, value in self if value is not None}
-        put_in_force_or_propose(draft, Proposed(plan=plan.changed(**given), change="amend"))
+        said = {name: getattr(plan, name) for name in (*PARTS, "preferences")}
+        given = {**said, **{name: value for name, value in self if value is not None}}
+        amended = put_together(draft, given, plan, plan.version)
+        put_in_force_or_propose(draft, Proposed(plan=amended, change="amend"))
 
 
 class SignPlan(Command):
@@ -199,7 +206,10 @@ class SignPlan(Command):
 
 
 class ReviewPlan(Command):
-    """Go through the plan and its barriers and find that it holds; what has changed is a revision instead."""
+    """Go through the plan and its barriers and find that it holds; what has changed is a revision instead.
+
+    Version and signatures stay. After a reassessment that changed nothing this leads on from planning.
+    """
 
     kind: ClassVar[str] = "review-plan"
     says: ClassVar[str] = "Review the plan"
@@ -208,7 +218,7 @@ class ReviewPlan(Command):
     note: Text
 
     def decide(self, draft: Draft) -> None:
-        draft.require_stage(*UNDER_PLAN)
+        draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.PLANNING)
         plan = plan_of(draft)
         rules(draft)
@@ -217,3 +227,8 @@ class ReviewPlan(Command):
             if clock.of_plan and clock.kind is not ClockKind.SIGNATURE:
                 keep_clock(draft, clock, draft.now)
         promise_review(draft, plan)
+        if draft.case.stage is Stage.PLANNING and draft.case.proposed is None:
+            enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} holds")
+            promise_month(draft)
+            ensure_contact(draft)
+            leave_implementation_when_done(draft)

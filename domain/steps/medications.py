@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
-from domain.case.dates import happened_at
+from domain.case.dates import happened_at, until_day
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Assistance
 from domain.clocks.clock import ClockKind
@@ -18,7 +18,6 @@ from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.promises.deeds import Deed
 from domain.steps.contacts import keep_promised
-from domain.steps.planning import until_day
 from domain.steps.tasks import add_task, add_where_possible
 from domain.values import Day, Instant, Invalid, Line, Opaque, Slug, Text, Value
 

@@ -251,7 +251,8 @@ def _let_run(draft: Draft) -> None:
 
 def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:
     after = tuple(tasks[t] for t in task.after if t in tasks)
-    return task.changed(id=tasks[task.id], clock_id=clocks[task.clock_id], after=after, from_plan=None)
+    own = {"from_plan": None, "intervention": None}  # of the plan that stays behind
+    return task.changed(id=tasks[task.id], clock_id=clocks[task.clock_id], after=after, **own)
 
 
 def _renamed_clock(clock: Clock, tasks: dict[str, str], clocks: dict[str, str]) -> Clock:
@@ -324,7 +325,14 @@ def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> Non
     assert laid_by is not None
     assert closure is not None
     stayed = tuple(c for c in laid_by.clocks if not moves(c))
-    plan_of = {task.id: task.from_plan for task in laid_by.tasks}
-    again = tuple(task.changed(from_plan=plan_of.get(task.id)) for task in tasks)
+    stood = {task.id: task for task in laid_by.tasks}
+    again = tuple(_of_its_plan(task, stood.get(task.id)) for task in tasks)
     stage = closure.from_stage if again else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
     source.happen(CaseTakenUpAgain(stage=stage, tasks=again, clocks=(*clocks, *stayed)))
+
+
+def _of_its_plan(task: Task, before: Task | None) -> Task:
+    """A task that came back as the plan of its case has it."""
+    if before is None:
+        return task.changed(from_plan=None, intervention=None)
+    return task.changed(from_plan=before.from_plan, intervention=before.intervention)

@@ -1,27 +1,26 @@
 """Planning: the care plan with its SMART goals, interventions, barriers and strengths."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from domain.case.case import Case
-from domain.case.command import Command, Draft, require_staff
+from domain.case.command import Command, Draft
+from domain.case.dates import until_day_or_tomorrow
 from domain.case.event import Event
-from domain.case.open_parts import Barrier, Goal, Intervention, Plan, Proposed
-from domain.clocks.budget import Budget, Unit, add_months
+from domain.case.plan_parts import Barrier, Goal, Intervention, Plan, Problems, Proposed, Strengths
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import PlanNeeds, PlanPolicy, Subject
 from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import request, withdraw
 from domain.steps.contacts import ensure_contact
+from domain.steps.interventions import carry_out, promise_days
 from domain.steps.minutes import promise_month
+from domain.steps.plan_making import put_together
 from domain.steps.stages import UNDER_PLAN, enter, set_back
-from domain.steps.tasks import UnknownTaskType, add_task
 from domain.values import Invalid, Line, Rejected, Text
-
-MOST_MONTHS = 120
 
 
 class PlanExists(Rejected):
@@ -30,10 +29,6 @@ class PlanExists(Rejected):
 
 class NoPlanYet(Rejected):
     """There is no plan to revise; agree one first."""
-
-
-class GoalNotSmart(Invalid):
-    """A goal is due after today; the refusal says which one is not."""
 
 
 class StrengthsMissing(Invalid):
@@ -46,14 +41,6 @@ class VisitMissing(Rejected):
 
 class ReferralMissing(Invalid):
     """In a brokerage programme a plan holds at least one referral to a service."""
-
-
-class UnknownGoalTemplate(Invalid):
-    """The programme's goal library has no such goal; the refusal lists those it has."""
-
-
-class DayInThePast(Invalid):
-    """A review, a renewal or another date to come lies after today."""
 
 
 class ProposalOutdated(Rejected):
@@ -101,16 +88,6 @@ class PlanAmended(Event):
         return case.changed(plan=self.plan, proposed=None)
 
 
-def check_goals(draft: Draft, goals: tuple[Goal, ...]) -> None:
-    """Raises `GoalNotSmart`, `UnknownGoalTemplate`."""
-    latest = add_months(draft.today, MOST_MONTHS)
-    wrong = [f"goal {n}" for n, goal in enumerate(goals, 1) if not draft.today < goal.due_on <= latest]
-    if wrong:
-        draft.refuse(GoalNotSmart, "give each goal a due date after today, within ten years", wrong)
-    if unknown := sorted({g.template for g in goals if g.template} - set(draft.program.goals)):
-        draft.refuse(UnknownGoalTemplate, f"choose from: {', '.join(draft.program.goals) or 'none'}", unknown)
-
-
 def cancel_plan_clocks(draft: Draft, reason: str) -> None:
     """What the last version promised to sign and to review is not owed any more."""
     for clock in draft.case.running:
@@ -140,7 +117,7 @@ def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
         promise_new_signatures(draft, plan, policy)
     review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
     start_clock(draft, review, policy.review, draft.now)
-    promise_barrier_reviews(draft, plan)
+    promise_days_of_parts(draft, plan)
 
 
 def promise_new_signatures(draft: Draft, plan: Plan, policy: PlanPolicy) -> None:
@@ -181,65 +158,41 @@ def put_plan_in_force(draft: Draft, proposed: Proposed) -> None:
     plan = proposed.plan
     if proposed.change == "amend":
         draft.happen(PlanAmended(plan=plan))
-        promise_barrier_reviews(draft, plan)
+        promise_days_of_parts(draft, plan)
         return
     if draft.case.stage is not Stage.PLANNING:
         set_back(draft, Stage.PLANNING, "plan changed")
-    first = proposed.change == "agree"
+    before, first = draft.case.plan, proposed.change == "agree"
     draft.happen(PlanAgreed(plan=plan) if first else PlanRevised(plan=plan, reason=proposed.reason or "revised"))
-    _carry_out(draft, plan)
+    _implement(draft, plan, before)
 
 
-def _carry_out(draft: Draft, plan: Plan) -> None:
+def _implement(draft: Draft, plan: Plan, before: Plan | None) -> None:
     """Turn the interventions into tasks and begin implementation, with the first contact promised."""
     enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
-    for intervention in plan.interventions:
-        add_task(
-            draft,
-            intervention.task,
-            intervention.title,
-            assignee=intervention.responsible,
-            from_plan=plan.version,
-        )
+    carry_out(draft, plan, before)
     promise_what_a_plan_needs(draft, plan)
     promise_month(draft)
     ensure_contact(draft)
 
 
-def promise_barrier_reviews(draft: Draft, plan: Plan) -> None:
-    """Each barrier with a day is looked at again on it; what an earlier text promised is dropped."""
+def promise_days_of_parts(draft: Draft, plan: Plan) -> None:
+    """Barriers are looked at again, and what she does herself is asked about, on their days.
+
+    What an earlier text promised is dropped.
+    """
     policy = draft.program.plan
     for clock in draft.case.running:
         if clock.kind is ClockKind.REVIEW and clock.of_plan:
-            cancel_clock(draft, clock, "the barriers have changed")
+            cancel_clock(draft, clock, "the plan has changed")
+    if policy is None:
+        return
     for n, barrier in enumerate(plan.barriers, 1):
-        if barrier.review_on is not None and policy is not None:
+        if barrier.review_on is not None:
             about = f"plan/{plan.version}/barrier-{n}"
             promise = Promise(kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=about)
-            day = max(barrier.review_on, draft.today + timedelta(days=1))
-            start_clock(draft, promise, policy.review, draft.now, until_day(draft, day))
-
-
-def check_interventions(draft: Draft, interventions: tuple[Intervention, ...]) -> None:
-    """Raises `UnknownTaskType`: who approves a plan must not be the first who learns it."""
-    unknown = sorted({i.task for i in interventions} - set(draft.program.tasks))
-    if unknown:
-        draft.refuse(UnknownTaskType, f"choose one of: {', '.join(sorted(draft.program.tasks))}", unknown)
-
-
-def check_barriers(draft: Draft, barriers: tuple[Barrier, ...]) -> None:
-    """Raises `DayInThePast` for one that is looked at again on a day that is over."""
-    for barrier in barriers:
-        if barrier.review_on is not None:
-            until_day(draft, barrier.review_on)
-
-
-def until_day(draft: Draft, day: date) -> Budget:
-    """The budget that ends with a day. Raises `DayInThePast`."""
-    days = (day - draft.today).days
-    if not 0 < days <= 3660:
-        draft.refuse(DayInThePast, "give a day after today, within ten years")
-    return Budget(amount=days, unit=Unit.CALENDAR_DAYS)
+            start_clock(draft, promise, policy.review, draft.now, until_day_or_tomorrow(draft, barrier.review_on))
+    promise_days(draft, plan, policy)
 
 
 class AgreePlan(Command):
@@ -264,14 +217,14 @@ class AgreePlan(Command):
             {"task": "education", "title": "Teach about heart failure"},
         ],
         "barriers": [{"description": "No transport", "response": "Ride service booked by the clinic"}],
-        "strengths": ["A daughter nearby"],
+        "strengths": [{"description": "A daughter nearby"}],
     }
 
     goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
     interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
     barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
-    strengths: tuple[Line, ...] = Field(default=(), max_length=50)
-    problems: tuple[Line, ...] = Field(default=(), max_length=50)
+    strengths: Strengths = ()
+    problems: Problems = ()
     preferences: tuple[Line, ...] = Field(default=(), max_length=50)
 
     def decide(self, draft: Draft) -> None:
@@ -283,14 +236,9 @@ class AgreePlan(Command):
     def plan(self, draft: Draft, version: int) -> Plan:
         """The plan this command describes. Raises what the programme's model and its goals ask for."""
         draft.require_consent(NeedsConsent.PLANNING)
-        check_goals(draft, self.goals)
-        check_barriers(draft, self.barriers)
-        check_interventions(draft, self.interventions)
         self._check_model(draft)
-        for person in {i.responsible for i in self.interventions if i.responsible}:
-            require_staff(draft, person)
-        fields = {name: getattr(self, name) for name in AgreePlan.model_fields}
-        return Plan(version=version, **fields)
+        given = {name: getattr(self, name) for name in AgreePlan.model_fields}
+        return put_together(draft, given, draft.case.plan, version)
 
     def _check_model(self, draft: Draft) -> None:
         """A strengths-based plan begins with strengths, a clinical one with a visit, brokerage with a referral."""
@@ -300,14 +248,14 @@ class AgreePlan(Command):
             draft.refuse(StrengthsMissing, "list at least one strength of the person")
         if PlanNeeds.VISIT in needs and draft.case.visited_at is None:
             draft.refuse(VisitMissing, "see the person, in person or by video, and log that contact")
-        tasks = [draft.program.tasks.get(i.task) for i in self.interventions]
+        tasks = [draft.program.tasks.get(i.task) for i in self.interventions if i.task]
         if PlanNeeds.REFERRAL in needs and not any(t and t.category == "facilitation" for t in tasks):
             kinds = [name for name, task in draft.program.tasks.items() if task.category == "facilitation"]
             draft.refuse(ReferralMissing, f"add one of: {', '.join(kinds)}")
 
 
 class RevisePlan(AgreePlan):
-    """Agree a new version of the plan, with the reason. The interventions listed are the new ones."""
+    """Agree a new version of the plan, whole, with the reason. A part with its id goes on; one left out ends."""
 
     kind: ClassVar[str] = "revise-plan"
     says: ClassVar[str] = "Revise the care plan"

@@ -47,13 +47,13 @@ def before_closure(draft: Draft) -> Case | None:
 
 
 def ended_by_closure(draft: Draft, before: Case, closed_at: datetime) -> dict[str, JsonValue]:
-    """Tasks, promises, referrals and the like that the closure ended, as fields of the case."""
+    """Tasks, promises, referrals and the like that the closure ended, and the plan, as fields of the case."""
     used = {a.clock_id for a in before.approvals if a.subject is Subject.CLOSURE}
     kept = [c for c in before.running if c.kind not in PROMISED_ANEW and c.id not in used]
     fields: dict[str, Any] = {name: getattr(before, name) for name in NOTHING_OPEN}
     fields["approvals"] = tuple(a for a in before.approvals if a.subject is not Subject.CLOSURE)
     again = before.changed(clocks=tuple(_as_it_stood(draft, before, c, closed_at) for c in kept), **fields)
-    found: dict[str, JsonValue] = again.model_dump(mode="json", include={"tasks", "clocks", *NOTHING_OPEN})
+    found: dict[str, JsonValue] = again.model_dump(mode="json", include={"tasks", "clocks", "plan", *NOTHING_OPEN})
     return {name: value for name, value in found.items() if value}
 
 

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
+from domain.case.dates import until_day
 from domain.case.event import Event, Notice
 from domain.case.open_parts import CorrectiveAction, Flag
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import SupervisionPolicy
 from domain.promises.deadlines import Promise, keep_clock, start_clock
-from domain.steps.planning import until_day
 from domain.values import Day, Line, Opaque, Slug, Text
 
 

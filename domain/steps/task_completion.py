@@ -46,7 +46,16 @@ def repeat_task(draft: Draft, task: Task, clock: Clock) -> None:
             return
         if due > draft.now:
             within = repeat.changed(amount=series.amount)
-            add_task(draft, task.type, task.title, task.assignee, within, repeat=task.repeat, series=series)
+            add_task(
+                draft,
+                task.type,
+                task.title,
+                task.assignee,
+                within,
+                repeat=task.repeat,
+                series=series,
+                intervention=task.intervention,
+            )
             return
 
 

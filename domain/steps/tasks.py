@@ -9,6 +9,7 @@ from domain.case.case import MOST_OPEN_TASKS, Case, Task, TaskStatus
 from domain.case.command import Draft
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Series
+from domain.case.plan_parts import InterventionStatus
 from domain.case.staff import StaffMember
 from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockKind, Rank, WaitsFor
@@ -203,6 +204,9 @@ class TaskCompleted(OfTask):
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.COMPLETED)
 
+    def apply(self, case: Case, at: datetime) -> Case:
+        return _of_intervention(case, self.task_id, InterventionStatus.ACHIEVED, super().apply(case, at))
+
 
 class TaskCancelled(OfTask):
     kind: ClassVar[str] = "task-cancelled"
@@ -211,6 +215,19 @@ class TaskCancelled(OfTask):
 
     def onto(self, task: Task) -> Task:
         return task.changed(status=TaskStatus.CANCELLED)
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return _of_intervention(case, self.task_id, InterventionStatus.NOT_ACHIEVED, super().apply(case, at))
+
+
+def _of_intervention(case: Case, task_id: str, status: InterventionStatus, after: Case) -> Case:
+    """The case in which the intervention that a task carried out has come to its end; a repeated one goes on."""
+    task = case.task(task_id)
+    one = after.plan.part("interventions", task.intervention) if after.plan and task else None
+    if task is None or after.plan is None or one is None:
+        return after
+    status = InterventionStatus.IN_PROGRESS if task.repeat is not None else status
+    return after.changed(plan=after.plan.with_part("interventions", one.changed(status=status)))
 
 
 def add_task(
@@ -224,11 +241,12 @@ def add_task(
     repeat: Budget | None = None,
     about: str | None = None,
     series: Series | None = None,
+    intervention: str | None = None,
 ) -> str:
     """Add a task of the programme with its clock; return its id. Raises `UnknownTaskType`, `TooManyTasks`.
 
     `about` is what it was added for, by the sender's id, so that it can be taken back with it. A task of a
-    `series` is due by its schedule.
+    `series` is due by its schedule; `intervention` is the one of the plan that it carries out.
     """
     policy = draft.program.tasks.get(type_name)
     if policy is None:
@@ -244,6 +262,7 @@ def add_task(
         category=policy.category,
         assignee=assignee,
         from_plan=from_plan,
+        intervention=intervention,
         clock_id=clock_id,
         after=after,
         queue=policy.queue,

@@ -39,7 +39,7 @@ def followed(case_id: str = "case-1", person: str = "Patient/1") -> Story:
     story.do("record-transition", **home(story, "a2", event="admission"))
     low = {**high, **{f"q{n}": 0 for n in range(3, 10)}}
     story.do("record-score", instrument="phq-9", version="2001", answers=low)
-    story.do("record-goal-progress", goal=1, achievement="achieved")
+    story.do("record-goal-progress", goal="g1", achievement="achieved")
     days = {"first": str(story.today - timedelta(days=1)), "last": str(story.today)}
     story.do("record-avoidable-days", **days, reason="payer-authorization", attributed_to="payer")
     story.do("log-contact", mode="telephone", party="patient", reached=False, outcome="nobody there")

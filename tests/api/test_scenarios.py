@@ -124,7 +124,7 @@ async def test_an_elderly_patient_after_a_stroke(office: Office) -> None:
     await life.do("send-referral", referral_id=asked, recipient="Insurer, appeals")
     await life.do("accept-referral", referral_id=asked, note="authorized for twelve visits")
     await life.do("complete-referral", referral_id=asked, note="twelve visits of rehabilitation")
-    await life.do("record-goal-progress", goal=1, achievement="achieved", note="walks with a frame")
+    await life.do("record-goal-progress", goal="g1", achievement="achieved", note="walks with a frame")
     await life.settle()
     assert (await life.case())["stage"] == "follow-up"
     outcome = await office.post("cm-anna", f"/cases/{life.id}/commands/close", {"reason": "goals-met"})

@@ -10,6 +10,7 @@ from api.case_history import LISTS
 from tests.api.test_reports import followed
 from tests.office import Office
 from tests.recorded import put_on_record
+from tests.story import Story
 
 ONE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -65,7 +66,7 @@ async def test_every_subject_has_its_list_with_the_fields_of_its_events(filled: 
     assert (plan["kind"], plan["version"]) == ("plan-agreed", 1)
     assert plan["plan"]["goals"]
     [goal] = await read(filled, "goals")
-    assert (goal["goal"], goal["achievement"]) == (1, "achieved")
+    assert (goal["goal"], goal["achievement"]) == ("g1", "achieved")
     [note] = await read(filled, "notes")
     assert (note["text"], note["by"]) == ("Her son has a key", "cm-anna")
     told = await read(filled, "transitions")
@@ -111,3 +112,29 @@ async def test_what_was_entered_in_error_is_marked_and_what_a_label_withholds_sa
 async def timeline(office: Office, case_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await office.get("cm-anna", f"/cases/{case_id}/timeline")).json()["items"]
     return found
+
+
+@ONE
+async def test_two_versions_of_a_plan_are_held_against_each_other_part_by_part(office: Office) -> None:
+    """The last and the one before where none are named; a version that there is not is refused."""
+    story = Story().open(case_id="case2")
+    story.do("record-consent", form="verbal")
+    story.do("complete-screening", accepted=True)
+    story.assess().do("agree-plan", **story.plan("education"))
+    put_on_record(office.parts.engine.url, office.parts.settings, "case2", story.timeline)
+    path = "/cases/case2/plans/changes"
+    assert (await office.get("cm-anna", path)).json()["code"] == "NothingToCompare"
+    plan = story.known.plan
+    assert plan is not None
+    body = plan.model_dump(mode="json", exclude={"version", "numbered"}, exclude_none=True)
+    body["goals"][0]["target"] = "five"
+    body["interventions"] = [{"task": "medication-review"}]
+    story.do("revise-plan", **body, reason="She wants more")
+    put_on_record(office.parts.engine.url, office.parts.settings, "case2", story.timeline)
+    said = (await office.get("cm-anna", path)).json()
+    assert (said["before"]["version"], said["after"]["version"]) == (1, 2)
+    assert said["after"]["reason"] == "She wants more"
+    found = [(one["part"], one["change"], one["fields"]) for one in said["changed"]]
+    assert ("goals", "changed", ["target"]) in found
+    assert {change for part, change, _ in found if part == "interventions"} == {"removed", "added"}
+    assert (await office.get("cm-anna", path, before=7)).json()["code"] == "NothingToCompare"

@@ -342,7 +342,7 @@ def test_a_contact_that_kept_what_became_known_later_is_no_keeper_any_more() -> 
 def test_a_copy_that_was_taken_since_is_undone_first() -> None:
     """An amended plan holds the progress that is marked: the refusal names the entry."""
     story = Story().planned()
-    story.do("record-goal-progress", goal=1, achievement="improving", note="x")
+    story.do("record-goal-progress", goal="g1", achievement="improving", note="x")
     wrong = last(story, "goal-progressed")
     story.do("amend-plan", strengths=["patient"])
     outcome = story.send("correct-entry", entry=wrong, reason="x").outcome

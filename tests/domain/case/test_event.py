@@ -80,6 +80,7 @@ STORED = (
     "guided-opened",
     "guided-step-written",
     "instrument-scored",
+    "intervention-progressed",
     "letter-sent",
     "licence-lacking",
     "limits-set",

@@ -51,11 +51,11 @@ def test_signatures_have_a_deadline_and_expire() -> None:
 
 def test_a_goal_that_is_reached_brings_the_review_forward() -> None:
     story = agreed()
-    story.do("record-goal-progress", goal=1, achievement="improving")
-    story.do("record-goal-progress", goal=1, achievement="achieved", note="three months at home")
+    story.do("record-goal-progress", goal="g1", achievement="improving")
+    story.do("record-goal-progress", goal="g1", achievement="achieved", note="three months at home")
     (review,) = [c for c in story.known.running if c.kind == "plan-review"]
     assert str(review.budget) == "10 business days"
-    assert story.refused("record-goal-progress", goal=2, achievement="achieved") == "UnknownGoal"
+    assert story.refused("record-goal-progress", goal="g2", achievement="achieved") == "UnknownGoal"
     story.do("review-plan", note="one goal reached, no new needs")
     (review,) = [c for c in story.known.running if c.kind == "plan-review"]
     assert str(review.budget) == "90 calendar days"
@@ -152,7 +152,7 @@ def test_a_reached_goal_never_puts_a_review_off_and_reopening_owes_the_plan_agai
     story = agreed()
     story.wait(days=80)
     before = next(c for c in story.known.running if c.kind == "plan-review")
-    story.do("record-goal-progress", goal=1, achievement="achieved")
+    story.do("record-goal-progress", goal="g1", achievement="achieved")
     assert next(c for c in story.known.running if c.kind == "plan-review") == before
     for clock in story.known.running:
         if clock.missed_at and not clock.acknowledged:
@@ -182,7 +182,7 @@ def test_a_plan_is_not_put_in_force_over_what_has_changed_since_it_was_proposed(
     for kind, body in (
         ("withdraw-consent", {}),
         ("evaluate-outcome", {"ratings": {"well_being": 5, "finances": 5, "appropriate_care": 5}, "summary": "x"}),
-        ("record-goal-progress", {"goal": 1, "achievement": "improving"}),
+        ("record-goal-progress", {"goal": "g1", "achievement": "improving"}),
     ):
         story = agreed("behavioral-health")
         story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")

@@ -1,6 +1,6 @@
 """The forms of the catalogue, a form as it begins for a case, and what has changed in it between two times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from api.system import Principal, PrincipalDep, System, SystemDep
 from api.timeline import NEWEST_FIRST, TimelineItem, Withheld, entries_of, shown
 from domain.case.command import Draft, Moment
 from domain.case.staff import Directory
+from domain.programs.condition import Answer
 from domain.programs.filling import Asked, Filled
 from domain.programs.form import Form, Language, Skipped, in_language
 from domain.programs.program import SectionPolicy
@@ -57,6 +58,7 @@ class SectionForm(BaseModel):
     begun: SectionTime | None = Field(description="Work in progress, for whoever goes on with it")
     last: SectionTime | None = Field(description="The section as it was completed last")
     carried: dict[str, JsonValue] = Field(description="The answers that a new one begins with")
+    meant: list[str] = Field(description="The links of questions that are meant for this person, shown or not yet")
     asked: list[str] = Field(description="The links that these answers lead to, and that are asked of this person")
     missing: list[str] = Field(description="Those of them that the section is not complete without")
 
@@ -116,23 +118,36 @@ async def read_section_form(case_id: CaseId, section: Slug, parts: SystemDep, wh
 def _begins(
     parts: System, section: SectionPolicy, begun: SectionTime | None, last: SectionTime | None, asked: Asked
 ) -> SectionForm:
-    form = parts.rulebook.form(section.form) if section.form else None
+    if section.form is None:
+        said: dict[str, Any] = {
+            "begun": begun,
+            "last": last,
+            "carried": {},
+            "meant": [],
+            "asked": [],
+            "missing": [],
+        }
+        return SectionForm.model_validate({"section": section.name, "title": section.title, "form": None, **said})
+    form = parts.rulebook.form(section.form)
     before = begun or last
-    kept = {q.link for q in form.questions if q.carried or begun is not None} if form else set()
-    carried = {link: answer for link, answer in (before.answers if before else {}).items() if link in kept}
-    given: Any = {link: tuple(a) if isinstance(a, list) else a for link, a in carried.items()}
     skipped = {link: Skipped(why) for link, why in (begun.skipped if begun else {}).items()}
-    filled = Filled(form, given, skipped) if form else None
+    stood = Filled(form, _as_answers(before.answers if before else {}), skipped)
+    given = dict(stood.answers) if begun is not None else stood.carried
     return SectionForm(
         section=section.name,
         title=section.title,
         form=form,
         begun=begun,
         last=last,
-        carried=carried,
-        asked=[q.link for q in form.asked(given) if asked.of(q)] if form else [],
-        missing=filled.missing(asked, section.requires) if filled else [],
+        carried=dict(given),
+        meant=[q.link for q in form.questions if asked.of(q)],
+        asked=[q.link for q in form.asked(given) if asked.of(q)],
+        missing=Filled(form, given, skipped).missing(asked, section.requires),
     )
+
+
+def _as_answers(read: Mapping[str, Any]) -> dict[str, Answer]:
+    return {link: tuple(answer) if isinstance(answer, list) else answer for link, answer in read.items()}
 
 
 async def section_times(parts: System, who: Principal, case_id: str, section: str) -> list[SectionTime]:

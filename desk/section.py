@@ -86,6 +86,8 @@ def questions(
     given = dict(row.get("answers") or {})
     needed, asked = {*found.missing}, []
     for question in found.form.asked({k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}):
+        if question.link not in found.meant:
+            continue
         required = question.required or question.link in needed
         asked.append(_field(question, given.get(question.link), errors, team, spoken, required))
         if required and question.link not in given:

@@ -60,6 +60,7 @@ BY_ENTRY: dict[str, type[Command]] = {
 }
 INSTEAD = {
     "consent-recorded": "send withdraw-consent",
+    "consent-lapsed": "send record-consent",
     "consent-withdrawn": "send record-consent",
     "plan-agreed": "send revise-plan",
     "plan-revised": "send revise-plan",

@@ -7,6 +7,7 @@ from domain.clocks.clock import ONE_SECOND, Clock, ClockKind, Step
 from domain.promises.deadlines import cancel_clock
 from domain.promises.escalation import climb_due, lapse_again
 from domain.steps.assessment import open_reassessment
+from domain.steps.consent import lapse
 from domain.steps.contacts import promise_contact
 from domain.steps.ending import end_of_closed_case
 from domain.steps.holds import resume_returned
@@ -35,8 +36,10 @@ class Tick(Command):
         """What a step on a clock brings about elsewhere in the case."""
         if step is None and clock.kind is ClockKind.TASK and clock.pause is not None:
             resume_returned(draft, clock.id)
-        if step is Step.EXPIRE:
+        if step is Step.EXPIRE and clock.kind is ClockKind.OVERRIDE:
             end_override(draft)
+        if step is Step.EXPIRE and clock.kind is ClockKind.CONSENT:
+            lapse(draft, clock)
         if step is Step.MISS and clock.kind is ClockKind.REFERRAL:
             unanswered(draft, clock.id)
         if step is Step.MISS and clock.kind is ClockKind.CONTACT:

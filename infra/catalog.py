@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import holidays
 from pydantic import (
@@ -20,18 +20,20 @@ from pydantic import (
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.programs.access import AccessPolicy
-from domain.programs.form import Form, QuestionType
+from domain.programs.form import Form
 from domain.programs.instrument import Instrument
 from domain.programs.places import Place
 from domain.programs.program import Program
 from domain.programs.rulebook import CodeList, Rulebook
 from domain.values import Slug, Value
 from infra.catalog_files import CatalogError, differences, fault_in, layers, merged
+from infra.catalog_forms import lost_in_forms, lost_in_sections
 
 __all__ = ["CATALOG", "CatalogError", "load", "with_file"]
 
 Model = TypeVar("Model", bound=BaseModel)
 CATALOG = Path(__file__).parent.parent / "catalog"
+QUOTES = "put yes, no, on, off and texts with a comma or a colon in quotes"
 FIRST_YEAR, LAST_YEAR = 1990, 2060
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[str, ...] = Weekday.__args__  # type: ignore[attr-defined]
@@ -129,7 +131,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
             name = f"{program.program}-{program.version}.yaml"
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
         faults += _misplaced(rulebook)
-        faults += _forms_lost(rulebook)
+        faults += lost_in_forms(rulebook)
     if faults:
         raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
     return rulebook
@@ -147,31 +149,6 @@ def _misplaced(rulebook: Rulebook) -> Iterator[str]:
         yield from (f"{name}: no programme promises {n.policy}" for n in place.policies if n.policy not in paths)
         yield from (f"{name}: team {team} is of another place" for team in place.teams if team in taken)
         taken |= {*place.teams}
-
-
-def _forms_lost(rulebook: Rulebook) -> Iterator[str]:
-    """What a form names and the catalogue does not have."""
-    tools = {(tool.name, tool.version): tool for tool in rulebook.instruments}
-    lists = {codes.name for codes in rulebook.code_lists}
-    for form in rulebook.forms:
-        for score in form.scores:
-            tool = tools.get((score.instrument, score.version))
-            items = {item.key for item in (*tool.attributes, *tool.items)} if tool else set()
-            if lost := sorted({*score.items} - items):
-                yield f"{form.id}.yaml: instrument {score.instrument} {score.version} has no {', '.join(lost)}"
-        for question in form.questions:
-            if question.type is QuestionType.CODE and question.codes not in {None, *lists}:
-                yield f"{form.id}.yaml: {question.link}: there is no code list {question.codes}"
-
-
-def _sections_lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
-    """Forms that a programme's sections name, and questions that they require, which are not there."""
-    forms = {form.id: {q.link for q in form.questions} for form in rulebook.forms}
-    for section in program.sections:
-        if section.form is not None and section.form not in forms:
-            yield f"sections.{section.name}: there is no form {section.form}"
-        elif lost := sorted({*section.requires} - forms.get(section.form or "", set())):
-            yield f"sections.{section.name}: its form does not ask {', '.join(lost)}"
 
 
 def sources(folder: Path = CATALOG) -> dict[str, Path]:
@@ -203,7 +180,7 @@ def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
     for path, name in _calendars_of(program):
         if name not in calendars:
             yield f"{path}: there is no calendar {name}"
-    yield from _sections_lost(program, rulebook)
+    yield from lost_in_sections(program, rulebook)
     factors = program.stratification.factors if program.stratification else ()
     used = [(use.name, use.version) for use in program.instruments]
     for tool in [*used, *((f.instrument, f.version) for f in factors if f.instrument)]:
@@ -249,8 +226,23 @@ def _parse(path: Path, model: type[Model], extendable: Mapping[str, Path]) -> Mo
         value = TypeAdapter(model).validate_python(merged(files))
     except ValidationError as fault:
         found = fault.errors(include_url=False)
-        raise CatalogError("\n".join(fault_in(files, e["loc"], e["msg"]) for e in found)) from None
+        told = [e for e in found if not _follows(e, found)]
+        raise CatalogError("\n".join(fault_in(files, e["loc"], _plainly(e)) for e in told)) from None
     return value
+
+
+def _follows(fault: Any, found: list[Any]) -> bool:
+    """Whether a list is only too short because what was to be in it has a fault of its own."""
+    place = fault["loc"]
+    inside = (e["loc"] for e in found if e is not fault)
+    return fault["type"] == "too_short" and any(loc[: len(place)] == place for loc in inside)
+
+
+def _plainly(fault: Any) -> str:
+    """What is wrong, and what an author of YAML most often did to bring it about."""
+    if "[key]" in fault["loc"] or (fault["type"] == "string_type" and isinstance(fault["input"], bool)):
+        return f"{fault['msg']}; {QUOTES}"
+    return str(fault["msg"])
 
 
 def _check_name(path: Path, value: BaseModel) -> None:
@@ -288,6 +280,10 @@ def main() -> int:
             f"({open_numbers} with an unverified number), {len(program.ladders)} ladders\n"
         )
         sys.stdout.writelines(f"  {line}\n" for line in changes(program, folder))
+    for form in rulebook.forms:
+        used = sorted({p.program for p in rulebook.programs for s in p.sections if s.form == form.id})
+        by = f"asked in {', '.join(used)}" if used else "asked in no programme"
+        sys.stdout.write(f"form {form.id}: {len(form.questions)} questions, {len(form.alerts)} alerts, {by}\n")
     for instrument in rulebook.instruments:
         sys.stdout.write(f"instrument {instrument.name} {instrument.version}: {len(instrument.items)} items\n")
     for calendar in rulebook.calendars:

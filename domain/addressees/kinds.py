@@ -40,6 +40,7 @@ ADDRESSED: dict[str, tuple[Tell, ...]] = {
     "clock-paused": (Tell("contact-paused", whom.paused, "clock_id"),),
     "clock-resumed": (Tell("pause-ended", whom.resumed, "clock_id"),),
     "closing-stopped": (Tell("closing-stopped", whom.owner),),
+    "consent-lapsed": (Tell("consent-lapsed", whom.everybody_at_work),),
     "consent-withdrawn": (Tell("consent-withdrawn", whom.everybody_at_work),),
     "corrective-action-done": (Tell("corrective-action-done", whom.leads, "action_id"),),
     "corrective-action-opened": (Tell("corrective-action", whom.owner, "action.id"),),

@@ -17,6 +17,7 @@ from domain.case.open_parts import (
     BookedAppointment,
     CareTeamMember,
     Closure,
+    Consent,
     CorrectiveAction,
     Crisis,
     Flag,
@@ -163,16 +164,6 @@ class Referral(Value):
     patient: Patient
 
 
-class Consent(Value):
-    given_at: Instant
-    form: Literal["verbal", "written"]
-    withdrawn_at: Instant | None = None
-
-    @property
-    def in_force(self) -> bool:
-        return self.withdrawn_at is None
-
-
 class Section(Value):
     """That a section of the assessment was done, when and by whom; what was found is in the timeline.
 
@@ -185,6 +176,7 @@ class Section(Value):
     sensitivity: Sensitivity
     complete: bool = True
     recorded_at: Instant | None = None
+    alerts: tuple[Slug, ...] = ()
 
 
 class OutcomeRatings(Value):
@@ -389,5 +381,5 @@ class Case(Value):
         return self.changed(tasks=tasks, clocks=clocks)
 
     def consents_to(self, what: NeedsConsent, covered: tuple[NeedsConsent, ...]) -> bool:
-        """Whether something may go on: consent does not cover it, or it is given and not withdrawn."""
-        return what not in covered or (self.consent is not None and self.consent.in_force)
+        """Whether something may go on: consent does not cover it, or it is given and holds."""
+        return what not in covered or (self.consent is not None and self.consent.gives(what))

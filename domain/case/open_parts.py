@@ -11,8 +11,44 @@ from pydantic import Field
 
 from domain.clocks.clock import Mode, Terms
 from domain.programs.policies import Disposition, Limit, Signer, Subject, Tier
-from domain.programs.program import Stage
+from domain.programs.program import NeedsConsent, Stage
 from domain.values import Day, Instant, Line, Opaque, Slug, Text, Value
+
+
+class Share(Value):
+    """What the person lets us tell somebody else: whom, what of it, for what, and until the end of which day."""
+
+    with_whom: Line = Field(description="As the recipient of a referral is written")
+    what: tuple[Line, ...] = Field(min_length=1, max_length=20)
+    purpose: Line
+    until: Day | None = None
+
+
+class Consent(Value):
+    """What the person agrees to: without `scopes`, to all that the programme asks for. `until` is its last day.
+
+    `withdrawn_at` is when she took it back, or when it ended by itself.
+    """
+
+    given_at: Instant
+    form: Literal["verbal", "written"]
+    withdrawn_at: Instant | None = None
+    scopes: tuple[NeedsConsent, ...] | None = None
+    until: Day | None = None
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def in_force(self) -> bool:
+        return self.withdrawn_at is None
+
+    def gives(self, what: NeedsConsent) -> bool:
+        """Whether it holds, and for this."""
+        return self.in_force and (self.scopes is None or what in self.scopes)
+
+    def shared_with(self, whom: str, day: date) -> bool:
+        """Whether she lets us tell somebody, by his name, on a day."""
+        named = (s for s in self.shares if s.with_whom.casefold() == whom.casefold())
+        return self.in_force and any(share.until is None or day <= share.until for share in named)
 
 
 class Signature(Value):

@@ -23,6 +23,7 @@ class ClockKind(StrEnum):
     REASSESSMENT = "reassessment"
     TASK = "task"
     CONSENT_DECISION = "consent-decision"
+    CONSENT = "consent"
     TRANSITION = "transition"
     CRISIS = "crisis"
     SAFETY_PLAN = "safety-plan"
@@ -39,6 +40,9 @@ class ClockKind(StrEnum):
     TRANSFER = "transfer"
     CORRECTIVE_ACTION = "corrective-action"
     MINUTES = "minutes"
+
+
+EXPIRING = (ClockKind.OVERRIDE, ClockKind.CONSENT)  # what ends by itself, and is not missed
 
 
 ROUTINE = frozenset(
@@ -338,7 +342,7 @@ class Clock(Value):
             return self._next_climb(ladder, working)
         if reminders := self._reminders(ladder, working):
             return reminders[0]
-        step = Step.EXPIRE if self.kind is ClockKind.OVERRIDE else Step.MISS
+        step = Step.EXPIRE if self.kind in EXPIRING else Step.MISS
         return NextStep(at=self.due_at + ONE_SECOND, step=step)
 
     def _reminders(self, ladder: Ladder, working: WorkingCalendar) -> list[NextStep]:

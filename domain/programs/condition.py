@@ -22,13 +22,14 @@ Answers = Mapping[str, Answer]
 class When(Value):
     """A condition: on the answer of one item, or on how many of several conditions hold.
 
-    Of an `item`: its answer is one of `values` (of many answers, one of them is), or a number from `at_least` to
-    `at_most`; with none of the three it was answered at all. Of `any_of`: at least `at_least` of them hold, one
-    where it is left out.
+    Of an `item`: its answer is one of `values` (of many answers, one of them is), something `other_than` these, or
+    a number from `at_least` to `at_most`; with none of these it was answered at all. Write yes and no in quotes.
+    Of `any_of`: at least `at_least` of them hold, one where it is left out.
     """
 
     item: Slug | None = None
     values: tuple[Line, ...] = ()
+    other_than: tuple[Line, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
     any_of: tuple["When", ...] = ()
@@ -37,7 +38,7 @@ class When(Value):
     def _says_one_thing(self) -> Self:
         if (self.item is None) == (not self.any_of):
             raise ValueError("give either an item, or any_of with conditions")
-        if self.any_of and (self.values or self.at_most is not None):
+        if self.any_of and (self.values or self.other_than or self.at_most is not None):
             raise ValueError("any_of takes at_least alone: how many of them are to hold")
         return self
 
@@ -48,9 +49,9 @@ class When(Value):
         if self.item is None or self.item not in answers:
             return False
         answer = answers[self.item]
-        if self.values:
-            given = answer if isinstance(answer, tuple) else (said(answer),)
-            return not {*given}.isdisjoint(self.values)
+        given = {*answer} if isinstance(answer, tuple) else {said(answer)}
+        if self.values or self.other_than:
+            return not given.isdisjoint(self.values) if self.values else not given <= {*self.other_than}
         if self.at_least is None and self.at_most is None:
             return True
         return _number(answer) and self._within(float(answer))  # type: ignore[arg-type]
@@ -60,12 +61,17 @@ class When(Value):
         return above and (self.at_most is None or number <= self.at_most)
 
     @property
+    def single(self) -> Iterator["When"]:
+        """The conditions on one item each that it is made of."""
+        if self.item is not None:
+            yield self
+        for one in self.any_of:
+            yield from one.single
+
+    @property
     def items(self) -> Iterator[str]:
         """Every item that it looks at."""
-        if self.item is not None:
-            yield self.item
-        for one in self.any_of:
-            yield from one.items
+        return (one.item for one in self.single if one.item is not None)
 
 
 def hold(conditions: Iterable[When], answers: Answers) -> bool:

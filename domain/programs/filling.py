@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from domain.programs.condition import Answer, hold
-from domain.programs.form import Form, Question, QuestionType, Skipped
+from domain.programs.form import Form, FormScore, Question, QuestionType, Skipped
 from domain.programs.scoring import ICD_10
 from domain.values import Invalid, Sensitivity
 
@@ -35,9 +35,9 @@ class Asked:
     codes: Mapping[str, frozenset[str]]
 
     def of(self, question: Question) -> bool:
-        """Whether a question is meant for her. An age that nobody knows asks it: missing is not young."""
-        old_enough = self.age is None or self.age >= question.minimum_age
-        return old_enough and (not question.groups or self.group in question.groups)
+        """Whether a question is meant for her. An age that nobody knows asks it: missing is not young, nor old."""
+        of_age = self.age is None or question.minimum_age <= self.age <= question.maximum_age
+        return of_age and (not question.groups or self.group in question.groups)
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,24 @@ class Filled:
         """The alerts that the answers raise."""
         return [alert.name for alert in self.form.alerts if hold(alert.when, self.answers)]
 
-    def scored(self) -> Iterator[tuple[str, str, dict[str, Answer]]]:
-        """Each instrument that the answers score, with its version and the answers to its items."""
+    def scored(self, own: Sensitivity) -> Iterator[tuple[FormScore, dict[str, Answer], Sensitivity]]:
+        """What the answers score: the answers to its items, and the strictest label of their questions."""
+        order = list(Sensitivity).index
         for score in self.form.scores:
-            found = {item: self.answers[link] for item, link in score.items.items() if link in self.answers}
+            asked = {item: self.form.question(link) for item, link in score.items.items() if link in self.answers}
+            questions = {item: question for item, question in asked.items() if question is not None}
+            found = {item: _of_item(self.answers[question.link]) for item, question in questions.items()}
             if found:
-                yield score.instrument, score.version, found
+                yield score, found, max((own, *(q.sensitivity or own for q in questions.values())), key=order)
+
+    @property
+    def carried(self) -> dict[str, Answer]:
+        """The answers that a new time begins with: those that are carried, and that the others still lead to."""
+        found: dict[str, Answer] = {}
+        for question in self.form.questions:
+            if question.link in self.answers and question.carried and hold(question.show_if, found):
+                found[question.link] = self.answers[question.link]
+        return found
 
     def apart(self, own: Sensitivity) -> dict[Sensitivity, dict[str, Answer]]:
         """The answers by the label that they stand under: the section's own, or a stricter one of the question."""
@@ -95,6 +107,11 @@ class Filled:
                 label = max(own, question.sensitivity or own, key=order)
                 found.setdefault(label, {})[question.link] = self.answers[question.link]
         return found
+
+
+def _of_item(answer: Answer) -> Answer:
+    """An answer as an instrument takes it: of a choice whose options are numbers, the number."""
+    return int(answer) if isinstance(answer, str) and answer.isdecimal() else answer
 
 
 def _taken(question: Question, answer: Answer, asked: Asked) -> bool:

@@ -67,7 +67,7 @@ class Question(Value):
     """One question of a form.
 
     `show_if`: asked only where all of these hold. `required`: without its answer, or why it has none, the section
-    is not complete; `minimum_age` and `groups` ask it of these people only. `sensitivity` keeps the answer apart
+    is not complete; ages and `groups` ask it of these people only. `sensitivity` keeps the answer apart
     from the rest of the section, under its own label. `carried`: the form begins with the last answer to it.
     """
 
@@ -84,6 +84,7 @@ class Question(Value):
     codes: Slug | None = Field(default=None, description="The code list; left out: ICD-10")
     required: bool = False
     minimum_age: int = Field(default=0, ge=0, le=130)
+    maximum_age: int = Field(default=130, ge=0, le=130)
     groups: tuple[Slug, ...] = ()
     show_if: tuple[When, ...] = ()
     sensitivity: Sensitivity | None = None
@@ -100,6 +101,8 @@ class Question(Value):
         numbers = self.unit is not None or self.low is not None or self.high is not None or self.whole
         if numbers and self.type is not QuestionType.NUMBER:
             raise ValueError(f"unit, low, high and whole belong to a number: {self.link}")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low lies above high: {self.link}")
         for words in (self.text, self.help, *self.options.values()):
             _has_english(words or {ENGLISH: ""})
         return self
@@ -129,6 +132,17 @@ class Question(Value):
     def _chosen(self, answer: tuple[str, ...]) -> bool:
         alone = self.none_of not in answer or len(answer) == 1
         return alone and len({*answer}) == len(answer) and {*answer} <= {*self.options}
+
+    def answers_to(self, when: When) -> str | None:
+        """What is wrong with a condition on this question; None where some answer could fulfil it."""
+        words = {*when.values, *when.other_than}
+        if (when.at_least, when.at_most) != (None, None) and self.type is not QuestionType.NUMBER:
+            return f"at_least and at_most are for numbers, and {self.link} is a {self.type}"
+        if self.options and (lost := sorted(words - {*self.options})):
+            return f"{self.link} has no option {', '.join(lost)}"
+        if self.type is QuestionType.YES_NO and not words <= {"yes", "no"}:
+            return f'{self.link} is a yes-no: write "yes" or "no", in quotes'
+        return None
 
     @property
     def wants(self) -> str:
@@ -197,11 +211,23 @@ class Form(Value):
                     f"{question.link} is shown by what no question before it asks: {', '.join(later)}"
                 )
             before.add(question.link)
+            self._could_hold(question.show_if)
         named = {i for alert in self.alerts for when in alert.when for i in when.items}
         named |= {link for score in self.scores for link in score.items.values()}
         if lost := sorted(named - before):
             raise ValueError(f"alerts or scores look at questions that are not there: {', '.join(lost)}")
+        for alert in self.alerts:
+            self._could_hold(alert.when)
+        names = [alert.name for alert in self.alerts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"say once, with any_of, when these alerts are raised: {', '.join(twice)}")
         return self
+
+    def _could_hold(self, conditions: tuple[When, ...]) -> None:
+        for when in (one for condition in conditions for one in condition.single):
+            question = self.question(when.item or "")
+            if question is not None and (fault := question.answers_to(when)):
+                raise ValueError(fault)
 
 
 class Skipped(StrEnum):

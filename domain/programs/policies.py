@@ -246,9 +246,13 @@ class Indicator(Value):
 
 
 class ReferralPolicy(Value):
-    """A kind of referral to somebody else: when an answer, the service, and the closed loop are due."""
+    """A kind of referral to somebody else: when an answer, the service, and the closed loop are due.
+
+    `needs_share`: it is sent only to whom the person lets us tell.
+    """
 
     title: Line
+    needs_share: bool = False
     answer: ClockPolicy
     service: ClockPolicy
     loop: ClockPolicy

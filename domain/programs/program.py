@@ -87,11 +87,15 @@ class Eligibility(Value):
 
 
 class ConsentPolicy(Value):
-    """When consent is asked for, what it covers, and how long a withdrawal may stay undecided."""
+    """When consent is asked for, what it covers, and how long a withdrawal may stay undecided.
+
+    `lapse` is whose ladder says early that one with an end is to be renewed; its time is the consent's own.
+    """
 
     required: bool
     covers: tuple[NeedsConsent, ...] = ()
     decision: ClockPolicy
+    lapse: ClockPolicy | None = None
     source: Text
 
 

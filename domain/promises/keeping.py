@@ -26,6 +26,7 @@ BY_KIND = {
     ClockKind.REPLY: "log-contact",
     ClockKind.REASSESSMENT: "record-assessment",
     ClockKind.CONSENT_DECISION: "record-consent",
+    ClockKind.CONSENT: "record-consent",
     ClockKind.SAFETY_PLAN: "write-safety-plan",
     ClockKind.PLAN_REVIEW: "review-plan",
     ClockKind.SIGNATURE: "sign-plan",

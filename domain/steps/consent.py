@@ -1,14 +1,16 @@
-"""Consent: what it covers stops when it is withdrawn, and somebody must decide what follows."""
+"""Consent: to what, to whom, until when. What it covers stops when it ends, and somebody decides what follows."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from domain.case.case import Case, Consent
-from domain.case.command import Command, Draft
-from domain.case.dates import happened_at
+from domain.case.case import Case
+from domain.case.command import Command, Draft, NotInProgram
+from domain.case.dates import happened_at, until_day
 from domain.case.event import Event
+from domain.case.open_parts import Consent, ReferralStatus, Share
 from domain.clocks.clock import Clock, ClockKind, KeptBy, WaitsFor
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import (
@@ -23,9 +25,11 @@ from domain.promises.deadlines import (
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent
 from domain.steps.minutes import drop_month, promise_month
-from domain.values import Instant, Rejected, Text
+from domain.steps.referrals import revoke
+from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
 
-WITHDRAWN = "consent withdrawn"
+WITHDRAWN, LAPSED, NARROWED = "consent withdrawn", "consent has ended", "consent does not cover it any more"
+CONTENT = ("scopes", "until", "shares")  # what the person agrees to, in whatever form
 STAGE_NEEDS = {
     Stage.ASSESSMENT: NeedsConsent.ASSESSMENT,
     Stage.PLANNING: NeedsConsent.PLANNING,
@@ -34,11 +38,12 @@ STAGE_NEEDS = {
 CLOCK_NEEDS = {
     ClockKind.REASSESSMENT: NeedsConsent.ASSESSMENT,
     ClockKind.INSTRUMENT: NeedsConsent.ASSESSMENT,
+    ClockKind.TASK: NeedsConsent.TASKS,
 }
 
 
 class AlreadyConsented(Rejected):
-    """Consent is in force already."""
+    """The same consent is in force already."""
 
 
 class NoConsentToWithdraw(Rejected):
@@ -49,14 +54,27 @@ class ConsentOutdated(Rejected):
     """What is told was overtaken by what the person said later."""
 
 
+class UnknownScope(Invalid):
+    """The programme does not ask for consent to this; the refusal lists what it asks for."""
+
+
 class ConsentRecorded(Event):
+    """The person agrees: to all that the programme asks for, or to `scopes` of it; who may be told what."""
+
     kind: ClassVar[str] = "consent-recorded"
 
     form: Literal["verbal", "written"]
     given_at: Instant | None = None
+    scopes: tuple[NeedsConsent, ...] | None = None
+    until: Day | None = None
+    shares: tuple[Share, ...] = ()
+    witness: Line | None = None
+    document: Line | None = None
+    language: Slug | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(consent=Consent(given_at=self.given_at or at, form=self.form))
+        given = {name: getattr(self, name) for name in ("form", "scopes", "until", "shares")}
+        return case.changed(consent=Consent(given_at=self.given_at or at, **given))
 
 
 class ConsentWithdrawn(Event):
@@ -72,40 +90,76 @@ class ConsentWithdrawn(Event):
         return case.changed(consent=consent)
 
 
-def stop_what_needs_consent(draft: Draft) -> None:
+class ConsentLapsed(Event):
+    """The day until which the person agreed is over; what it covered stops with this."""
+
+    kind: ClassVar[str] = "consent-lapsed"
+
+    until: Day
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        consent = case.consent.changed(withdrawn_at=at) if case.consent else None
+        return case.changed(consent=consent)
+
+
+def stop_what_needs_consent(draft: Draft, why: str = WITHDRAWN) -> None:
     """Stop all that the missing consent covers, and promise a decision: offer again, or close."""
-    covers = draft.program.consent.covers
-    if NeedsConsent.TASKS in covers:
-        hold_for_consent(draft, WITHDRAWN)
-    if NeedsConsent.CONTACTS in covers:
-        drop_month(draft, WITHDRAWN)
-    for clock in draft.case.running:
-        if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in covers:
-            cancel_clock(draft, clock, WITHDRAWN)
-        elif clock.missed_at is None and _covered(clock, draft) and not is_duty(draft.case, clock):
-            stop_clock(draft, clock, WITHDRAWN, WaitsFor.CONSENT)
+    stop(draft, draft.program.consent.covers, why)
     promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
     start_clock(draft, promise, draft.program.consent.decision, draft.now)
 
 
+def stop(draft: Draft, lacking: Collection[NeedsConsent], why: str) -> None:
+    """Stop what these scopes cover, but for duties. A referral that nobody has accepted yet is taken back."""
+    if NeedsConsent.TASKS in lacking:
+        hold_for_consent(draft, why)
+        for referral in draft.case.referrals:
+            if referral.status is ReferralStatus.SENT:
+                revoke(draft, referral, why)
+    if NeedsConsent.CONTACTS in lacking:
+        drop_month(draft, why)
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.CONTACT and NeedsConsent.CONTACTS in lacking:
+            cancel_clock(draft, clock, why)
+        elif _stops(clock, draft, lacking):
+            stop_clock(draft, clock, why, WaitsFor.CONSENT)
+
+
+def _stops(clock: Clock, draft: Draft, lacking: Collection[NeedsConsent]) -> bool:
+    if clock.kind is ClockKind.TASK or clock.missed_at is not None or is_duty(draft.case, clock):
+        return False  # a task's clock is held with its task
+    return _need_of(clock, draft) in lacking
+
+
 def needs_consent(draft: Draft, clock: Clock) -> bool:
-    """Whether a running promise has to wait for consent that the person has not given, or has withdrawn."""
-    lacking = draft.case.consent is not None and not draft.case.consent.in_force
-    return lacking and clock.pause is None and _covered(clock, draft) and not is_duty(draft.case, clock)
+    """Whether a running promise has to wait for consent that the person has limited, or has not any more."""
+    need, covers = _need_of(clock, draft), draft.program.consent.covers
+    lacking = draft.case.consent is not None and need is not None and not draft.case.consents_to(need, covers)
+    return lacking and clock.pause is None and clock.kind is not ClockKind.TASK and not is_duty(draft.case, clock)
 
 
-def _covered(clock: Clock, draft: Draft) -> bool:
-    """Whether what keeps this promise needs consent."""
+def _need_of(clock: Clock, draft: Draft) -> NeedsConsent | None:
+    """What the person must consent to for this promise to be kept."""
     if clock.kept_by is KeptBy.RECONCILIATION:
-        return NeedsConsent.ASSESSMENT in draft.program.consent.covers
+        return NeedsConsent.ASSESSMENT
     if clock.of_plan:
-        return NeedsConsent.PLANNING in draft.program.consent.covers
-    need = STAGE_NEEDS.get(draft.case.stage) if clock.kind is ClockKind.STAGE else CLOCK_NEEDS.get(clock.kind)
-    return need in draft.program.consent.covers
+        return NeedsConsent.PLANNING
+    return STAGE_NEEDS.get(draft.case.stage) if clock.kind is ClockKind.STAGE else CLOCK_NEEDS.get(clock.kind)
+
+
+def lapse(draft: Draft, clock: Clock) -> None:
+    """The last day of the consent is over: what it covered stops, and somebody decides what follows."""
+    consent = draft.case.consent
+    if consent is not None and consent.in_force and consent.until is not None:
+        draft.happen(ConsentLapsed(until=consent.until))
+        stop_what_needs_consent(draft, LAPSED)
 
 
 class RecordConsent(Command):
-    """Record that the person agrees. What a withdrawal had stopped goes on."""
+    """Record that the person agrees, or that she agrees to more, to less, longer, or in writing now.
+
+    What the lack of consent had stopped goes on; what she does not agree to any more stops.
+    """
 
     kind: ClassVar[str] = "record-consent"
     says: ClassVar[str] = "Record consent"
@@ -113,22 +167,63 @@ class RecordConsent(Command):
 
     form: Literal["verbal", "written"]
     occurred_at: Instant | None = Field(default=None, description="When it happened; left out: now")
+    scopes: tuple[NeedsConsent, ...] | None = Field(
+        default=None, min_length=1, max_length=10, description="To what; left out, to all that is asked for"
+    )
+    until: Day | None = Field(default=None, description="The last day on which it holds")
+    shares: tuple[Share, ...] = Field(default=(), max_length=30, description="Who else may be told what, for what")
+    witness: Line | None = Field(default=None, description="Who was there when it was given")
+    document: Line | None = Field(default=None, description="Where the signed form is kept")
+    language: Slug | None = Field(default=None, description="In which language it was explained, such as es")
 
     def decide(self, draft: Draft) -> None:
         case, given_at = draft.case, happened_at(draft, self.occurred_at) if self.occurred_at else None
-        if case.consent is not None and case.consent.in_force:
-            draft.refuse(AlreadyConsented, f"consent is in force since {case.consent.given_at:%Y-%m-%d}")
-        withdrawn_at = case.consent.withdrawn_at if case.consent else None
-        if given_at is not None and withdrawn_at is not None and given_at <= withdrawn_at:
-            draft.refuse(ConsentOutdated, "the person has withdrawn since then; record a consent given after that")
-        draft.happen(ConsentRecorded(form=self.form, given_at=given_at))
+        self._check(draft, given_at)
+        before = {need for need in draft.program.consent.covers if case.consent and case.consent.gives(need)}
+        said = {name: value for name, value in self if name != "occurred_at"}
+        draft.happen(ConsentRecorded(given_at=given_at, **said))
+        self._promise_renewal(draft, given_at)
+        now = {need for need in draft.program.consent.covers if draft.case.consents_to(need, (need,))}
+        self._go_on(draft, given_at)
+        if lost := before - now:
+            stop(draft, lost, NARROWED)
+
+    def _check(self, draft: Draft, given_at: datetime | None) -> None:
+        consent, covers = draft.case.consent, draft.program.consent.covers
+        if unknown := sorted({*(self.scopes or ())} - {*covers}):
+            draft.refuse(UnknownScope, f"choose from: {', '.join(covers)}", unknown)
+        same = consent is not None and all(getattr(consent, n) == getattr(self, n) for n in CONTENT)
+        if consent is not None and consent.in_force and same and consent.form in ("written", self.form):
+            draft.refuse(AlreadyConsented, f"the same consent is in force since {consent.given_at:%Y-%m-%d}")
+        ended = consent.withdrawn_at if consent is not None else None
+        if given_at is not None and ended is not None and given_at <= ended:
+            draft.refuse(ConsentOutdated, "the person's consent has ended since then; record one given after that")
+        if self.until is not None and draft.program.consent.lapse is None:
+            draft.refuse(NotInProgram, "this programme has no rule for a consent that ends")
+
+    def _promise_renewal(self, draft: Draft, given_at: datetime | None) -> None:
+        """Whoever has the case hears early that it ends; an earlier end is renewed with this."""
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.CONSENT:
+                keep_clock(draft, clock, given_at or draft.now)
+        policy = draft.program.consent.lapse
+        if self.until is not None and policy is not None:
+            promise = Promise(kind=ClockKind.CONSENT, title="Renew the consent before it ends")
+            start_clock(draft, promise, policy, draft.now, until_day(draft, self.until))
+
+    def _go_on(self, draft: Draft, given_at: datetime | None) -> None:
+        covers = draft.program.consent.covers
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
                 keep_clock(draft, clock, given_at or draft.now)
             elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
-                resume_clock(draft, clock)
-        resume_after_consent(draft)
-        promise_month(draft)
+                need = _need_of(clock, draft)
+                if need is None or draft.case.consents_to(need, covers):
+                    resume_clock(draft, clock)
+        if draft.case.consents_to(NeedsConsent.TASKS, covers):
+            resume_after_consent(draft)
+        if draft.case.consents_to(NeedsConsent.CONTACTS, covers):
+            promise_month(draft)
         ensure_contact(draft)
 
 
@@ -149,4 +244,7 @@ class WithdrawConsent(Command):
         if withdrawn_at is not None and withdrawn_at < draft.case.consent.given_at:
             draft.refuse(ConsentOutdated, "the consent in force was given after that")
         draft.happen(ConsentWithdrawn(reason=self.reason, withdrawn_at=withdrawn_at))
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.CONSENT:
+                cancel_clock(draft, clock, WITHDRAWN)
         stop_what_needs_consent(draft)

@@ -183,6 +183,16 @@ class OfOpenReferral(Command):
         raise NotImplementedError
 
 
+def revoke(draft: Draft, referral: SpecialistReferral, reason: str) -> None:
+    """Take a referral back."""
+    settle(draft, referral, "revoked")
+    draft.happen(ReferralRevoked(referral=referral, reason=reason))
+
+
+class ShareMissing(Rejected):
+    """The person has not agreed that this recipient be told; record her consent with a share for it."""
+
+
 class DraftReferral(Command):
     """Write a referral down; it waits to be sent, and that has a deadline too."""
 
@@ -230,10 +240,12 @@ class SendReferral(OfOpenReferral):
         draft.require_consent(NeedsConsent.TASKS)
         if referral.status is not S.DRAFT and self.recipient in (None, referral.recipient):
             draft.refuse(WrongReferralState, "name another recipient to reroute it to")
+        policy, recipient = policy_of(draft, referral.type), self.recipient or referral.recipient
+        consent = draft.case.consent
+        if policy.needs_share and not (consent and consent.shared_with(recipient, draft.today)):
+            draft.refuse(ShareMissing, "send record-consent with a share for the recipient first")
         settle(draft, referral, None if referral.status is S.DRAFT else "rerouted")
-        policy = policy_of(draft, referral.type)
         clock_id = promise(draft, referral, policy.answer, f"Answer to the referral: {policy.title}"[:200])
-        recipient = self.recipient or referral.recipient
         sent = referral.changed(status=S.SENT, clock_id=clock_id, recipient=recipient, routed=referral.routed + 1)
         draft.happen(ReferralSent(referral=sent))
 
@@ -312,5 +324,4 @@ class RevokeReferral(OfOpenReferral):
     reason: Text
 
     def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        settle(draft, referral, "revoked")
-        draft.happen(ReferralRevoked(referral=referral, reason=self.reason))
+        revoke(draft, referral, self.reason)

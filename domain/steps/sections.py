@@ -61,6 +61,7 @@ class SectionAssessed(Event):
     complete: bool = True
     recorded_at: Instant | None = None
     legal_ground: Line | None = None
+    alerts: tuple[Slug, ...] = ()
 
     def apply(self, case: Case, at: datetime) -> Case:
         section = Section(**{name: getattr(self, name) for name in Section.model_fields})
@@ -128,6 +129,7 @@ class RecordAssessment(Command):
     def _record(self, draft: Draft, found: SectionFinding, form: Filled | None) -> None:
         """Write a section down, its stricter answers apart, and do what its answers ask for."""
         label = found.sensitivity or draft.program.sensitivity
+        before = next((s for s in draft.case.sections if s.name == found.name), None)
         apart = form.apart(label) if form is not None else {label: {}}
         draft.happen(_assessed(draft, found, form, apart.pop(label), self.legal_ground))
         if form is None:
@@ -135,8 +137,7 @@ class RecordAssessment(Command):
         for stricter, answers in apart.items():
             said = {"name": found.name, "assessed_on": found.assessed_on, "form": form.form.id}
             draft.happen(AnswersKeptApart(**said, answers=answers, sensitivity=stricter))
-        if found.complete:
-            _act_on(draft, found, form, max((label, *apart), key=list(Sensitivity).index))
+        _act_on(draft, found, form, before, label)
 
 
 def filled(draft: Draft, found: SectionFinding, section: SectionPolicy) -> Filled | None:
@@ -169,17 +170,22 @@ def asked_of(draft: Draft) -> Asked:
     )
 
 
-def _act_on(draft: Draft, found: SectionFinding, form: Filled, label: Sensitivity) -> None:
-    """A completed section raises its alerts and scores the instruments that its answers fill."""
-    latest = next((s for s in draft.case.sections if s.name == found.name), None)
-    if latest is not None and latest.assessed_on > found.assessed_on:
+def _act_on(draft: Draft, found: SectionFinding, form: Filled, before: Section | None, label: Sensitivity) -> None:
+    """Raise the alerts of the answers, also of work in progress, and score what a complete section fills.
+
+    What was raised in the sitting before is not raised again when the rest is answered.
+    """
+    if before is not None and before.assessed_on > found.assessed_on:
         return  # an older one came later: it is history
+    raised = before.alerts if before is not None and not before.complete else ()
+    for alert in form.alerts:
+        if alert not in raised:
+            raise_alert(draft, alert, f"section {found.name}")
     noon = datetime.combine(found.assessed_on, time(12), draft.program.zone)
     at = noon if found.assessed_on < draft.today else draft.now
-    for alert in form.alerts:
-        raise_alert(draft, alert, f"section {found.name}")
-    for instrument, version, answers in form.scored():
-        record_score(draft, draft.moment.rulebook.instrument(instrument, version), answers, at, label)
+    for score, answers, stands_under in form.scored(label) if found.complete else ():
+        tool = draft.moment.rulebook.instrument(score.instrument, score.version)
+        record_score(draft, tool, answers, at, stands_under)
 
 
 def _assessed(
@@ -193,6 +199,7 @@ def _assessed(
         form=form.form.id if form is not None and (found.answers or found.skipped) else None,
         answers=answers,
         skipped=found.skipped,
+        alerts=tuple(form.alerts) if form is not None else (),
         answered_by=found.answered_by,
         sensitivity=found.sensitivity or draft.program.sensitivity,
         complete=found.complete,

@@ -406,7 +406,8 @@ def test_a_closed_case_is_corrected_in_what_it_knows_and_owes_nothing() -> None:
 
 def test_one_section_of_a_sitting_is_marked_and_the_others_stand() -> None:
     story = Story().accepted()
-    found = [{"name": n, "assessed_on": str(story.today), "findings": "x"} for n in ("benefits", "caregiver")]
+    begun = {"assessed_on": str(story.today), "findings": "x", "complete": False}
+    found = [{"name": name, **begun} for name in ("benefits", "caregiver")]
     story.do("record-assessment", sections=found, baseline={"well_being": 3, "finances": 4, "appropriate_care": 5})
     mark(story, min(e.seq for e in story.timeline if e.kind == "section-assessed"))
     assert [s.name for s in story.known.sections] == ["caregiver"]

@@ -13,7 +13,7 @@ CONTACT = {"mode": "telephone", "party": "patient", "reached": True, "outcome": 
 
 def section(story: Story, day: date) -> dict[str, Any]:
     name = story.rulebook.latest(story.program).sections[0].name
-    return {"sections": [{"name": name, "findings": "x", "assessed_on": str(day)}]}
+    return {"sections": [{"name": name, "findings": "x", "assessed_on": str(day), "complete": False}]}
 
 
 def test_today_is_the_day_where_the_programme_is_at_work() -> None:

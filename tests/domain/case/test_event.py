@@ -58,6 +58,7 @@ STORED = (
     "closing-stopped",
     "command-quarantined",
     "conference-held",
+    "consent-lapsed",
     "consent-recorded",
     "consent-withdrawn",
     "contact-logged",

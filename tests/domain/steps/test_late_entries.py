@@ -137,7 +137,7 @@ def test_tasks_consent_and_signatures_carry_the_time_at_which_they_were_done() -
 
 def test_an_older_section_and_an_older_list_leave_the_newer_ones() -> None:
     story = at_work()
-    found = {"name": "benefits", "findings": "x"}
+    found = {"name": "benefits", "findings": "x", "complete": False}
     new, old = str(story.today), str(story.today - timedelta(days=60))
     for day in (new, old):
         story.do("record-assessment", sections=[{**found, "assessed_on": day}])

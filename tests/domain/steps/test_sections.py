@@ -74,14 +74,22 @@ def test_answers_without_a_form_and_sections_that_say_nothing_are_refused() -> N
     assert story.refused("record-assessment", sections=[section(story)]) == "UnreadableCommand"
 
 
-def test_an_answer_that_must_not_wait_raises_its_alert_once_the_section_is_complete() -> None:
+def test_an_answer_that_must_not_wait_raises_its_alert_at_once_and_once_a_sitting() -> None:
+    """The rest of the section may wait; a new sitting that finds it again tells again."""
     story = Story().accepted()
-    record(story, answers={**SAFE, "safe-at-home": "no"}, complete=False)
-    assert "alert-raised" not in story.kinds
-    record(story, answers={**SAFE, "safe-at-home": "no"})
-    [alert] = [e.data for e in story.timeline if e.kind == "alert-raised"]
+    record(story, answers={"safe-at-home": "no"}, complete=False)
+    [alert] = alerts(story)
     assert (alert["alert"], alert["found_by"]) == ("safety-at-home", "section social-determinants")
+    record(story, answers={**SAFE, "safe-at-home": "no"})
+    assert len(alerts(story)) == 1
     assert [t.type for t in story.known.open_tasks] == ["medication-review", "safety-check"]
+    story.wait(days=1)
+    record(story, answers={**SAFE, "safe-at-home": "no"})
+    assert len(alerts(story)) == 2
+
+
+def alerts(story: Story) -> list[dict[str, Any]]:
+    return [dict(e.data) for e in story.timeline if e.kind == "alert-raised"]
 
 
 def test_an_older_time_of_a_section_that_is_typed_in_later_alarms_nobody() -> None:
@@ -111,7 +119,7 @@ def test_answers_score_the_instrument_that_they_fill() -> None:
 def test_a_section_entered_in_error_takes_its_stricter_answers_alerts_and_scores_with_it() -> None:
     """What was recorded together with it in other sections stands."""
     story = Story().accepted()
-    other = {"name": "benefits", "assessed_on": str(story.today), "findings": "x"}
+    other = {"name": "benefits", "assessed_on": str(story.today), "findings": "x", "complete": False}
     wrong = section(story, answers={**SAFE, "safe-at-home": "no"})
     story.do("record-assessment", sections=[wrong, other])
     entry = next(e.seq for e in story.timeline if e.kind == "section-assessed")

@@ -53,8 +53,8 @@ format: $(VENV)/installed  ## Put the code into its form
 	@$(VENV)/bin/ruff check --fix -q .
 	@$(VENV)/bin/ruff format -q .
 
-simulate: $(VENV)/installed  ## What a programme file would do, before it is published (PROGRAM=file DAYS=30)
-	@$(PY) -m deploy.simulate "$(PROGRAM)" $(if $(DAYS),--days $(DAYS))
+simulate: $(VENV)/installed  ## What a programme file would do, before it is published (PROGRAM=file DAYS=30 SCENARIO=name JSON=1)
+	@$(PY) -m deploy.simulate "$(PROGRAM)" $(if $(DAYS),--days $(DAYS)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JSON),--json)
 
 catalog: $(VENV)/installed  ## Validate programmes and calendars
 	@$(PY) -m infra.catalog

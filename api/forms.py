@@ -119,15 +119,8 @@ def _begins(
     parts: System, section: SectionPolicy, begun: SectionTime | None, last: SectionTime | None, asked: Asked
 ) -> SectionForm:
     if section.form is None:
-        said: dict[str, Any] = {
-            "begun": begun,
-            "last": last,
-            "carried": {},
-            "meant": [],
-            "asked": [],
-            "missing": [],
-        }
-        return SectionForm.model_validate({"section": section.name, "title": section.title, "form": None, **said})
+        nothing: dict[str, Any] = {"form": None, "carried": {}, "meant": [], "asked": [], "missing": []}
+        return SectionForm(section=section.name, title=section.title, begun=begun, last=last, **nothing)
     form = parts.rulebook.form(section.form)
     before = begun or last
     skipped = {link: Skipped(why) for link, why in (begun.skipped if begun else {}).items()}
@@ -139,7 +132,7 @@ def _begins(
         form=form,
         begun=begun,
         last=last,
-        carried=dict(given),
+        carried={link: list(a) if isinstance(a, tuple) else a for link, a in given.items()},
         meant=[q.link for q in form.questions if asked.of(q)],
         asked=[q.link for q in form.asked(given) if asked.of(q)],
         missing=Filled(form, given, skipped).missing(asked, section.requires),

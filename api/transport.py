@@ -23,6 +23,7 @@ NOT_OF_PEOPLE = {
         "list-instruments",
         "read-instrument",
         "list-forms",
+        "list-scenarios",
         "read-form",
         "score-answers",
         "preview-clock",

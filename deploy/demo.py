@@ -23,9 +23,9 @@ from rich.table import Table
 
 from deploy import patients, running
 from deploy.console import console as shown
-from deploy.moves import BETTER
 from deploy.play import Player, Refused
 from deploy.population import letters, sign_in
+from domain.simulation.moves import BETTER
 from domain.values import Role
 from infra.settings import Settings
 

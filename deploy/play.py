@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 
-from deploy import moves
+from domain.simulation import moves
 
 
 class Refused(Exception):

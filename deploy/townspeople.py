@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 
-from deploy import moves
 from deploy.patients import FAMILY, GIVEN
+from domain.simulation import moves
 
 AT_ONCE = 4
 SIGNED_IN = Callable[[str], dict[str, str]]

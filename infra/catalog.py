@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import holidays
@@ -25,11 +26,12 @@ from domain.programs.instrument import Instrument
 from domain.programs.places import Place
 from domain.programs.program import Program
 from domain.programs.rulebook import CodeList, Rulebook
+from domain.simulation.scenario import Scenario
 from domain.values import Slug, Value
 from infra.catalog_files import CatalogError, differences, fault_in, layers, merged
 from infra.catalog_forms import lost_in_forms, lost_in_sections
 
-__all__ = ["CATALOG", "CatalogError", "load", "with_file"]
+__all__ = ["CATALOG", "CatalogError", "load", "scenarios", "with_file", "with_text"]
 
 Model = TypeVar("Model", bound=BaseModel)
 CATALOG = Path(__file__).parent.parent / "catalog"
@@ -132,6 +134,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
         faults += _misplaced(rulebook)
         faults += lost_in_forms(rulebook)
+    list(_read(folder / "scenarios", Scenario, faults))
     if faults:
         raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
     return rulebook
@@ -155,6 +158,23 @@ def sources(folder: Path = CATALOG) -> dict[str, Path]:
     """What a programme's file may extend, by name: the versions of programmes, and the bases."""
     paths = (*(folder / "programs").glob("*.yaml"), *(folder / "bases").glob("*.yaml"))
     return {path.stem: path for path in paths}
+
+
+def scenarios(program: str, name: str | None = None, folder: Path = CATALOG) -> list[Scenario]:
+    """The scenarios that are played for a programme, or the one of a name. Raises `CatalogError`."""
+    faults: list[str] = []
+    found = list(_read(folder / "scenarios", Scenario, faults))
+    if faults:
+        raise CatalogError("\n".join(faults))
+    return [one for one in found if name in (None, one.name) and program in (one.programs or (program,))]
+
+
+def with_text(text: str, folder: Path = CATALOG) -> tuple[Rulebook, Program]:
+    """The same for a file that somebody has written and not laid anywhere. Raises `CatalogError`."""
+    with TemporaryDirectory() as place:
+        path = Path(place) / "program.yaml"
+        path.write_text(text, encoding="utf-8")
+        return with_file(path, folder)
 
 
 def with_file(path: Path, folder: Path = CATALOG) -> tuple[Rulebook, Program]:

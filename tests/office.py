@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.app import app
 from api.system import System
-from deploy import moves
+from domain.simulation import moves
 from domain.values import Role
 from infra import tokens
 from infra.temporal import workflow_id

@@ -21,10 +21,10 @@ from activities.decide import Rules
 from activities.settle import Message, Settled, Settling
 from activities.states import States
 from benchmarks.stage import decrypted
-from deploy import moves
 from domain.case.case import Case
 from domain.case.command import Envelope, Outcome
 from domain.case.event import Position
+from domain.simulation import moves
 from domain.values import Actor
 from infra import database
 from infra.database import reading

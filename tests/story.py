@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from deploy import moves
 from domain.case.case import Case
 from domain.case.command import Decision, Envelope, Moment
 from domain.case.event import Entry, Timeline
 from domain.case.staff import Directory, StaffMember
 from domain.decide import decide
 from domain.programs.rulebook import Rulebook
+from domain.simulation import moves
 from domain.values import SYSTEM, Actor, Role
 from infra import catalog
 

@@ -40,6 +40,7 @@ WINGS = (
     "commands",
     "decide",
     "next_steps",
+    "simulation",
     "items",
     "lines",
 )

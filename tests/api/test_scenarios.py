@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy import moves
+from domain.simulation import moves
 from tests.domain.steps.test_crisis import SAFETY_PLAN
 from tests.office import Office
 from tests.story import FORMS, TOOLS, as_json, in_force, referral

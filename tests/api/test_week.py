@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from deploy import moves
+from domain.simulation import moves
 from domain.values import Role
 from infra.notice_tables import OutboxRow
 from infra.tables import ClockRow

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from deploy import moves
 from domain.programs.program import Program, Stage
 from domain.programs.rulebook import Rulebook
+from domain.simulation import moves
 from tests.story import FORMS, MONDAY, SAM, TOOLS, Story, referral, whole_catalogue
 
 NAMES = sorted({p.program for p in whole_catalogue().programs})

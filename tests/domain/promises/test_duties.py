@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from deploy import moves
 from domain.case.case import Task
+from domain.simulation import moves
 from tests.domain.test_programs import opened
 from tests.story import Story
 

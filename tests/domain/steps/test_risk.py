@@ -93,7 +93,7 @@ def test_unknown_instruments_items_and_answers_are_refused_and_change_nothing() 
 
 def ready(**patient: Any) -> Story:
     """A case whose assessment is complete but for the risk."""
-    from deploy import moves
+    from domain.simulation import moves
     from tests.story import FORMS, TOOLS
 
     story = opened("complex-care", referral=referral(**patient))

@@ -118,6 +118,7 @@ def _form(request: Request, guest: Guest, draft: Draft, status: int = 200) -> Re
         "fields": _asked(fields, tool is not None),
         "tool": tool,
         "section": draft.section,
+        "leading": section.leading(draft.section) if draft.section else (),
         "by_section": draft.command.kind == section.RECORD,
         "items": questionnaire.items(tool, draft.body.get("answers", {}), draft.errors) if tool else [],
         "zone": draft.found.case.zone,

@@ -95,6 +95,12 @@ def questions(
     return asked
 
 
+def leading(found: SectionForm) -> frozenset[str]:
+    """The fields whose answers decide which other questions are asked."""
+    asked = found.form.questions if found.form else ()
+    return frozenset(f"{ROW}answers.{item}" for q in asked for when in q.show_if for item in when.items)
+
+
 def _field(
     question: Question,
     value: Any,

@@ -45,6 +45,23 @@ if (form) {
   });
 }
 
+// Questions that an answer leads to appear at once, and go with it. Nothing else on the page is touched.
+const questions = document.getElementById("questions");
+if (questions) questions.addEventListener("change", async (event) => {
+  if (!event.target.closest("[data-leads]")) return;
+  const typedNow = new FormData(form);
+  typedNow.append("_look", "1");
+  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(typedNow), headers: { "HX-Request": "true" } });
+  if (!answer.ok) return;
+  const asked = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("questions");
+  if (!asked) return;
+  const wanted = [...asked.children];
+  for (const there of [...questions.children]) if (!asked.querySelector(`#${CSS.escape(there.id)}`)) there.remove();
+  wanted.forEach((question, at) => {
+    if (!document.getElementById(question.id)) questions.insertBefore(question, questions.children[at] || null);
+  });
+});
+
 // What was sent is said once, and not again when the page is looked at once more.
 if (done && location.search) history.replaceState(null, "", location.pathname);
 

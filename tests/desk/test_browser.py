@@ -136,6 +136,25 @@ async def test_a_safety_item_that_turns_positive_gives_its_advice_at_once(office
     assert not await advice.is_visible()
 
 
+async def test_a_question_that_an_answer_leads_to_appears_at_once(office: Office, opened: Any) -> None:
+    """And goes again with the answer; what was typed in the meantime stays."""
+    case_id = await office.open(owner="cm-anna")
+    await office.do(case_id, "record-consent", form="verbal")
+    await office.do(case_id, "complete-screening", accepted=True)
+    page = await opened("cm-anna", **SMALL)
+    await page.goto(f"/desk/cases/{case_id}/do/record-assessment?sections.0.name=social-determinants")
+    losing = page.get_by_text("Might the person lose this place within three months?")
+    assert await losing.count() == 0
+    await page.locator("[name='sections.0.findings']").fill("A good talk")
+    await page.get_by_label("Own home or lease").check()
+    await losing.wait_for()
+    assert await page.locator("[name='sections.0.findings']").input_value() == "A good talk"
+    assert await page.get_by_label("Own home or lease").is_checked()
+    await page.get_by_label("Outside or in a car").check()
+    await losing.wait_for(state="detached")
+    assert await _violations(Axe(), page) == []
+
+
 async def test_what_was_typed_in_one_questionnaire_is_not_in_another_and_advice_comes_back_with_its_answer(
     office: Office, opened: Any
 ) -> None:
@@ -201,7 +220,7 @@ async def test_axe_finds_nothing_on_the_pages_of_a_director(opened: Any) -> None
     """Where events are posted: the list, the form, the secret that is shown once, and one endpoint."""
     page, axe = await opened("dir-1", **SMALL), Axe()
     found = {}
-    for path in ("webhooks", "webhooks/add"):
+    for path in ("programs/transitions/1/simulation?scenario=friday-discharge", "webhooks", "webhooks/add"):
         await page.goto(f"/desk/{path}")
         found[path] = await _violations(axe, page)
     await page.fill("#f-url", "https://example.org/caseloom")

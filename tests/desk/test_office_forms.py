@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.desk.conftest import fields
 from tests.office import Office
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
@@ -140,3 +142,21 @@ async def test_a_director_has_events_posted_elsewhere_and_sees_how_that_stands(a
     assert (await director.post(f"{path}/replay", after="0")).status_code == 303
     assert (await director.post(f"{path}/delete")).status_code == 303
     assert (await director.get(path)).status_code == 404
+
+
+async def test_a_director_plays_a_programme_and_a_file_that_nobody_has_published(at: Any) -> None:
+    """What happens and what differs from now; a broken file is told what is wrong with it, and is there still."""
+    director = await at("dir-1")
+    path = "/desk/programs/transitions/1/simulation"
+    assert "Discharged on the Friday before a holiday" in await director.page(path)
+    played = await director.page(path, scenario="friday-discharge")
+    assert "Outreach within 48 hours" in played
+    text = (ROOT / "catalog/programs/transitions-1.yaml").read_text().replace("version: 1", "version: 2", 1)
+    sooner = text.replace("within: 2 business days, attempts: 2", "within: 1 business day, attempts: 2")
+    tried = await director.post(path, file=sooner, scenario="friday-discharge")
+    assert "What differs from version 1" in tried.text
+    assert "earlier" in tried.text
+    broken = await director.post(path, file=text.replace("title: Trans", "titel: Trans"), scenario="")
+    assert broken.status_code == 422
+    assert "titel" in broken.text
+    assert (await director.get("/desk/programs/transitions/2")).status_code == 404

@@ -34,6 +34,8 @@ PAGES = {  # by whom a page can be opened
     "/desk/me/email": ROLES,
     "/desk/programs": ROLES,
     "/desk/programs/complex-care/2": ROLES,
+    "/desk/programs/transitions/1/simulation": ("dir-1",),
+    "/desk/programs/transitions/1/simulation?scenario=friday-discharge": ("dir-1",),
     "/desk/webhooks": ("dir-1",),
     "/desk/webhooks/add": ("dir-1",),
     "/desk/audit": ("dir-1", "aud-1"),

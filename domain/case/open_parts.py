@@ -60,7 +60,10 @@ class Signature(Value):
 
 
 class Score(Value):
-    """The latest and the first result of one version of an instrument; the answers are in the timeline."""
+    """The latest, the one before it and the first result of one version of an instrument.
+
+    The answers are in the timeline. `patterns` are those of the latest.
+    """
 
     instrument: Slug
     version: Slug
@@ -69,6 +72,9 @@ class Score(Value):
     scored_at: Instant
     baseline: int
     baseline_at: Instant
+    previous: int | None = None
+    previous_at: Instant | None = None
+    patterns: tuple[Slug, ...] = ()
 
 
 class Transition(Value):

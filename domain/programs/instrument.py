@@ -190,15 +190,35 @@ class Change(Value):
 
 
 class Prognosis(Value):
-    """A share that follows from the total: base ^ (e ^ (factor x total)). Given when item `needs` is answered."""
+    """A share that follows from the total; given when item `needs` is answered.
+
+    Either base ^ (e ^ (factor x total)), or logistic: its logit is `logit_at_0` + `logit_per_point` x total.
+    """
 
     title: Line
-    base: float = Field(gt=0, lt=1)
-    factor: float
+    base: float | None = Field(default=None, gt=0, lt=1)
+    factor: float | None = None
+    logit_at_0: float | None = None
+    logit_per_point: float | None = None
     needs: Slug | None = None
 
+    @model_validator(mode="after")
+    def _one_curve(self) -> Self:
+        given = [(one is not None, other is not None) for one, other in self._curves]
+        if sorted(given) != [(False, False), (True, True)]:
+            raise ValueError("give either base and factor, or logit_at_0 and logit_per_point")
+        return self
+
+    @property
+    def _curves(self) -> tuple[tuple[float | None, float | None], ...]:
+        return (self.base, self.factor), (self.logit_at_0, self.logit_per_point)
+
     def of(self, total: int) -> float:
-        return float(self.base ** math.exp(self.factor * total))
+        """The share for a total, from 0 to 1."""
+        if self.base is not None and self.factor is not None:
+            return float(self.base ** math.exp(self.factor * total))
+        logit = (self.logit_at_0 or 0) + (self.logit_per_point or 0) * total
+        return 1 / (1 + math.exp(-logit))
 
 
 class Instrument(Value):

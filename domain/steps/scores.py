@@ -27,11 +27,16 @@ MOST_TITLE = 200
 
 
 class ScoreChange(Value):
-    """How a total stands against the baseline: points gained or lost, and what the instrument makes of it."""
+    """How a total stands against the baseline: points gained or lost, and what the instrument makes of it.
+
+    `minimal`: better by as much as the instrument counts as a change; `worse`: worse by that much.
+    """
 
     baseline: int
     points: int
+    previous: int | None = None
     minimal: bool | None = None
+    worse: bool | None = None
     response: bool | None = None
     remission: bool | None = None
     remission_at_window: bool | None = None
@@ -56,10 +61,7 @@ class InstrumentScored(Event):
         before = next((s for s in case.scores if (s.instrument, s.version) == key), None)
         others = tuple(s for s in case.scores if (s.instrument, s.version) != key)
         if before is not None and before.scored_at > self.scored_at:  # an older one came later: the latest stands
-            if before.baseline_at <= self.scored_at:
-                return case
-            earlier = before.changed(baseline=self.result.total, baseline_at=self.scored_at)
-            return case.changed(scores=(*others, earlier))
+            return case.changed(scores=(*others, self._earlier(before)))
         score = Score(
             instrument=self.result.instrument,
             version=self.result.version,
@@ -68,8 +70,20 @@ class InstrumentScored(Event):
             scored_at=self.scored_at,
             baseline=before.baseline if before else self.result.total,
             baseline_at=before.baseline_at if before else self.scored_at,
+            previous=before.total if before else None,
+            previous_at=before.scored_at if before else None,
+            patterns=self.result.patterns,
         )
         return case.changed(scores=(*others, score))
+
+    def _earlier(self, latest: Score) -> Score:
+        """The latest result with an older one that was written down later in its place: first, or before it."""
+        found = latest
+        if self.scored_at < latest.baseline_at:
+            found = found.changed(baseline=self.result.total, baseline_at=self.scored_at)
+        if latest.previous_at is None or latest.previous_at < self.scored_at:
+            found = found.changed(previous=self.result.total, previous_at=self.scored_at)
+        return found
 
 
 def remission_at(rule: Change, baseline: int, baseline_on: date, total: int, on: date) -> bool | None:
@@ -98,7 +112,9 @@ def change_since(
     return ScoreChange(
         baseline=before.baseline,
         points=-lost,
+        previous=before.total if at >= before.scored_at else None,
         minimal=minimal,
+        worse=-gain >= rule.minimal if rule and rule.minimal is not None else None,
         response=response,
         remission=remission,
         remission_at_window=rule

@@ -4,9 +4,10 @@ import itertools
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from domain.programs.condition import said
-from domain.programs.instrument import Instrument, Item, Result
+from domain.programs.instrument import Instrument, Item, Prognosis, Result
 from domain.programs.scoring import AnswerOutOfRange, answers_of_codes, score
 from domain.values import Invalid
 from tests.reference import rows
@@ -371,3 +372,60 @@ def test_an_answer_that_the_instrument_does_not_have_is_refused_by_name(answers:
 
 def test_answers_are_said_in_the_words_of_the_catalogue() -> None:
     assert [said(x) for x in (True, False, 2, 2.0, 2.5, "male")] == ["yes", "no", "2", "2", "2.5", "male"]
+
+
+MAJOR = "major-depressive-syndrome"
+
+
+@pytest.mark.parametrize(
+    ("answers", "holds"),
+    [
+        ((2, 0, 2, 2, 2, 2, 0, 0, 0), True),
+        ((0, 3, 2, 2, 2, 0, 0, 0, 1), True),  # item 9 counts from several days on
+        ((0, 0, 3, 3, 3, 3, 3, 3, 0), False),  # neither interest nor mood
+        ((2, 2, 2, 2, 1, 1, 1, 1, 0), False),  # four
+        ((1, 1, 3, 3, 3, 3, 3, 3, 3), False),
+    ],
+)
+def test_five_items_with_interest_or_mood_are_the_pattern_of_major_depression(
+    answers: tuple[int, ...], holds: bool
+) -> None:
+    found = score(instrument("phq-9", "2001"), {f"q{n}": a for n, a in enumerate(answers, 1)})
+    assert (MAJOR in found.patterns) == holds
+
+
+def test_a_pattern_is_found_while_items_are_missing_and_then_there_is_no_total() -> None:
+    found = score(instrument("phq-9", "2001"), dict.fromkeys(("q1", "q3", "q4", "q5", "q6"), 2))
+    assert (found.status, found.patterns) == ("cannot-score", (MAJOR,))
+
+
+@pytest.mark.parametrize(("total", "percent"), [(0, 2.0), (5, 5.1), (10, 12.2), (19, 43.7)])
+def test_the_expected_risk_of_lace_runs_between_the_ends_that_were_published(total: int, percent: float) -> None:
+    rule = instrument("lace", "2010").prognosis
+    assert rule is not None
+    assert 100 * rule.of(total) == pytest.approx(percent, abs=0.1)
+
+
+@pytest.mark.parametrize(("answers", "positive"), [((1, 1), False), ((2, 1), True), ((3, 3), True)])
+def test_the_gad_2_is_positive_from_three_points_on(answers: tuple[int, int], positive: bool) -> None:
+    found = score(instrument("gad-2", "2007"), {"q1": answers[0], "q2": answers[1]})
+    assert (found.total, found.positive) == (sum(answers), positive)
+
+
+@pytest.mark.parametrize(("people", "points"), [(10, 5), (11, 4), (20, 4), (34, 3), (35, 2), (49, 2), (50, 1)])
+def test_a_small_caseload_scores_five_and_one_of_fifty_scores_one(people: int, points: int) -> None:
+    assert score(instrument("dacts-h1", "2003"), {"people-per-clinician": people}).total == points
+
+
+def test_a_caseload_is_held_against_the_range_for_whom_the_clinic_serves() -> None:
+    tool = instrument("aims-caseload", "2019")
+    assert score(tool, {"population": "vulnerable", "people": 90}).band == "above"
+    assert score(tool, {"population": "low-acuity", "people": 90}).band == "within"
+    assert score(tool, {"people": 90}).band == "whom-unknown"
+
+
+def test_a_prognosis_is_one_curve() -> None:
+    with pytest.raises(ValidationError, match="either base and factor"):
+        Prognosis.model_validate({"title": "x", "base": 0.9, "factor": 1, "logit_at_0": -3, "logit_per_point": 1})
+    with pytest.raises(ValidationError, match="either base and factor"):
+        Prognosis.model_validate({"title": "x", "base": 0.9})

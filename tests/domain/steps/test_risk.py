@@ -50,6 +50,27 @@ def test_an_instrument_without_a_total_is_asked_for_once_by_name_until_it_has_on
     assert not [t for t in story.known.open_tasks if t.type == "complete-instrument"]
 
 
+def test_the_result_before_stands_beside_the_latest_and_one_that_is_clearly_worse_is_called_so() -> None:
+    """Also where an older one is written down last."""
+    story = Story("behavioral-health").accepted()
+
+    def answer(points: int, days_ago: int = 0) -> None:
+        at = (story.now - timedelta(days=days_ago)).isoformat()
+        answers = {f"q{n}": 1 if n <= points else 0 for n in range(1, 10)}
+        story.do("record-score", instrument="phq-9", version="2001", answers=answers, occurred_at=at)
+
+    answer(2, days_ago=20)
+    answer(8)
+    [latest] = story.known.scores
+    assert (latest.total, latest.previous, latest.baseline) == (8, 2, 2)
+    change = [e.data.get("change") for e in story.timeline if e.kind == "instrument-scored"][-1]
+    assert isinstance(change, dict)
+    assert (change["worse"], change["minimal"], change["previous"]) == (True, False, 2)
+    answer(5, days_ago=10)
+    [latest] = story.known.scores
+    assert (latest.total, latest.previous) == (8, 5)
+
+
 def test_a_change_is_held_against_the_first_result_and_an_older_one_does_not_replace_a_newer() -> None:
     """Response at half the baseline, remission below five, five points are a change."""
     story = opened("complex-care")
@@ -58,6 +79,8 @@ def test_a_change_is_held_against_the_first_result_and_an_older_one_does_not_rep
     assert scored(story, {**LOW, "q1": 3, "q2": 3})["change"] == {
         "baseline": 12,
         "points": -6,
+        "previous": 12,
+        "worse": False,
         "minimal": True,
         "response": True,
         "remission": False,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, func
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from api import identity, reading
+from api import identity, reading, refused_referrals
 from api.commands import REFUSALS, CaseId
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
@@ -25,9 +25,10 @@ from domain.case.staff import Directory
 from domain.decide import decide
 from domain.lines import CaseLine
 from domain.persons.person import Person
+from domain.programs.eligibility import Met, by_record
 from domain.programs.policies import Tier
 from domain.programs.program import Stage
-from domain.programs.rulebook import ProgramMissing
+from domain.programs.rulebook import ProgramMissing, UnknownProgram
 from domain.steps.intake import Open
 from domain.steps.minutes import MonthOfMinutes, by_month
 from domain.values import Opaque, Role, Slug, YesNo
@@ -174,7 +175,7 @@ async def refer_as(
     """Open a case under this id. Raises `Refusal`, also where there is a case of the id."""
     identity.require_born(new.described)
     meant = await identity.whose(parts, who, case_id.hex, new.person_id, new.described, new.is_new)
-    body = opening(who, new, case_id.hex, meant.person_id)
+    body = opening(parts, who, new, case_id.hex, meant.person_id)
     envelope = Envelope(
         command_id=command_id(parts.index_key, who, case_id.hex, wish.key),
         kind=Open.kind,
@@ -189,14 +190,20 @@ async def refer_as(
             raise Refusal(409, "PatientDeceased", "the record says the person has died; check it with the sender")
     if known is not None:
         return answer(case_id.hex, same_request(known, envelope), response)
-    _look_ahead(parts, envelope, case_id.hex)
+    try:
+        _look_ahead(parts, envelope, case_id.hex)
+    except Refusal as refusal:
+        if refusal.problem.code in refused_referrals.KEPT:
+            said = (new.program, new.referral.source, new.referral.patient.reference)
+            await refused_referrals.keep(parts, who, str(body["team"]), said, list(refusal.problem.missing))
+        raise
     await identity.make(parts, who, meant)
     twin = await identity.open_in(parts, who.tenant, meant.person_id, new.program)
     result = await open_case(parts, who.tenant, case_id.hex, envelope, wish.later, response)
     return result.model_copy(update={"advice": TWIN}) if twin else result
 
 
-def opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:
+def opening(parts: System, who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[str, JsonValue]:
     """The command that opens the case. It knows the person by an opaque id, and what a programme asks of her."""
     team = new.team or (who.teams[0] if who.teams else None)
     if team is None:
@@ -212,9 +219,21 @@ def opening(who: Principal, new: NewCase, case_id: str, person_id: str) -> dict[
         owner=new.owner or own,
         team=team,
         target_group=new.target_group,
+        by_record=_by_record(parts, new),
     )
     said: dict[str, JsonValue] = command.model_dump(mode="json", exclude_none=True)
     return said
+
+
+def _by_record(parts: System, new: NewCase) -> dict[str, Met]:
+    """What coverage and residence say of the programme's criteria; no more of them enters a case."""
+    try:
+        criteria = parts.rulebook.latest(new.program).eligibility.criteria
+    except UnknownProgram:
+        return {}
+    person = new.described
+    homes = [a.postal_code for a in person.addresses if a.postal_code and a.use in ("home", "temporary")]
+    return by_record(criteria, [coverage.payer for coverage in person.coverage], homes)
 
 
 async def _require_known(parts: System, tenant: str, team: str) -> None:

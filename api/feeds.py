@@ -185,7 +185,7 @@ async def _find(parts: System, who: Principal, kind: str, message: FeedMessage, 
 def require_taken(parts: System, who: Principal, new: NewCase, kind: str, message: FeedMessage) -> None:
     """Raises what a new case would refuse of the message: no case is opened for what it would not take."""
     moment = Moment(datetime.now(UTC), parts.rulebook, Directory(known=False))
-    body = opening(who, new, "looked-ahead", "nobody")
+    body = opening(parts, who, new, "looked-ahead", "nobody")
     opened = decide(Envelope(command_id="open", kind=Open.kind, body=body, actor=who.actor), None, moment)
     case: Case | None = None
     for entry in opened.entries:

@@ -82,7 +82,7 @@ class Player:
     async def walk(self, case_id: str, program: str, tier: str, reasons: list[str]) -> None:
         """From screening to follow-up: consent, assessment, tier, plan, tasks done, a contact logged."""
         await self.do(case_id, "record-consent", form="verbal")
-        await self.do(case_id, "complete-screening", accepted=True)
+        await self.do(case_id, "complete-screening", **moves.screen(self.programs[program]))
         await self.assess(case_id, program, tier, reasons)
         agreed = await self.do(case_id, "agree-plan", **self.plan(program, 2))
         for task_id in agreed["created"]:

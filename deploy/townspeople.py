@@ -171,7 +171,7 @@ class _Case:
         today = self.now.date() - timedelta(days=1)  # whatever the zone, the day has come
         if stage == "screening":
             yield "record-consent", {"form": "verbal"}
-            yield "complete-screening", {"accepted": True}
+            yield "complete-screening", moves.screen(self.program)
         elif stage == "assessment":
             tier, reasons = self.course.tier, ["Lives alone"]
             yield from moves.assess(self.program, self.tools, self.forms, today, tier, reasons)

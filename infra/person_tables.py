@@ -63,3 +63,26 @@ class LikenessRow(SQLModel, table=True):
     at: datetime = instant()
     status: str = "open"
     settled_by: str | None = None
+
+
+class RefusedReferralRow(SQLModel, table=True):
+    """A referral that a programme's criteria refused: no case was opened, and this is what is left of it.
+
+    `person_key` is a keyed digest of the reference by which the sender named the person; `lacking` are the titles
+    of criteria, none of which is about one person.
+    """
+
+    __tablename__ = "refused_referrals"
+    __table_args__ = (Index("ix_refused_referrals_at", "tenant", "at", "id"),)
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    at: datetime = instant()
+    by: str
+    team: str | None = None
+    program: str
+    version: int
+    source: str
+    code: str
+    person_key: str
+    lacking: list[str] = Field(default=[], sa_column=Column(JSON, nullable=False))

@@ -99,7 +99,7 @@ class Office:
         """From screening to follow-up."""
         rules = as_json(program)
         await self.do(case_id, "record-consent", form="verbal")
-        await self.do(case_id, "complete-screening", accepted=True)
+        await self.do(case_id, "complete-screening", **moves.screen(rules))
         today = datetime.now(UTC).astimezone(in_force().latest(program).zone).date()
         for kind, body in moves.assess(rules, TOOLS, FORMS, today, tier, ["r"]):
             await self.do(case_id, kind, **body)

@@ -169,7 +169,7 @@ class Story:
 
     def accepted(self) -> "Story":
         self.open().do("record-consent", form="verbal")
-        self.do("complete-screening", accepted=True)
+        self.do("complete-screening", **moves.screen(self.rules))
         return self
 
     @property

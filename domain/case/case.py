@@ -290,6 +290,7 @@ class Case(Value):
     closure: Closure | None = None
     sealed: bool = False
     target_group: Slug | None = None
+    unconfirmed: tuple[Slug, ...] = ()
     crisis: Crisis | None = None
     safety_plan: SafetyPlan | None = None
     scores: tuple[Score, ...] = ()

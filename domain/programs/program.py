@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockPolicy, Ladder, Party
 from domain.programs.caseload import weight_of
+from domain.programs.eligibility import Criterion
 from domain.programs.plan_template import PlanTemplate
 from domain.programs.policies import (
     AlertPolicy,
@@ -81,9 +82,12 @@ class ClosureNeeds(StrEnum):
 
 
 class Eligibility(Value):
+    """Who is taken: an age, and criteria of which each must be met."""
+
     minimum_age: int | None = Field(default=None, ge=0, le=130)
     maximum_age: int | None = Field(default=None, ge=0, le=130)
     source: Text
+    criteria: tuple[Criterion, ...] = Field(default=(), max_length=20)
 
 
 class ConsentPolicy(Value):

@@ -42,6 +42,12 @@ def assess(
         yield "set-risk-tier", {"tier": tier, "reasons": reasons}
 
 
+def screen(program: dict[str, Any]) -> dict[str, Any]:
+    """The acceptance of somebody who meets every criterion of the programme, known or not."""
+    criteria = program["eligibility"].get("criteria", ())
+    return {"accepted": True, "confirmed": {criterion["name"]: True for criterion in criteria}}
+
+
 def section(policy: dict[str, Any], form: Form | None, today: date) -> dict[str, Any]:
     """A section as it is recorded: what its form requires, answered so that nothing is urgent."""
     said: dict[str, Any] = {"name": policy["name"], "assessed_on": str(today), "findings": "As she told us"}

@@ -160,7 +160,7 @@ class _Player:
         order = list(Walk)
         if order.index(act.walk or Walk.OPENED) >= order.index(Walk.ACCEPTED):
             yield "record-consent", {"form": "written"}
-            yield "complete-screening", {"accepted": True}
+            yield "complete-screening", moves.screen(rules)
         if order.index(act.walk or Walk.OPENED) >= order.index(Walk.ASSESSED):
             yield from moves.assess(rules, tools, forms, today, act.tier, ["as the scenario says"])
         if order.index(act.walk or Walk.OPENED) >= order.index(Walk.PLANNED):

@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from domain.case.case import Case, Referral
 from domain.case.command import Command, Draft, require_staff
 from domain.case.event import Event, Opening
+from domain.programs.eligibility import Checked, Facts, Met, check
 from domain.programs.program import NeedsConsent, Program, Stage
 from domain.steps.ending import end_case
 from domain.steps.stages import ages_on, enter, start_stage_clock
@@ -33,6 +36,14 @@ class UnknownReason(Invalid):
     """The programme does not know this reason; the refusal lists those it has."""
 
 
+class EligibilityUnknown(Rejected):
+    """Of a criterion nobody knows whether it is met; who screens says so."""
+
+
+class UnknownCriterion(Invalid):
+    """The programme has no criterion of this name; the refusal lists those it has."""
+
+
 class CaseOpened(Opening):
     """A person was referred and the case begins."""
 
@@ -48,12 +59,15 @@ class CaseOpened(Opening):
     team: Slug
     referral: Referral
     target_group: Slug | None = None
+    eligibility: tuple[Checked, ...] = ()
 
     def begin(self, at: datetime) -> Case:
+        same = (name for name in type(self).model_fields if name not in ("case_id", "eligibility"))
         return Case(
             id=self.case_id,
             opened_at=at,
-            **{name: getattr(self, name) for name in type(self).model_fields if name != "case_id"},
+            unconfirmed=tuple(one.name for one in self.eligibility if one.met is Met.UNKNOWN),
+            **{name: getattr(self, name) for name in same},
         )
 
 
@@ -65,6 +79,10 @@ class ScreeningCompleted(Event):
     accepted: bool
     reason: Slug | None = None
     note: Text | None = None
+    confirmed: dict[Slug, bool] = {}
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        return case.changed(unconfirmed=())
 
 
 class Open(Command):
@@ -80,6 +98,7 @@ class Open(Command):
     owner: Opaque | None = None
     team: Slug
     target_group: Slug | None = None
+    by_record: dict[Slug, Met] = Field(default={}, description="What her record says of coverage and residence")
 
     def decide(self, draft: Draft) -> None:
         newest = draft.moment.rulebook.latest(self.program)
@@ -98,9 +117,20 @@ class Open(Command):
             team=self.team,
             referral=self.referral,
             target_group=self._group(draft, program, age),
+            eligibility=self._eligibility(draft, program),
         )
         draft.happen(opened)
         start_stage_clock(draft)
+
+    def _eligibility(self, draft: Draft, program: Program) -> tuple[Checked, ...]:
+        """Each criterion with what is known of it. Raises `NotEligible` with those that are not met."""
+        patient = self.referral.patient
+        stays = tuple((stay.setting, stay.started_on) for stay in patient.encounters)
+        facts = Facts(patient.icd_10_codes, bool(patient.unread), stays, program.day_of(draft.now))
+        found = check(program.eligibility.criteria, facts, self.by_record)
+        if lacking := [one.title for one in found if one.met is Met.NO]:
+            draft.refuse(NotEligible, f"{program.program} takes people of whom this is true", lacking)
+        return found
 
     def _group(self, draft: Draft, program: Program, age: int | None) -> str | None:
         """The target group: the one that is named, or the only one for this age. Raises `TargetGroupMissing`."""
@@ -152,11 +182,16 @@ class CompleteScreening(Command):
     accepted: bool
     reason: Slug | None = None
     note: Text | None = None
+    confirmed: dict[Slug, bool] = Field(
+        default={}, max_length=20, description="Of each criterion that is not known yet: whether it is met"
+    )
 
     def decide(self, draft: Draft) -> None:
         draft.require_stage(Stage.SCREENING)
-        done = ScreeningCompleted(accepted=self.accepted, reason=self.reason, note=self.note)
+        said = {"reason": self.reason, "note": self.note, "confirmed": self.confirmed}
+        done = ScreeningCompleted(accepted=self.accepted, **said)
         if self.accepted:
+            self._check_eligibility(draft)
             if draft.program.consent.required:
                 draft.require_consent(NeedsConsent.ASSESSMENT)
             draft.happen(done)
@@ -167,3 +202,13 @@ class CompleteScreening(Command):
             draft.refuse(UnknownReason, f"give one of: {', '.join(draft.program.decline)}")
         draft.happen(done)
         end_case(draft, self.reason, offer_again=True)
+
+    def _check_eligibility(self, draft: Draft) -> None:
+        """Raises `EligibilityUnknown`, and `NotEligible` for what is confirmed not to be so."""
+        titles = {criterion.name: criterion.title for criterion in draft.program.eligibility.criteria}
+        if unknown := sorted({*self.confirmed} - {*titles}):
+            draft.refuse(UnknownCriterion, f"the programme asks: {', '.join(titles) or 'nothing'}", unknown)
+        if left := [titles.get(name, name) for name in draft.case.unconfirmed if name not in self.confirmed]:
+            draft.refuse(EligibilityUnknown, "say in confirmed, by name, whether each is so", left)
+        if lacking := [titles[name] for name, is_so in self.confirmed.items() if not is_so]:
+            draft.refuse(NotEligible, "decline with the reason not-eligible", lacking)

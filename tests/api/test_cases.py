@@ -256,3 +256,24 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
     for nothing in ({}, {"resourceType": "Patient"}, {"resourceType": "Bundle", "entry": []}):
         assert (await office.post("ehr-1", path, nothing)).status_code == 422
     assert (await office.get("dir-1", "/cases")).json()["items"] == []
+
+
+async def test_whom_a_programme_refuses_is_written_down_without_her_name(office: Office) -> None:
+    """The lead sees that somebody was referred and what was lacking; another team's lead does not."""
+    one = referral(conditions=[{"code": "E11.9", "display": "x"}])
+    refused = await office.post("cm-anna", "/cases", {"program": "chronic-care", "team": "north", "referral": one})
+    assert (refused.status_code, refused.json()["code"]) == (409, "NotEligible")
+    [row] = (await office.get("sup-1", "/refused-referrals")).json()["items"]
+    assert (row["program"], row["by"]) == ("chronic-care", "cm-anna")
+    assert row["lacking"] == ["Two or more chronic conditions"]
+    assert "Patient" not in str(row)
+    assert (await office.get("sup-2", "/refused-referrals")).json()["items"] == []
+    assert (await office.get("dir-1", "/refused-referrals", program="ltac")).json()["items"] == []
+
+
+async def test_coverage_and_residence_are_read_from_the_referral_and_do_not_enter_the_case(office: Office) -> None:
+    """Known payers count; what the programme asks and nobody knows is asked at screening."""
+    two = [{"code": code, "display": code} for code in ("E11.9", "I50.9")]
+    case_id = await office.open(program="chronic-care", referral=referral(conditions=two))
+    case = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]
+    assert case["unconfirmed"] == ["expected-to-last"]

@@ -16,7 +16,7 @@ def opened(program: str, rules: Rulebook | None = None, **more: Any) -> Story:
     story = Story(program, rulebook=rules)
     story.open(**{**somebody(story.rulebook.latest(program)), **more})
     story.do("record-consent", form="verbal")
-    story.do("complete-screening", accepted=True)
+    story.do("complete-screening", **moves.screen(story.rules))
     return story
 
 

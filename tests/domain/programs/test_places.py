@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from domain.simulation import moves
 from infra import catalog
 from infra.catalog import CatalogError
 from tests.story import SAM, Story, in_force, plain
@@ -17,7 +18,7 @@ WEDNESDAY = datetime(2026, 12, 23, 18, 0, tzinfo=UTC)
 def story_of(team: str, program: str = "complex-care") -> Story:
     story = Story(program, now=WEDNESDAY).open(team=team)
     story.do("record-consent", form="verbal")
-    story.do("complete-screening", accepted=True)
+    story.do("complete-screening", **moves.screen(story.rules))
     return story
 
 
@@ -138,7 +139,7 @@ def test_a_place_holds_through_a_move_to_another_version() -> None:
     """The team's calendar and its own times are those of the new version too."""
     story = Story("complex-care", now=WEDNESDAY, rulebook=plain()).open(team="west")
     story.do("record-consent", form="verbal")
-    story.do("complete-screening", accepted=True)
+    story.do("complete-screening", **moves.screen(story.rules))
     story.assess("high").do("agree-plan", **story.plan("arrange-appointment"))
     before = {c.id: c.calendar for c in story.known.running}
     assert set(before.values()) == {"us-west"}

@@ -253,13 +253,21 @@ class Minutes(Value):
     minutes: int = Field(ge=0)
 
 
+class Reading(Value):
+    """A value and when it was taken."""
+
+    value: float
+    at: Instant
+
+
 class Measured(Value):
-    """The latest value of an indicator, by when it was taken, in the programme's unit."""
+    """The latest value of an indicator, by when it was taken, in the programme's unit; and some before it."""
 
     indicator: Slug
     value: float
     unit: Line
     at: Instant
+    before: tuple[Reading, ...] = ()
 
 
 class Tried(Value):

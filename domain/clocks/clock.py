@@ -35,6 +35,7 @@ class ClockKind(StrEnum):
     UNREACHED = "unreached"
     INSTRUMENT = "instrument"
     RENEWAL = "renewal"
+    REFILL = "refill"
     OVERRIDE = "override"
     REVIEW = "review"
     TRANSFER = "transfer"

@@ -3,6 +3,7 @@
 Every part is optional; a command that needs one which the programme does not have is refused by name.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -210,13 +211,15 @@ class MedicationPolicy(Value):
     severe_tell: tuple[Rank, ...] = (Rank.OWNER,)
     non_adherence_task: Slug
     renewal: ClockPolicy
+    refill: ClockPolicy | None = Field(default=None, description="Whose ladder says that a supply runs out")
     source: Text
 
 
 class Limit(Value):
-    """A range that asks for something: below or above a number."""
+    """A range that asks for something: below or above a number, so many measurements `in_a_row`."""
 
     alert: Slug
+    in_a_row: int = Field(default=1, ge=1, le=5)
     below: float | None = None
     above: float | None = None
     at_least: float | None = None
@@ -229,8 +232,45 @@ class Limit(Value):
         )
 
 
+class Trend(Value):
+    """A change that asks for something though each value may be in range: by so much, within so many days."""
+
+    alert: Slug
+    title: Line
+    rise: float | None = Field(default=None, gt=0)
+    fall: float | None = Field(default=None, gt=0)
+    within_days: int = Field(ge=1, le=90)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.rise is None) == (self.fall is None):
+            raise ValueError("a trend is either a rise or a fall")
+        return self
+
+    def shown_by(self, value: float, before: Iterable[float]) -> bool:
+        """Whether a value rose that much above the lowest before it, or fell that much below the highest."""
+        earlier = tuple(before)
+        if not earlier:
+            return False
+        if self.rise is not None:
+            return value - min(earlier) >= self.rise
+        return max(earlier) - value >= (self.fall or 0)
+
+
+class Oftener(Value):
+    """While the latest value is at least, or below, a number, it is measured after this time."""
+
+    at_least: float | None = None
+    below: float | None = None
+    every: ClockPolicy
+
+    def holds(self, value: float) -> bool:
+        above = self.at_least is not None and value >= self.at_least
+        return above or (self.below is not None and value < self.below)
+
+
 class Indicator(Value):
-    """Something measured: its unit, other units with their factor, what is plausible, and its limits.
+    """Something measured: its unit, other units with their factor, what is plausible, its limits and its trends.
 
     Limits stand with the most serious first; the first one crossed counts.
     """
@@ -241,8 +281,14 @@ class Indicator(Value):
     lowest: float
     highest: float
     limits: tuple[Limit, ...] = ()
+    trends: tuple[Trend, ...] = ()
     every: ClockPolicy | None = None
+    oftener: tuple[Oftener, ...] = ()
     source: Text
+
+    def next_after(self, value: float) -> ClockPolicy | None:
+        """When it is measured again after this value."""
+        return next((one.every for one in self.oftener if one.holds(value)), self.every)
 
 
 class ReferralPolicy(Value):

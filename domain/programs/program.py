@@ -270,6 +270,7 @@ class Program(Value):
     def _parts_fit(self) -> Self:
         lost = [f"{path}: {name}" for path, name in self.task_types.items() if name not in self.tasks]
         asked = {limit.alert for indicator in self.indicators.values() for limit in indicator.limits}
+        asked |= {trend.alert for indicator in self.indicators.values() for trend in indicator.trends}
         lost += [f"indicators: alert {name}" for name in sorted(asked - set(self.alerts))]
         groups = {group for section in self.sections for group in section.groups}
         lost += [f"sections: group {name}" for name in sorted(groups - set(self.target_groups))]

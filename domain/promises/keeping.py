@@ -27,6 +27,7 @@ BY_KIND = {
     ClockKind.REASSESSMENT: "record-assessment",
     ClockKind.CONSENT_DECISION: "record-consent",
     ClockKind.CONSENT: "record-consent",
+    ClockKind.REFILL: "record-adherence",
     ClockKind.SAFETY_PLAN: "write-safety-plan",
     ClockKind.PLAN_REVIEW: "review-plan",
     ClockKind.SIGNATURE: "sign-plan",

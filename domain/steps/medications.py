@@ -1,6 +1,6 @@
 """Medication: the reconciled list, its burden, adherence, side effects, and the programmes that pay for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
-from domain.case.dates import happened_at, until_day
+from domain.case.dates import happened_at, until_day, until_day_or_tomorrow
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Assistance
 from domain.clocks.clock import ClockKind
@@ -139,20 +139,26 @@ class AssistanceEnded(Event):
         return case.less("assistance", self.assistance_id)
 
 
-def days_covered(fills: Iterable[Fill], first: date, last: date) -> int:
-    """The days from `first` to `last`, both counted, on which at least one drug of the class was at hand.
+def supplies(fills: Iterable[Fill]) -> Iterator[tuple[date, date]]:
+    """From which day each fill supplies a drug, and the day after its last.
 
-    An early refill of the same drug begins where the supply before it ends; different drugs are not moved,
-    their days are united (Pharmacy Quality Alliance, proportion of days covered). A name in other letters is the
-    same drug.
+    An early refill of the same drug begins where the supply before it ends; a name in other letters is the same
+    drug (Pharmacy Quality Alliance, proportion of days covered).
     """
-    covered: set[date] = set()
     until: dict[str, date] = {}
     for fill in sorted(fills, key=lambda f: f.on):
         drug = " ".join(fill.drug.casefold().split())
         start = max(fill.on, until.get(drug, fill.on))
         until[drug] = start + timedelta(days=fill.days)
-        covered |= {start + timedelta(days=n) for n in range(fill.days)}
+        yield start, until[drug]
+
+
+def days_covered(fills: Iterable[Fill], first: date, last: date) -> int:
+    """The days from `first` to `last`, both counted, on which at least one drug of the class was at hand.
+
+    Different drugs are not moved, their days are united.
+    """
+    covered = {start + timedelta(days=n) for start, end in supplies(fills) for n in range((end - start).days)}
     return sum(first <= day <= last for day in covered)
 
 
@@ -245,8 +251,19 @@ class RecordAdherence(Command):
                 adherent=adherent,
             )
         )
-        if not adherent:
+        supply_ends = max(end for _, end in supplies(self.fills)) - timedelta(days=1)
+        self._promise_refill(draft, policy, supply_ends)
+        if not adherent or supply_ends < draft.today:
             add_where_possible(draft, policy.non_adherence_task)
+
+    def _promise_refill(self, draft: Draft, policy: MedicationPolicy, last: date) -> None:
+        """The supply lasts until a day: a refill before it keeps the promise, and makes the next one."""
+        for clock in draft.case.running:
+            if clock.kind is ClockKind.REFILL and clock.about == self.drug_class:
+                keep_clock(draft, clock, draft.now)
+        if policy.refill is not None and last >= draft.today:
+            promise = Promise(kind=ClockKind.REFILL, title=f"Refill: {self.drug_class}", about=self.drug_class)
+            start_clock(draft, promise, policy.refill, draft.now, until_day_or_tomorrow(draft, last))
 
 
 class ReportSideEffect(Command):

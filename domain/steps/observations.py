@@ -1,7 +1,7 @@
 """Indicators: what is measured, when it is out of range, and what follows."""
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import FiniteFloat
@@ -10,12 +10,14 @@ from domain.case.case import Case
 from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
-from domain.case.open_parts import Measured
-from domain.programs.policies import Indicator, Limit
+from domain.case.open_parts import Measured, Reading
+from domain.programs.policies import Indicator, Limit, Trend
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
 from domain.values import Instant, Invalid, Line, Slug
+
+MOST_READINGS = 10  # how many before the latest a case remembers, for trends
 
 
 class UnknownIndicator(Invalid):
@@ -44,14 +46,22 @@ class ObservationRecorded(Event):
     taken_at: Instant
     crossed: Slug | None = None
     by_own_limits: bool = False
+    trend: Line | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         newest = next((m for m in case.measured if m.indicator == self.indicator), None)
-        if newest is not None and newest.at > self.taken_at:
-            return case  # an older measurement came later: the latest one stands
-        latest = Measured(indicator=self.indicator, value=self.value, unit=self.unit, at=self.taken_at)
+        this = Reading(value=self.value, at=self.taken_at)
+        known = (*newest.before, Reading(value=newest.value, at=newest.at)) if newest is not None else ()
+        *before, latest = sorted((*known, this), key=lambda reading: reading.at)
+        measured = Measured(
+            indicator=self.indicator,
+            unit=self.unit,
+            value=latest.value,
+            at=latest.at,
+            before=tuple(before[-MOST_READINGS:]),
+        )
         others = tuple(m for m in case.measured if m.indicator != self.indicator)
-        return case.changed(measured=(*others, latest))
+        return case.changed(measured=(*others, measured))
 
 
 class RecordObservation(Command):
@@ -76,25 +86,48 @@ class RecordObservation(Command):
             draft.refuse(UnknownIndicator, f"choose one of: {', '.join(draft.program.indicators) or 'none'}")
         value = _in_unit(draft, policy, self.value, self.unit)
         at = happened_at(draft, self.taken_at)
-        newest = next((m.at for m in draft.case.measured if m.indicator == self.indicator), None)
+        newest = next((m for m in draft.case.measured if m.indicator == self.indicator), None)
         own = _own_limits(draft, self.indicator)
-        limit = next((limit for limit in own or policy.limits if limit.crossed(value)), None)
-        crossed = limit.alert if limit else None
+        earlier = _earlier(newest, at)
+        limit = next((one for one in own or policy.limits if _crossed(one, value, earlier)), None)
+        shown = (one for one in policy.trends if limit is None and _shows(one, value, at, earlier))
+        trend = next(shown, None)
+        alert = limit.alert if limit is not None else trend.alert if trend is not None else None
         draft.happen(
             ObservationRecorded(
                 indicator=self.indicator,
                 value=value,
                 unit=policy.unit,
                 taken_at=at,
-                crossed=crossed,
+                crossed=alert,
                 by_own_limits=bool(own),
+                trend=trend.title if trend is not None else None,
             )
         )
-        if crossed is not None and not is_history(draft, at, newest):
-            raise_alert(draft, crossed, self.indicator)
+        if alert is not None and not is_history(draft, at, newest.at if newest is not None else None):
+            found_by = f"{self.indicator}: {trend.title}" if trend is not None else self.indicator
+            raise_alert(draft, alert, found_by[:200])
         consents = draft.case.consents_to(NeedsConsent.ASSESSMENT, draft.program.consent.covers)
         if consents and draft.case.stage in ACTIVE:
-            repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.every, at)
+            repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.next_after(value), at)
+
+
+def _earlier(newest: Measured | None, at: datetime) -> list[Reading]:
+    """The readings that are known from before a time, in order."""
+    if newest is None:
+        return []
+    return [r for r in (*newest.before, Reading(value=newest.value, at=newest.at)) if r.at < at]
+
+
+def _crossed(limit: Limit, value: float, earlier: list[Reading]) -> bool:
+    """Whether this value, and as many before it as the limit asks for, lie beyond it."""
+    last = [value, *(reading.value for reading in reversed(earlier))][: limit.in_a_row]
+    return len(last) == limit.in_a_row and all(limit.crossed(one) for one in last)
+
+
+def _shows(trend: Trend, value: float, at: datetime, earlier: list[Reading]) -> bool:
+    since = at - timedelta(days=trend.within_days)
+    return trend.shown_by(value, (reading.value for reading in earlier if reading.at >= since))
 
 
 def _own_limits(draft: Draft, indicator: str) -> tuple[Limit, ...]:

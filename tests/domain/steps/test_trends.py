@@ -1,0 +1,107 @@
+"""Values over time: trends though each value is in range, two in a row, oftener while out of goal, refills."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.domain.test_programs import opened
+from tests.story import Story
+
+
+def weigh(story: Story, kilos: float, **ago: float) -> list[str]:
+    at = (story.now - timedelta(**ago)).isoformat() if ago else None
+    more = {"taken_at": at} if at else {}
+    sent = story.do("record-observation", indicator="weight", value=kilos, unit="kg", **more)
+    return list(sent.outcome.events)
+
+
+def alerts(story: Story) -> list[Any]:
+    return [e.data["found_by"] for e in story.timeline if e.kind == "alert-raised"]
+
+
+def test_two_kilos_in_three_days_alarm_and_the_same_in_four_days_do_not() -> None:
+    story = opened("chronic-care")
+    weigh(story, 80)
+    story.wait(days=3, hours=1)
+    weigh(story, 82)
+    assert alerts(story) == []
+    story.wait(days=1)
+    weigh(story, 84)
+    assert alerts(story) == ["weight: 2 kg and more in three days"]
+    [observed] = [e.data for e in story.timeline if e.kind == "observation-recorded" and e.data.get("trend")]
+    assert observed["crossed"] == "value-dangerous"
+    assert "same-day-review" in {t.type for t in story.known.open_tasks}
+
+
+def test_a_value_that_is_typed_in_late_counts_for_the_trend_and_alarms_nobody_itself() -> None:
+    story = opened("chronic-care")
+    weigh(story, 83)
+    weigh(story, 80, days=2)
+    assert alerts(story) == []
+    assert [m.value for m in story.known.measured] == [83]
+    assert [r.value for r in story.known.measured[0].before] == [80]
+    story.wait(hours=2)
+    weigh(story, 83)
+    assert alerts(story) == ["weight: 2 kg and more in three days"]
+
+
+def test_a_limit_may_ask_for_two_in_a_row() -> None:
+    story = opened("chronic-care")
+    limits = [{"alert": "value-out-of-range", "above": 90, "in_a_row": 2}]
+    story.do("set-personal-limits", indicator="weight", limits=limits, reason="x", source="clinic")
+    weigh(story, 91)
+    assert alerts(story) == []
+    story.wait(days=10)
+    weigh(story, 89)
+    story.wait(days=10)
+    weigh(story, 90.5)
+    assert alerts(story) == []
+    story.wait(days=10)
+    weigh(story, 91)
+    assert alerts(story) == ["weight"]
+
+
+def test_a_case_remembers_no_more_readings_than_trends_need() -> None:
+    story = opened("chronic-care")
+    for _ in range(15):
+        weigh(story, 80)
+        story.wait(hours=1)
+    assert len(story.known.measured[0].before) == 10
+
+
+def test_a1c_is_measured_each_quarter_while_the_goal_is_not_met_and_twice_a_year_when_it_is() -> None:
+    story = opened("chronic-care").assess("low")
+    for value, budget in ((8.1, "3 months"), (6.8, "6 months"), (7.0, "3 months")):
+        story.do("record-observation", indicator="a1c", value=value, unit="%")
+        [clock] = [c for c in story.known.running if c.kind == "instrument" and c.about == "a1c"]
+        assert str(clock.budget) == budget
+        story.wait(days=1)
+
+
+def fills(story: Story, *days_ago: int, days: int = 30) -> dict[str, Any]:
+    found = [{"drug": "Atorvastatin", "on": str(story.today - timedelta(days=n)), "days": days} for n in days_ago]
+    return {"drug_class": "statin", "fills": found, "until": str(story.today)}
+
+
+def refill(story: Story) -> list[Any]:
+    return [c for c in story.known.running if c.kind == "refill"]
+
+
+def test_a_supply_that_runs_out_is_a_promise_that_the_next_fill_keeps() -> None:
+    """Two fills of thirty days, the second early: sixty days in all, the last in eighteen days."""
+    story = opened("medication-support")
+    story.do("record-adherence", **fills(story, 41, 15))
+    [clock] = refill(story)
+    assert clock.due_at.astimezone(clock.tz).date() == story.today + timedelta(days=18)
+    story.wait(days=16)
+    assert [c.tell for c in refill(story)[0].climbs] == ["owner"]
+    story.do("record-adherence", **fills(story, 57, 31, 1))
+    assert refill(story)[0].id != clock.id
+    kept = [e for e in story.timeline if e.kind == "clock-kept" and e.data["clock_id"] == clock.id]
+    assert len(kept) == 1
+
+
+def test_a_supply_that_has_run_out_already_asks_what_keeps_her_from_it() -> None:
+    story = opened("medication-support")
+    story.do("record-adherence", **fills(story, 62, 33, days=30))
+    assert refill(story) == []
+    assert "adherence-check" in {t.type for t in story.known.open_tasks}

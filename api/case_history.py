@@ -100,6 +100,17 @@ class InterventionTold(Told):
     done_at: datetime | None = of("done_at")
 
 
+class MilestoneTold(Told):
+    pathway: str | None = of("pathway")
+    milestone: str | None = of("milestone")
+    title: str | None = of("title")
+    day: int | None = of("day")
+    late_by: int | None = of("late_by")
+    variance: str | None = of("variance")
+    note: str | None = of("note")
+    reached_at: datetime | None = of("reached_at")
+
+
 class SectionTold(Told):
     name: str | None = of("name")
     assessed_on: date | None = of("assessed_on")
@@ -182,6 +193,11 @@ LISTS: dict[str, tuple[type[Told], tuple[str, ...], str]] = {
         InterventionTold,
         ("intervention-progressed",),
         "What came of what was done, learnt or obtained.",
+    ),
+    "milestones": (
+        MilestoneTold,
+        ("milestone-reached",),
+        "Milestones of pathways: on which day each came, how much later than expected, and why.",
     ),
     "sections": (
         SectionTold,

@@ -1,6 +1,6 @@
 """What the reports on the course of cases count: intake, closures, satisfaction, outcomes, who was not reached."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,31 @@ async def intake(connection: AsyncConnection, scope: Scope) -> Rows:
         }
         for (program, outcome), cases in sorted(groups.items())
     ]
+
+
+async def milestones(connection: AsyncConnection, scope: Scope) -> Rows:
+    """How many milestones of pathways came, how many later than expected, by how much, and why most of them."""
+    groups: dict[tuple[str, str, str], list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for case_id, program, said in await _said(connection, scope, "milestone-reached"):
+        groups[program, str(said["pathway"]), str(said["milestone"])].append((case_id, said))
+    found = []
+    for (program, pathway, milestone), reached in sorted(groups.items()):
+        late = [said for _, said in reached if said["late_by"] > 0]
+        reasons = Counter(str(said["variance"]) for said in late)
+        found.append(
+            {
+                "program": program,
+                "pathway": pathway,
+                "milestone": milestone,
+                "people": scope.people(case_id for case_id, _ in reached),
+                "reached": len(reached),
+                "late": len(late),
+                "share_late": share(len(late), len(reached)),
+                "median_days_late": middle([said["late_by"] for said in late]),
+                "most_often_because": reasons.most_common(1)[0][0] if reasons else None,
+            }
+        )
+    return found
 
 
 async def closures(connection: AsyncConnection, scope: Scope) -> Rows:

@@ -103,6 +103,23 @@ REPORTS: dict[str, Report] = {
         ("program", "people", "discharges", "readmitted", "planned", "share_readmitted"),
         outcomes.readmissions,
     ),
+    "pathway-variance": Report(
+        "Milestones of pathways and their variance",
+        "Milestones that came in the period: how many, how many on a later day than the pathway expects, by how "
+        "many days in the middle, and the reason that was given most often.",
+        (
+            "program",
+            "pathway",
+            "milestone",
+            "people",
+            "reached",
+            "late",
+            "share_late",
+            "median_days_late",
+            "most_often_because",
+        ),
+        courses.milestones,
+    ),
     "goals-met": Report(
         "Goals met",
         "Goals whose status was recorded in the period, by the last status recorded in it.",

@@ -12,7 +12,9 @@ from pydantic import JsonValue
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, Moment, OtherCaseNeeded, SamePersonNeeded, TimelineNeeded
+from domain.case.open_parts import OnPathway
 from domain.commands import FROM_PEOPLE
+from domain.programs.pathway import Pathway
 from domain.programs.policies import Subject
 from domain.programs.program import Stage
 from domain.steps.approvals import granted
@@ -84,6 +86,7 @@ CHOICES: dict[str, Callable[[Case], tuple[Choice, ...]]] = {
     "appointment_id": lambda c: tuple(
         Choice(id=a.id, title=f"{a.title}, {a.starts_at:%Y-%m-%d %H:%M}Z") for a in c.appointments
     ),
+    "pathway_id": lambda c: tuple(Choice(id=p.id, title=p.pathway) for p in c.pathways),
     "flag_id": lambda c: _titled(c.flags),
     "action_id": lambda c: _titled(c.corrective_actions),
     "access_id": lambda c: tuple(Choice(id=a.id, title=f"by {a.by}") for a in c.accesses),
@@ -127,6 +130,20 @@ def _colleagues(draft: Draft) -> tuple[Choice, ...]:
     return tuple(Choice(id=m.subject, title=m.role) for m in here if m.subject != draft.actor.subject)
 
 
+def _on(draft: Draft) -> list[tuple[OnPathway, Pathway]]:
+    """The pathways that the person is on."""
+    known = draft.program.pathways
+    return [(on, known[on.pathway]) for on in draft.case.pathways if on.pathway in known]
+
+
+def _milestones(draft: Draft) -> tuple[Choice, ...]:
+    return _words({m.name: m for on, policy in _on(draft) for m in policy.milestones if m.name not in on.reached})
+
+
+def _variances(draft: Draft) -> tuple[Choice, ...]:
+    return _words({name: says for _, policy in _on(draft) for name, says in policy.variances.items()})
+
+
 def _template_parts(draft: Draft) -> tuple[Choice, ...]:
     """The goals and interventions of all templates, each with its template."""
     found: dict[str, str] = {}
@@ -152,6 +169,9 @@ WORDS: dict[tuple[str, str], Callable[[Draft], tuple[Choice, ...]]] = {
     ("apply-plan-template", "template"): lambda d: _words(
         {n: t.title for n, t in d.program.plan_templates.items()}
     ),
+    ("start-pathway", "pathway"): lambda d: _words(d.program.pathways),
+    ("reach-milestone", "milestone"): _milestones,
+    ("reach-milestone", "variance"): _variances,
     ("apply-plan-template", "choose"): _template_parts,
     ("sign-plan", "signer"): lambda d: _plain(d.program.plan.signatures if d.program.plan else ()),
     ("add-task", "task"): lambda d: _words(d.program.tasks),

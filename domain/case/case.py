@@ -26,6 +26,7 @@ from domain.case.open_parts import (
     Merge,
     Minutes,
     Moved,
+    OnPathway,
     PersonalLimits,
     SafetyPlan,
     Score,
@@ -81,6 +82,7 @@ OPEN_WORK = (
     OpenWork("guided", "guided", most=10),
     OpenWork("flags", "flags", most=20),
     OpenWork("corrective_actions", "corrective actions", most=20),
+    OpenWork("pathways", "pathways", most=5),
     OpenWork("appointments", "appointments", most=50),
     OpenWork("assistance", "assistance", most=20, ends_with_case=False),
     OpenWork("care_team", "care team", most=40, ends_with_case=False, stays_behind=False),
@@ -305,6 +307,7 @@ class Case(Value):
     signatures: tuple[Signature, ...] = ()
     care_team: tuple[CareTeamMember, ...] = ()
     guided: tuple[Guided, ...] = ()
+    pathways: tuple[OnPathway, ...] = ()
     transfer: Transfer | None = None
     excluded: tuple[Opaque, ...] = ()
     accesses: tuple[Access, ...] = ()

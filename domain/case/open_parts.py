@@ -225,6 +225,15 @@ class Guided(Value):
     clock_id: Slug
 
 
+class OnPathway(Value):
+    """A critical pathway that the person is on: since which day, and which milestones have come."""
+
+    id: Slug
+    pathway: Slug
+    started_on: Day
+    reached: tuple[Slug, ...] = ()
+
+
 class Transfer(Value):
     """A case offered to somebody else, or a wish that somebody take it, which `asked` has to see to."""
 

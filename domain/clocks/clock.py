@@ -40,6 +40,7 @@ class ClockKind(StrEnum):
     REVIEW = "review"
     TRANSFER = "transfer"
     CORRECTIVE_ACTION = "corrective-action"
+    MILESTONE = "milestone"
     MINUTES = "minutes"
 
 

@@ -13,6 +13,7 @@ from domain.clocks.budget import Budget
 from domain.clocks.clock import ClockPolicy, Ladder, Party
 from domain.programs.caseload import weight_of
 from domain.programs.eligibility import Criterion
+from domain.programs.pathway import Pathway
 from domain.programs.plan_template import PlanTemplate
 from domain.programs.policies import (
     AlertPolicy,
@@ -228,6 +229,7 @@ class Program(Value):
     plan: PlanPolicy | None = None
     goals: dict[Slug, GoalTemplate] = {}
     plan_templates: dict[Slug, PlanTemplate] = {}
+    pathways: dict[Slug, Pathway] = {}
     templates: dict[Slug, tuple[Slug, ...]] = {}
     unable_to_contact: UnableToContact | None = None
     reply: ClockPolicy | None = None

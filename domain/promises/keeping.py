@@ -28,6 +28,7 @@ BY_KIND = {
     ClockKind.CONSENT_DECISION: "record-consent",
     ClockKind.CONSENT: "record-consent",
     ClockKind.REFILL: "record-adherence",
+    ClockKind.MILESTONE: "reach-milestone",
     ClockKind.SAFETY_PLAN: "write-safety-plan",
     ClockKind.PLAN_REVIEW: "review-plan",
     ClockKind.SIGNATURE: "sign-plan",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.console import console as shown
@@ -108,21 +109,22 @@ def show(
     before: tuple[Rulebook, Program] | None,
 ) -> None:
     """What happened in order, what is still owed, who has how much to do, and what differs."""
-    zone = program.zone
+    zone, ends = program.zone, max(one.at for one in played.happenings)
     table = Table("day", "when", "what", "promise or deed", "whom", title=f"{program.title}: {scenario.title}")
     for one in played.happenings:
         if one.what != "owed":
             table.add_row(*_row(one, zone))
     for promise in played.promises:
         if not (promise.missed or promise.kept):
-            due = promise.due_at.astimezone(zone)
-            table.add_row("", f"{due:%a %d %b %Y}", "will be due", promise.title, promise.by)
+            waits = promise.due_at <= ends
+            due = "" if waits else f"{promise.due_at.astimezone(zone):%a %d %b %Y}"
+            table.add_row("", due, "waits" if waits else "will be due", escape(promise.title), promise.by)
     console.print(table)
     _show_load(played, zone)
     if difference is not None and before is not None:
         _show_difference(difference, zone, before[1].version)
     for said in played.unexpected:
-        console.print(f"[red]another course than the scenario says:[/] {said}")
+        console.print(f"[red]another course than the scenario says:[/] {escape(said)}")
     if played.cut_short is not None:
         console.print(f"[yellow]more happens than is played: this ends at {played.cut_short.astimezone(zone)}[/]")
 
@@ -130,7 +132,7 @@ def show(
 def _row(one: Happening, zone: ZoneInfo) -> Sequence[str]:
     colour = COLOURS.get(one.what, "white")
     at = one.at.astimezone(zone)
-    return str(one.day), f"{at:%a %d %b %H:%M}", f"[{colour}]{one.what}[/]", one.title, ", ".join(one.whom)
+    return str(one.day), f"{at:%a %d %b %H:%M}", f"[{colour}]{one.what}[/]", escape(one.title), ", ".join(one.whom)
 
 
 def _show_load(played: Played, zone: ZoneInfo) -> None:
@@ -144,7 +146,7 @@ def _show_difference(difference: Compared, zone: ZoneInfo, version: int) -> None
     table = Table("promise", "", "before", "now", title=f"What differs from version {version}")
     for one in difference.moved:
         due = [f"{at.astimezone(zone):%a %d %b %Y %H:%M}" if at else "" for at in (one.before, one.after)]
-        table.add_row(one.title, one.change, *due)
+        table.add_row(escape(one.title), one.change, *due)
     for told in difference.told:
         change = "more" if told.after > told.before else "less"
         table.add_row(f"{told.who} is told", change, f"{told.before} times", f"{told.after} times")

@@ -163,6 +163,7 @@ class TaskPolicy(Value):
         return self.urgent or self.clock.statutory
 
 
+WHEN = ("accepted", *(f"tier-{tier}" for tier in Tier))  # when a programme's `templates` make their tasks
 DIED = "died"  # the closure reason of a person's death, in every programme
 
 
@@ -274,6 +275,9 @@ class Program(Value):
         asked = {limit.alert for indicator in self.indicators.values() for limit in indicator.limits}
         asked |= {trend.alert for indicator in self.indicators.values() for trend in indicator.trends}
         lost += [f"indicators: alert {name}" for name in sorted(asked - set(self.alerts))]
+        lost += [
+            f"templates: {name}, which is none of {', '.join(WHEN)}" for name in self.templates if name not in WHEN
+        ]
         groups = {group for section in self.sections for group in section.groups}
         lost += [f"sections: group {name}" for name in sorted(groups - set(self.target_groups))]
         if lost:

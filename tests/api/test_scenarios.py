@@ -24,7 +24,7 @@ class Life:
     async def begin(cls, office: Office, program: str, **more: Any) -> "Life":
         life = cls(office, await office.open(program=program, **more), program)
         await life.do("record-consent", form="written")
-        await life.do("complete-screening", accepted=True)
+        await life.do("complete-screening", **moves.screen(as_json(program)))
         return life
 
     async def do(self, kind: str, by: str = "cm-anna", /, **body: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from api import (
     commands,
     docs,
     feeds,
+    fhir_read,
     forecast,
     forms,
     health,
@@ -126,6 +127,7 @@ ROOMS = (
     audit,
     break_glass,
     webhooks,
+    fhir_read,
     health,
 )
 

@@ -116,7 +116,7 @@ async def create_person(
             raise await identity.maybe_known(parts, who, close)
         await identity.make(parts, who, Meant(new_id, person, close))
     response.headers["Location"] = f"/persons/{new_id}"
-    return _view(*await _read(parts, who, new_id))
+    return _view(*await on_record(parts, who, new_id))
 
 
 @router.get("/persons", responses=responses(401, 403, 422, 503))
@@ -132,7 +132,7 @@ async def find_persons(
 @router.get("/persons/{person_id}", responses=responses(401, 403, 404, 503))
 async def read_person(person_id: PersonId, parts: SystemDep, who: PrincipalDep, response: Response) -> PersonView:
     """Who somebody is. `ETag` is her version."""
-    row, person = await _read(parts, who, person_id)
+    row, person = await on_record(parts, who, person_id)
     response.headers["ETag"] = f'"{row.version}"'
     dead = await identity.has_died(parts, who.tenant, row.id)
     return _view(row, person).model_copy(update={"reported_dead": dead})
@@ -150,7 +150,7 @@ async def change_person(
 
     That she has died ends her open cases first, as `report-death` does; then it is written down here.
     """
-    row, person = await _read(parts, who, person_id)
+    row, person = await on_record(parts, who, person_id)
     changed = _changed(person, changes)
     identity.require_born(changed)
     if "deceased" in changes and changed.deceased is None:
@@ -172,7 +172,7 @@ async def list_person_cases(
     person_id: PersonId, parts: SystemDep, who: PrincipalDep, page: PagingDep
 ) -> Page[CaseItem]:
     """Her cases, as far as one may see them; also those under records that were merged into hers."""
-    row, person = await _read(parts, who, person_id)
+    row, person = await on_record(parts, who, person_id)
     names = await with_persons(parts, who.tenant, lambda store: identity.names_of(store, {row.id: person}))
     query = BY_CASE.slice(select(CaseRow).where(visible(parts, who), col(CaseRow.person_id).in_(names)), page)
     async with parts.session() as session:
@@ -184,7 +184,7 @@ async def list_person_cases(
 @router.get("/persons/{person_id}/history", responses=responses(401, 403, 404, 503))
 async def read_person_history(person_id: PersonId, parts: SystemDep, who: PrincipalDep) -> list[PersonVersion]:
     """How she was known, version by version."""
-    row, _ = await _read(parts, who, person_id)
+    row, _ = await on_record(parts, who, person_id)
     found = await with_persons(parts, who.tenant, lambda store: store.history(row.id))
     said = {"version", "kind", "by", "at"}
     return [PersonVersion(person=person, **entry.model_dump(include=said)) for entry, person in found]
@@ -196,12 +196,12 @@ async def merge_persons(person_id: PersonId, other: OtherPerson, parts: SystemDe
 
     Undone by `unmerge`, both are as they were.
     """
-    row, person = await _read(parts, who, person_id)
-    gone, _ = await _read(parts, who, other.person_id)
+    row, person = await on_record(parts, who, person_id)
+    gone, _ = await on_record(parts, who, other.person_id)
     if gone.id == row.id:
         raise Refusal(409, "SamePerson", "both are this person already")
     before = await identity.open_cases_of(parts, who, {row.id: person})
-    theirs = await identity.open_cases_of(parts, who, {gone.id: (await _read(parts, who, gone.id))[1]})
+    theirs = await identity.open_cases_of(parts, who, {gone.id: (await on_record(parts, who, gone.id))[1]})
 
     def write(store: Persons) -> None:
         now = datetime.now(UTC)
@@ -222,7 +222,7 @@ async def unmerge_persons(
     person_id: PersonId, other: OtherPerson, parts: SystemDep, who: PrincipalDep
 ) -> PersonView:
     """Take it back that another record is this person's; answers the other, as it was."""
-    row, _ = await _read(parts, who, person_id)
+    row, _ = await on_record(parts, who, person_id)
 
     def write(store: Persons) -> tuple[PersonRow, Person]:
         store.lock()
@@ -255,7 +255,7 @@ async def dismiss_likeness(person_id: PersonId, other_id: PersonId, parts: Syste
     )
 
 
-async def _read(parts: System, who: Principal, person_id: str) -> tuple[PersonRow, Person]:
+async def on_record(parts: System, who: Principal, person_id: str) -> tuple[PersonRow, Person]:
     """Raises 404 for a person who is not there, or whom this person may not know of."""
 
     def read(store: Persons) -> tuple[PersonRow, Person] | None:

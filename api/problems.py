@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.values import Rejected
+from exchange.fhir_answers import MEDIA_TYPE as FHIR
+from exchange.fhir_answers import outcome
 from infra.encryption import KeyMissing
 from infra.logs import places
 from infra.timeline import RecordAltered
@@ -100,6 +102,12 @@ def unknown(case_id: str, command: str) -> Refusal:
 def respond(
     problem: Problem, headers: dict[str, str] | None = None, request: Request | None = None
 ) -> JSONResponse:
+    """The problem; under `/fhir` as FHIR's OperationOutcome."""
+    if request is not None and request.url.path.startswith("/fhir/"):
+        status = 400 if problem.status == 422 else problem.status
+        places = [*problem.missing, *(error.path for error in problem.errors)]
+        said = outcome(status, problem.code, problem.detail, places)
+        return JSONResponse(said, status, headers, FHIR)
     if request is not None:  # said in every answer, whatever kept the command from being decided
         advice = ADVICE.get(request.url.path.rpartition("/")[2])
         problem = problem.model_copy(update={"advice": problem.advice or advice})
@@ -175,7 +183,7 @@ async def _rejected(request: Request, fault: Exception) -> JSONResponse:
         title=fault.title, status=422, code=fault.code, detail=fault.detail, missing=list(fault.missing)
     )
     _count(request, problem)
-    return respond(problem)
+    return respond(problem, request=request)
 
 
 async def _malformed(request: Request, fault: Exception) -> JSONResponse:

@@ -9,14 +9,14 @@ from pydantic import BaseModel
 
 from api.cases import NewCase, refer
 from api.commands import REFUSALS
-from api.fhir import read
-from api.fhir_bundle import Issue
 from api.headers import WishDep
 from api.problems import Refusal
 from api.submission import CommandResult
 from api.system import PrincipalDep, SystemDep
 from domain.case.case import Referral, Source
 from domain.values import Day, Opaque, Slug, YesNo
+from exchange.fhir_bundle import Issue
+from exchange.fhir_referral import read
 
 
 class ReferralOutcome(BaseModel):

@@ -64,8 +64,9 @@ def test_what_starts_waits_for_what_it_needs(services: dict[str, Any]) -> None:
     mounts = [v for s in services.values() for v in s.get("volumes", []) if v.startswith("./")]
     assert mounts
     assert all((ROOT / mount.split(":")[0]).exists() for mount in mounts)
-    for room in re.findall(r"^COPY (\S+) ", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE):
-        assert (ROOT / room).exists()
+    copied = re.findall(r"^COPY (\S+) ", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    assert all((ROOT / room).exists() for room in copied)
+    assert {*MAY_IMPORT} <= {*copied}, "a room that is not in the image is missed when it starts"
 
 
 def test_the_image_has_what_the_tests_are_held_against_and_none_of_their_tools() -> None:

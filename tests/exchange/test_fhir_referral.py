@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.fhir import Read, read
-from api.fhir_bundle import UnreadableBundle
+from exchange.fhir_bundle import UnreadableBundle
+from exchange.fhir_referral import Read, read
 from tests.office import Office
 
 TODAY = date(2026, 3, 2)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
-from api.fhir_person import person_of
 from domain.case.case import Coded, Coding, PastEncounter, Patient
 from domain.persons.person import Person
 from domain.values import PartialDay, span_of
+from exchange.fhir_bundle import Bundle, Issue, UnreadableBundle, bundle_of, unversioned
+from exchange.fhir_person import person_of
 
 ACTIVE_CONDITION = ("active", "recurrence", "relapse")
 NOT_HERS = ("entered-in-error", "refuted", "differential")  # ruled out, or one of several that it may be

@@ -1,0 +1,276 @@
+"""FHIR R4 out: read and search what the cases of a person say, and the questionnaires of the catalogue."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse
+from sqlmodel import col, select
+
+from api import identity, persons
+from api.pages import MOST, Order, paging
+from api.problems import BODY_LIMIT, Refusal
+from api.reading import read_case
+from api.scope import WHOLE, visible
+from api.system import NOTE, Principal, PrincipalDep, System, SystemDep
+from domain.case.event import label_of
+from domain.programs.program import Program
+from domain.values import Opaque
+from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
+from exchange.fhir_catalog import of_form, of_instrument
+from exchange.fhir_codes import Resource
+from exchange.fhir_out import Version, resources
+from exchange.fhir_patient import patient
+from infra.tables import CaseRow
+from infra.timeline import states
+
+router = APIRouter(prefix="/fhir", tags=["FHIR"], max_body_size=BODY_LIMIT)
+OF_CASES = (
+    "EpisodeOfCare",
+    "CarePlan",
+    "Goal",
+    "Condition",
+    "Task",
+    "ServiceRequest",
+    "RiskAssessment",
+    "Consent",
+    "CareTeam",
+    "Flag",
+    "QuestionnaireResponse",
+    "Observation",
+    "Encounter",
+    "Communication",
+)
+SERVED = {
+    "Patient": ("_id",),
+    **dict.fromkeys(OF_CASES, ("patient", "_id", "status", "category", "code", "_lastUpdated")),
+    "Questionnaire": ("_id", "name"),
+}
+PAGED = Order([])
+DATED = re.compile(r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)")
+Kind = Annotated[str, Path(pattern=r"^[A-Za-z]{1,64}$")]
+ResourceId = Annotated[str, Path(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
+Token = Annotated[str | None, Query(max_length=200)]
+
+
+class Answer(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
+def _base(request: Request) -> str:
+    return f"{str(request.base_url).rstrip('/')}/fhir"
+
+
+@router.get("/metadata", response_class=Answer)
+async def read_capabilities(request: Request, parts: SystemDep, who: PrincipalDep) -> Any:
+    """What this server can be asked for."""
+    return Answer(capabilities(_base(request), request.app.version, datetime.now(UTC), SERVED))
+
+
+@router.get("/Patient/{person_id}/$everything", response_class=Answer)
+async def read_everything(
+    person_id: Opaque,
+    request: Request,
+    parts: SystemDep,
+    who: PrincipalDep,
+    _type: Annotated[str | None, Query(alias="_type", max_length=400)] = None,
+    _since: Annotated[str | None, Query(alias="_since", max_length=40)] = None,
+) -> Any:
+    """All that one may read of a person: who she is, and everything in her cases."""
+    found = [await _patient(parts, who, person_id)]
+    versions = await _of_person(parts, who, person_id)
+    if _since is not None:
+        versions = [version for version in versions if _dated(version, f"ge{_since.removeprefix('ge')}")]
+    found += [version.resource for version in versions]
+    if _type is not None:
+        wanted = {*_type.split(",")}
+        if unknown := sorted(wanted - {*SERVED}):
+            raise Refusal(400, "UnknownType", "there are no such resources here", missing=unknown)
+        found = [one for one in found if one["resourceType"] in wanted]
+    return Answer(searchset(_base(request), str(request.url), found, None))
+
+
+@router.get("/{kind}", response_class=Answer)
+async def search_resources(
+    kind: Kind,
+    request: Request,
+    parts: SystemDep,
+    who: PrincipalDep,
+    patient: Annotated[str | None, Query(max_length=200, description="`Patient/{id}` or the id alone")] = None,
+    _id: Annotated[str | None, Query(alias="_id", max_length=64)] = None,
+    status: Token = None,
+    category: Token = None,
+    code: Token = None,
+    name: Token = None,
+    _lastUpdated: Annotated[str | None, Query(alias="_lastUpdated", max_length=40)] = None,
+    _count: Annotated[int, Query(alias="_count", ge=1, le=MOST)] = 50,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> Any:
+    """Resources of one type: of a person's cases, by status, category, code and when they changed last."""
+    taken = _require_served(kind)
+    given = {"patient": patient, "_id": _id, "status": status, "category": category, "code": code, "name": name}
+    given["_lastUpdated"] = _lastUpdated
+    if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
+        raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
+    _note(request, given)
+    found = await _found(parts, who, kind, given)
+    start = _start((await paging(_count, cursor)).after)
+    shown = found[start : start + _count]
+    following = _next(request, start + _count) if len(found) > start + _count else None
+    return Answer(searchset(_base(request), str(request.url), shown, following))
+
+
+@router.get("/{kind}/{resource_id}", response_class=Answer)
+async def read_resource(
+    kind: Kind, resource_id: ResourceId, request: Request, parts: SystemDep, who: PrincipalDep
+) -> Any:
+    """One resource; `ETag` is the number of the event that changed it last."""
+    _require_served(kind)
+    _note(request, {"patient": resource_id} if kind == "Patient" else {"_id": resource_id})
+    found = next(iter(await _found(parts, who, kind, {"_id": resource_id})), None)
+    if found is None:
+        raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
+    etag = f'W/"{found["meta"]["versionId"]}"' if "meta" in found else None
+    if etag is not None and request.headers.get("if-none-match") == etag:
+        return Answer(None, 304, headers={"ETag": etag})
+    return Answer(found, headers={"ETag": etag} if etag else None)
+
+
+def _require_served(kind: str) -> Sequence[str]:
+    if kind not in SERVED:
+        raise Refusal(404, "UnknownType", f"there are: {', '.join(SERVED)}")
+    return SERVED[kind]
+
+
+def _start(after: list[str] | None) -> int:
+    """Where a page begins. Raises 422 for a cursor that is not one of ours."""
+    if after is None:
+        return 0
+    if len(after) != 2 or after[0] != PAGED.mark or not after[1].isdecimal():
+        raise Refusal(422, "Malformed", "pass the cursor as an earlier page gave it")
+    return int(after[1])
+
+
+def _note(request: Request, given: dict[str, Any]) -> None:
+    """Whose resources were asked for, for the audit: the person, or the case that an id begins with."""
+    note: dict[str, Any] = request.scope.get(NOTE, {})
+    if given.get("patient") is not None:
+        note["person_id"] = str(given["patient"]).removeprefix("Patient/")[:64]
+    elif given.get("_id") is not None:
+        note["case_id"] = str(given["_id"]).partition("-")[0][:64]
+
+
+def _next(request: Request, start: int) -> str:
+    return str(request.url.include_query_params(cursor=PAGED.cursor(start)))
+
+
+async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]) -> list[Resource]:
+    if kind == "Questionnaire":
+        return [one for one in _questionnaires(parts) if _is_asked(one, given)]
+    if kind == "Patient":
+        if given.get("_id") is None:
+            raise Refusal(400, "ParameterMissing", "say which patient: `_id`", missing=["_id"])
+        return [await _patient(parts, who, given["_id"])]
+    versions = await _versions(parts, who, given)
+    found = [version for version in versions if version.kind == kind]
+    if given.get("_lastUpdated") is not None:
+        found = [version for version in found if _dated(version, given["_lastUpdated"])]
+    return [version.resource for version in found if _fits(version.content, given)]
+
+
+async def _versions(parts: System, who: Principal, given: dict[str, Any]) -> list[Version]:
+    """The resources of a person's cases, or of the one case that an id is of."""
+    if given.get("patient") is not None:
+        found = await _of_person(parts, who, given["patient"].removeprefix("Patient/"))
+    elif given.get("_id") is not None:
+        found = await _of_case(parts, who, given["_id"].partition("-")[0])
+    else:
+        raise Refusal(400, "ParameterMissing", "say whose: `patient`, or which: `_id`", missing=["patient"])
+    wanted = given.get("_id")
+    return [version for version in found if wanted in (None, version.content["id"])]
+
+
+def _questionnaires(parts: System) -> Iterable[Resource]:
+    yield from (of_instrument(tool) for tool in parts.rulebook.instruments)
+    yield from (of_form(form) for form in parts.rulebook.forms)
+
+
+def _is_asked(one: Resource, given: dict[str, Any]) -> bool:
+    named = one["url"].rpartition("/")[2]
+    return given.get("_id") in (None, one["id"]) and given.get("name") in (None, named)
+
+
+def _fits(content: Resource, given: dict[str, Any]) -> bool:
+    """Whether a resource has the status, the category and the code that are asked for."""
+    status = content.get("status") or content.get("lifecycleStatus") or _first(content.get("clinicalStatus"))
+    if given.get("status") is not None and status not in given["status"].split(","):
+        return False
+    for name in ("category", "code"):
+        if given.get(name) is not None and given[name].rpartition("|")[2] not in _codes(content.get(name)):
+            return False
+    return True
+
+
+def _codes(concepts: Any) -> set[str]:
+    some = concepts if isinstance(concepts, list) else [concepts] if concepts else []
+    return {coding["code"] for concept in some for coding in concept.get("coding", ())}
+
+
+def _first(concept: Any) -> str | None:
+    return next(iter(_codes(concept)), None)
+
+
+def _dated(version: Version, asked: str) -> bool:
+    """Whether a resource was changed last when it is asked for. Raises 400 for what is no date of FHIR's."""
+    match = DATED.fullmatch(asked)
+    if match is None:
+        raise Refusal(400, "Malformed", "write a time as ge2026-03-01 or gt2026-03-01T10:00:00Z")
+    how, text = match[1] or "eq", match[2]
+    changed = version.changed_at
+    if len(text) == len("2026-03-01"):
+        this, that = changed.date().isoformat(), text
+        return {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}[
+            how
+        ]
+    return _compares(how, changed, datetime.fromisoformat(text))
+
+
+def _compares(how: str, this: Any, that: Any) -> bool:
+    found = {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}
+    return bool(found[how])
+
+
+async def _patient(parts: System, who: Principal, person_id: str) -> Resource:
+    if not parts.policy.reach_of(who.role, "read-person"):
+        raise Refusal(403, "NotPermitted", "who somebody is, is not yours to read")
+    row, person = await persons.on_record(parts, who, person_id)
+    return patient(row.id, row.version, row.updated_at, person)
+
+
+async def _of_person(parts: System, who: Principal, person_id: str) -> list[Version]:
+    """What the cases of a person say, as far as this reader may read whole cases."""
+    row, person = await persons.on_record(parts, who, person_id)
+    names = await identity.with_persons(
+        parts, who.tenant, lambda store: identity.names_of(store, {row.id: person})
+    )
+    query = select(CaseRow.id).where(visible(parts, who, WHOLE), col(CaseRow.person_id).in_(names))
+    async with parts.session() as session:
+        cases = list((await session.exec(query.order_by(col(CaseRow.id)))).all())
+    return [version for case_id in cases for version in await _of_case(parts, who, case_id)]
+
+
+async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]:
+    """What one case says. Raises 404 unless this person may read all of it."""
+    found = await read_case(parts, who, case_id, WHOLE)
+
+    def program_of(case: Any) -> Program:
+        return parts.rulebook.program(case.program, case.program_version)
+
+    def readable(entry: Any) -> bool:
+        own = entry.actor.subject == who.sub
+        return own or parts.policy.reads(who.role, label_of(entry.data), found.ways)
+
+    async with parts.connection() as connection:
+        return await connection.run_sync(lambda c: resources(states(c, parts.keys, case_id), program_of, readable))

@@ -1,0 +1,94 @@
+"""How a FHIR server answers: bundles, what went wrong, and what it can do."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from exchange.fhir_codes import OURS, Resource, at
+
+MEDIA_TYPE = "application/fhir+json"
+ISSUES = {  # HTTP status to FHIR's issue type
+    400: "invalid",
+    401: "login",
+    403: "forbidden",
+    404: "not-found",
+    409: "conflict",
+    412: "conflict",
+    413: "too-long",
+    422: "processing",
+    429: "throttled",
+    503: "transient",
+}
+
+
+def outcome(status: int, code: str, detail: str, places: Iterable[str] = ()) -> Resource:
+    """Why a request was not carried out. It names parameters and paths, never a value that was sent."""
+    issue: dict[str, Any] = {
+        "severity": "error",
+        "code": ISSUES.get(status, "exception"),
+        "details": {"coding": [{"system": f"{OURS}/error", "code": code}], "text": detail or code},
+    }
+    if expression := list(places):
+        issue["diagnostics"] = "; ".join(expression)
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def searchset(base: str, address: str, found: Iterable[Resource], following: str | None) -> Resource:
+    """A page of what was found, with the address of the next one. How many there are in all is not counted."""
+    links = [{"relation": "self", "url": address}]
+    if following is not None:
+        links.append({"relation": "next", "url": following})
+    return {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "link": links,
+        "entry": [
+            {"fullUrl": f"{base}/{one['resourceType']}/{one['id']}", "resource": one, "search": {"mode": "match"}}
+            for one in found
+        ],
+    }
+
+
+def capabilities(base: str, version: str, now: datetime, served: Mapping[str, Iterable[str]]) -> Resource:
+    """What can be asked for: each type with its search parameters, as the routes take them."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": at(now),
+        "kind": "instance",
+        "software": {"name": "Caseloom", "version": version},
+        "implementation": {"description": "Cases as they stand on record", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        "rest": [
+            {
+                "mode": "server",
+                "resource": [
+                    {
+                        "type": kind,
+                        "interaction": [{"code": "read"}, {"code": "search-type"}],
+                        "versioning": "versioned",
+                        "searchParam": [{"name": name, "type": PARAMETERS[name]} for name in names],
+                    }
+                    for kind, names in served.items()
+                ],
+                "operation": [
+                    {
+                        "name": "everything",
+                        "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+                    }
+                ],
+            }
+        ],
+    }
+
+
+PARAMETERS = {
+    "_id": "token",
+    "_lastUpdated": "date",
+    "patient": "reference",
+    "status": "token",
+    "category": "token",
+    "code": "token",
+    "name": "string",
+}

@@ -1,0 +1,187 @@
+"""What was found and done, entry by entry, in FHIR R4: questionnaires answered, values, contacts, stays."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from domain.case.case import Case
+from domain.case.event import Entry, label_of
+from domain.programs.program import Program
+from exchange.fhir_codes import (
+    ACT_CODE,
+    HL7,
+    INDICATORS,
+    LOINC,
+    OURS,
+    PANELS,
+    UNITS,
+    Resource,
+    concept,
+    reference,
+    resource,
+    staff,
+)
+
+Said = dict[str, Any]
+SETTINGS = {"inpatient": "IMP", "emergency": "EMER", "observation": "OBSENC"}
+MODES = {"in-person": "AMB", "telephone": "VR", "video": "VR"}
+
+
+def answers(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+    """The answers to an instrument, and what they come to."""
+    said: Said = entry.data
+    result = said["result"]
+    label, subject = label_of(said), reference("Patient", case.referral.patient.reference)
+    named = f"{result['instrument']}|{result['version']}"
+    response = f"{case.id}-e{entry.seq}"
+    yield resource(
+        "QuestionnaireResponse",
+        response,
+        label,
+        {
+            "questionnaire": f"{OURS}/Questionnaire/{named}",
+            "status": "completed",
+            "subject": subject,
+            "authored": said["scored_at"],
+            "author": staff(entry.actor.subject),
+            "item": [_item(key, answer) for key, answer in said["answers"].items()],
+        },
+    )
+    if result.get("total") is None:
+        return
+    panel = PANELS.get(result["instrument"])
+    coding = ((LOINC, panel),) if panel else ()
+    yield resource(
+        "Observation",
+        f"{case.id}-e{entry.seq}-total",
+        label,
+        {
+            "status": "final",
+            "category": [concept("Survey", (f"{HL7}/observation-category", "survey"))],
+            "code": concept(f"{result['instrument']} {result['version']}, total", *coding),
+            "subject": subject,
+            "effectiveDateTime": said["scored_at"],
+            "performer": [staff(entry.actor.subject)],
+            "valueInteger": result["total"],
+            "interpretation": [concept(result["band"])] if result.get("band") else None,
+            "derivedFrom": [reference("QuestionnaireResponse", response)],
+        },
+    )
+
+
+def section(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+    """A section of the assessment that was answered by its form."""
+    said: Said = entry.data
+    if not said.get("form"):
+        return
+    name, _, version = said["form"].rpartition("-")
+    items = [_item(link, answer) for link, answer in said.get("answers", {}).items()]
+    yield resource(
+        "QuestionnaireResponse",
+        f"{case.id}-e{entry.seq}",
+        label_of(said),
+        {
+            "questionnaire": f"{OURS}/Questionnaire/{name}|{version}",
+            "status": "completed" if said.get("complete", True) else "in-progress",
+            "subject": reference("Patient", case.referral.patient.reference),
+            "authored": entry.at.isoformat(),
+            "author": staff(entry.actor.subject),
+            "item": items,
+        },
+    )
+
+
+def _item(link: str, answer: Any) -> Said:
+    given = answer if isinstance(answer, list) else [answer]
+    return {"linkId": link, "answer": [_value(one) for one in given]}
+
+
+def _value(answer: Any) -> Said:
+    if isinstance(answer, bool):
+        return {"valueBoolean": answer}
+    if isinstance(answer, int):
+        return {"valueInteger": answer}
+    return {"valueDecimal": answer} if isinstance(answer, float) else {"valueString": str(answer)}
+
+
+def value(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+    """A measurement in the programme's unit."""
+    said: Said = entry.data
+    policy = program.indicators.get(said["indicator"])
+    code, unit = INDICATORS.get(said["indicator"], (None, None))
+    quantity = {"value": said["value"], "unit": said["unit"]}
+    yield resource(
+        "Observation",
+        f"{case.id}-e{entry.seq}",
+        program.sensitivity,
+        {
+            "status": "final",
+            "category": [concept("Measured", (f"{HL7}/observation-category", "exam"))],
+            "code": concept(policy.title if policy else said["indicator"], *(((LOINC, code),) if code else ())),
+            "subject": reference("Patient", case.referral.patient.reference),
+            "effectiveDateTime": said["taken_at"],
+            "performer": [staff(entry.actor.subject)],
+            "valueQuantity": quantity | ({"system": UNITS, "code": unit} if unit else {}),
+        },
+    )
+
+
+def contact(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+    """Somebody was met or spoken to (an encounter), was written to, or could not be reached (communications)."""
+    said: Said = entry.data["contact"]  # type: ignore[assignment]
+    label, subject = label_of(entry.data), reference("Patient", case.referral.patient.reference)
+    name, when = f"{case.id}-e{entry.seq}", said["occurred_at"]
+    if said["reached"] and said["mode"] in MODES:
+        fields: Said = {
+            "status": "finished",
+            "class": {"system": ACT_CODE, "code": MODES[said["mode"]]},
+            "type": [concept(f"Contact with the {said['party']}")],
+            "subject": subject,
+            "participant": [{"individual": staff(entry.actor.subject)}],
+            "period": {"start": when, "end": when},
+            "episodeOfCare": [reference("EpisodeOfCare", f"{case.id}-episode")],
+        }
+        yield resource("Encounter", name, label, fields)
+        return
+    reason = None if said["reached"] else concept("Not reached")
+    fields = {
+        "status": "completed" if said["reached"] else "not-done",
+        "statusReason": reason,
+        "medium": [concept(said["mode"])],
+        "subject": subject,
+        "sent": when,
+        "sender": staff(entry.actor.subject),
+        "payload": [{"contentString": said["outcome"]}] if said.get("outcome") else None,
+    }
+    yield resource("Communication", name, label, fields)
+
+
+def transition(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+    """A message of an admission, a discharge or a visit, as the encounter that it is about."""
+    said: Said = entry.data["transition"]  # type: ignore[assignment]
+    when = said["occurred_at"][:10] if said.get("whole_day") else said["occurred_at"]
+    start = {"end": when} if said["event"] == "discharge" else {"start": when}
+    disposition = said.get("disposition")
+    yield resource(
+        "Encounter",
+        f"{case.id}-stay-{said.get('encounter') or said['id']}"[:64].replace("_", "."),
+        program.sensitivity,
+        {
+            "status": "in-progress" if said["event"] == "admission" else "finished",
+            "class": {"system": ACT_CODE, "code": SETTINGS.get(said["setting"], "AMB")},
+            "type": [concept(said["setting"])],
+            "subject": reference("Patient", case.referral.patient.reference),
+            "period": start,
+            "hospitalization": {"dischargeDisposition": concept(disposition)} if disposition else None,
+        },
+    )
+
+
+FindingBuilder = Callable[[Case, Entry, Program], Iterator[Resource]]
+BY_KIND: dict[str, FindingBuilder] = {
+    "instrument-scored": answers,
+    "section-assessed": section,
+    "observation-recorded": value,
+    "contact-logged": contact,
+    "transition-recorded": transition,
+    "transition-corrected": transition,
+}

@@ -1,0 +1,114 @@
+"""All that a case says in FHIR, each resource as it is now, with the event that changed it last.
+
+The case is folded once: whenever an event touches the parts that a resource is made from, it is made anew, and has
+that event as its version if it says something else than before.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.case.case import Case
+from domain.case.event import ENTERED_IN_ERROR, Entry
+from domain.programs.program import Program
+from exchange.fhir_case import BUILDERS, ENDED, Standing
+from exchange.fhir_codes import Resource, at
+from exchange.fhir_findings import BY_KIND
+
+WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A resource, and the number and time of the event that changed it last."""
+
+    content: Resource
+    seq: int
+    changed_at: datetime
+
+    @property
+    def resource(self) -> Resource:
+        """The resource with its version."""
+        meta = {"versionId": str(self.seq), "lastUpdated": at(self.changed_at), **self.content.get("meta", {})}
+        head = {"resourceType": self.content["resourceType"], "id": self.content["id"], "meta": meta}
+        return head | {name: value for name, value in self.content.items() if name not in head}
+
+    @property
+    def kind(self) -> str:
+        return str(self.content["resourceType"])
+
+
+Found = dict[tuple[str, str], Version]
+
+
+def resources(
+    steps: Iterable[tuple[Case | None, Entry, Case]],
+    program_of: Callable[[Case], Program],
+    readable: Callable[[Entry], bool],
+) -> list[Version]:
+    """The resources of a case, from every entry with the case before and after it.
+
+    `readable` says which entries are for this reader: what was found under a label that is not is left out.
+    """
+    found: Found = {}
+    by_command: dict[str, list[tuple[str, str]]] = {}
+    for before, entry, after in steps:
+        program = program_of(after)
+        standing = Standing(after, program, after.referral.patient.reference)
+        for builder, parts in BUILDERS:
+            if before is None or any(getattr(before, p) is not getattr(after, p) for p in parts):
+                made = list(builder(standing))
+                _put(found, made, entry)
+                earlier = builder(Standing(before, program, standing.person_id)) if before is not None else ()
+                _end(found, made, earlier, entry)
+        if entry.kind in BY_KIND and readable(entry):
+            made = [_merged(found, one) for one in BY_KIND[entry.kind](after, entry, program)]
+            _put(found, made, entry)
+            by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
+        if entry.kind == ENTERED_IN_ERROR:
+            _take_back(found, by_command.get(str(entry.data["of_command"]), []), entry)
+    return list(found.values())
+
+
+def _key(content: Resource) -> tuple[str, str]:
+    return str(content["resourceType"]), str(content["id"])
+
+
+def _put(found: Found, made: Iterable[Resource], entry: Entry) -> None:
+    for content in made:
+        key = _key(content)
+        if key not in found or found[key].content != content:
+            found[key] = Version(content, entry.seq, entry.at)
+
+
+def _end(found: Found, made: list[Resource], earlier: Iterable[Resource], entry: Entry) -> None:
+    """What the case does not have any more: a goal that was left out, a flag that was resolved, a referral."""
+    now = {_key(content) for content in made}
+    for content in earlier:
+        key = _key(content)
+        if key in now or key not in found:
+            continue
+        if key[0] == "ServiceRequest":
+            status = "revoked" if entry.kind == "referral-revoked" else "completed"
+            _put(found, [{**content, "status": status}], entry)
+        elif key[0] in ENDED:
+            field, value = ENDED[key[0]]
+            _put(found, [{**content, field: value}], entry)
+
+
+def _merged(found: Found, content: Resource) -> Resource:
+    """An encounter that several messages tell of has the beginning of one and the end of another."""
+    known = found.get(_key(content))
+    if known is None or content["resourceType"] != "Encounter":
+        return content
+    return {**content, "period": {**known.content.get("period", {}), **content.get("period", {})}}
+
+
+def _take_back(found: Found, keys: Iterable[tuple[str, str]], entry: Entry) -> None:
+    for key in keys:
+        if key[0] in WRONG and key in found:
+            _put(found, [{**found[key].content, "status": "entered-in-error"}], entry)
+
+
+def of_kind(versions: Iterable[Version], kind: str) -> Iterator[Version]:
+    return (version for version in versions if version.kind == kind)

@@ -1,0 +1,129 @@
+"""FHIR over HTTP: read, search, everything of a person; errors as OperationOutcome; who may not, finds nothing."""
+
+from typing import Any
+
+import pytest
+
+from tests.office import Office
+from tests.story import referral
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+NEW = {"names": [{"given": ["Alice"], "family": "Zephyrine"}], "birth_date": "1950-05-05", "language": "es"}
+
+
+@pytest.fixture
+async def case_id(office: Office) -> str:
+    case_id = await office.open(referral=referral(), person=NEW)
+    await office.walk(case_id)
+    return case_id
+
+
+async def person_of(office: Office, case_id: str) -> str:
+    case = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]
+    return str(case["referral"]["patient"]["reference"])
+
+
+async def search(office: Office, kind: str, by: str = "cm-anna", **asked: Any) -> list[dict[str, Any]]:
+    answer = await office.get(by, f"/fhir/{kind}", **asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/fhir+json"
+    return [entry["resource"] for entry in answer.json()["entry"]]
+
+
+async def test_a_persons_resources_are_found_by_type_status_and_code(office: Office, case_id: str) -> None:
+    person = await person_of(office, case_id)
+    [patient] = await search(office, "Patient", _id=person)
+    assert (patient["name"][0]["family"], patient["birthDate"]) == ("Zephyrine", "1950-05-05")
+    [plan] = await search(office, "CarePlan", patient=f"Patient/{person}")
+    assert plan["subject"]["reference"] == f"Patient/{person}"
+    assert await search(office, "CarePlan", patient=person, category="assess-plan") == [plan]
+    assert await search(office, "CarePlan", patient=person, category="other") == []
+    done = await search(office, "Task", patient=person, status="completed")
+    assert {task["status"] for task in done} == {"completed"}
+    assert await search(office, "Task", patient=person, _lastUpdated="gt2100-01-01") == []
+    assert await search(office, "Task", patient=person, _lastUpdated="ge2020-01-01T00:00:00Z")
+
+
+async def test_one_resource_is_read_with_its_version_and_not_sent_again_unchanged(
+    office: Office, case_id: str
+) -> None:
+    path = f"/fhir/EpisodeOfCare/{case_id}-episode"
+    found = await office.get("cm-anna", path)
+    assert found.json()["status"] == "active"
+    again = await office.http.get(
+        path, headers={**office.sign_in("cm-anna"), "If-None-Match": found.headers["ETag"]}
+    )
+    assert again.status_code == 304
+    assert (await office.get("cm-anna", "/fhir/Questionnaire/phq-9-2001")).json()["item"][0]["linkId"] == "q1"
+
+
+async def test_everything_of_a_person_comes_at_once_or_by_type_and_since_a_time(
+    office: Office, case_id: str
+) -> None:
+    person = await person_of(office, case_id)
+    path = f"/fhir/Patient/{person}/$everything"
+    bundle = (await office.get("cm-anna", path)).json()
+    kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+    assert kinds[0] == "Patient"
+    assert {"EpisodeOfCare", "CarePlan", "Goal", "Task", "Consent", "QuestionnaireResponse"} <= set(kinds)
+    some = (await office.get("cm-anna", path, _type="Goal,CarePlan", _since="2020-01-01")).json()
+    assert {entry["resource"]["resourceType"] for entry in some["entry"]} == {"Goal", "CarePlan"}
+    assert (await office.get("cm-anna", path, _type="Moon")).status_code == 400
+
+
+async def test_pages_follow_one_another_without_a_gap(office: Office, case_id: str) -> None:
+    person = await person_of(office, case_id)
+    every = await search(office, "QuestionnaireResponse", patient=person)
+    seen: list[dict[str, Any]] = []
+    address = f"/fhir/QuestionnaireResponse?patient={person}&_count=5"
+    while address:
+        page = (await office.http.get(address, headers=office.sign_in("cm-anna"))).json()
+        seen += [entry["resource"] for entry in page["entry"]]
+        address = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
+    assert seen == every
+    assert len(every) > 5
+
+
+async def test_what_cannot_be_answered_is_an_operation_outcome_that_repeats_nothing(
+    office: Office, case_id: str
+) -> None:
+    person = await person_of(office, case_id)
+    for path, status in (
+        ("/fhir/Task", 400),
+        ("/fhir/Moon?patient=x", 404),
+        (f"/fhir/Task?patient={person}&colour=secret", 400),
+        (f"/fhir/Task?patient={person}&name=secret", 400),
+        (f"/fhir/Task?patient={person}&_lastUpdated=secret", 400),
+        (f"/fhir/Task?patient={person}&cursor=secret", 400),
+        (f"/fhir/Task/{case_id}-nothing", 404),
+        ("/fhir/Task?patient=nobody", 404),
+    ):
+        answer = await office.http.get(path, headers=office.sign_in("cm-anna"))
+        assert answer.status_code == status, (path, answer.text)
+        assert answer.json()["resourceType"] == "OperationOutcome", path
+        assert "secret" not in answer.text
+    nobody = await office.http.get(f"/fhir/Task?patient={person}")
+    assert (nobody.status_code, nobody.json()["resourceType"]) == (401, "OperationOutcome")
+
+
+async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on_record(
+    office: Office, case_id: str
+) -> None:
+    person = await person_of(office, case_id)
+    for by in ("cm-cora", "ehr-1"):
+        path = f"/fhir/EpisodeOfCare/{case_id}-episode"
+        assert (await office.get(by, path)).status_code == 404
+    assert (await office.get("ehr-1", "/fhir/Patient", _id=person)).status_code == 403
+    assert await search(office, "EpisodeOfCare", by="aud-1", patient=person)
+    looked = (await office.get("aud-1", "/audit", person_id=person)).json()["items"]
+    assert "search-resources" in {item["action"] for item in looked}
+
+
+async def test_what_the_server_can_do_is_what_its_routes_take(office: Office) -> None:
+    said = (await office.get("cm-anna", "/fhir/metadata")).json()
+    assert (said["resourceType"], said["fhirVersion"]) == ("CapabilityStatement", "4.0.1")
+    for served in said["rest"][0]["resource"]:
+        for parameter in served["searchParam"]:
+            asked = {"patient": "nobody", parameter["name"]: "ge2020-01-01"} if served["type"] != "Patient" else {}
+            answer = await office.get("cm-anna", f"/fhir/{served['type']}", **asked)
+            assert "UnknownParameter" not in answer.text or served["type"] == "Questionnaire", served

@@ -1,0 +1,203 @@
+"""What a case says in FHIR: valid R4 that another library reads, each resource with its last change."""
+
+import importlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domain.case.case import Case
+from domain.case.event import Entry, label_of
+from domain.persons.person import Person
+from domain.values import Sensitivity
+from exchange.fhir_catalog import of_form, of_instrument
+from exchange.fhir_out import Version, resources
+from exchange.fhir_patient import patient
+from tests.domain.test_programs import NAMES, opened
+from tests.story import MONDAY, Story, whole_catalogue
+
+
+def steps(story: Story) -> Iterator[tuple[Case | None, Entry, Case]]:
+    before: Case | None = None
+    for entry in story.timeline:
+        after = entry.apply(before)
+        yield before, entry, after
+        before = after
+
+
+def told(story: Story, hidden: Sensitivity | None = None) -> dict[str, list[Version]]:
+    """The resources of a story by type; what stands under `hidden` is not for this reader."""
+    found: dict[str, list[Version]] = {}
+    book = story.rulebook
+    every = resources(
+        steps(story),
+        lambda case: book.program(case.program, case.program_version),
+        lambda entry: label_of(entry.data) != hidden,
+    )
+    for version in every:
+        found.setdefault(version.kind, []).append(version)
+    return found
+
+
+def whole() -> Story:
+    """A case in which something of everything happened."""
+    story = opened("complex-care").assess("high")
+    body = story.plan("education", "arrange-appointment")
+    problems = [{"id": "hf", "description": "Heart failure", "code": "I50.9"}]
+    goals = [{**body["goals"][0], "id": "walk", "problems": ["hf"]}]
+    story.do("agree-plan", **{**body, "problems": problems, "goals": goals})
+    story.do("record-score", instrument="phq-9", version="2001", answers={f"q{n}": 1 for n in range(1, 10)})
+    story.do("log-contact", mode="telephone", party="patient", reached=False, outcome="No answer")
+    story.do("log-contact", mode="in-person", party="patient", reached=True, outcome="Seen")
+    stay = {"event_id": "a", "event": "admission", "setting": "inpatient", "encounter": "enc-1"}
+    story.do("record-transition", **stay, occurred_at=(story.now - timedelta(hours=5)).isoformat())
+    story.do(
+        "record-transition", **{**stay, "event_id": "b", "event": "discharge"}, occurred_at=story.now.isoformat()
+    )
+    story.do("draft-referral", type="community", recipient="Food bank", reason="Food is short")
+    story.do("send-referral", referral_id=story.known.referrals[0].id)
+    story.do("join-care-team", role="caregiver", reference="Her daughter", since=str(story.today))
+    story.do("raise-flag", message="look at this")
+    return story
+
+
+def valid(resource: dict[str, Any]) -> None:
+    kind = resource["resourceType"]
+    getattr(importlib.import_module(f"fhir.resources.R4B.{kind.lower()}"), kind).model_validate(resource)
+
+
+def test_every_resource_of_a_case_is_valid_and_every_type_is_there() -> None:
+    found = told(whole())
+    for version in (one for some in found.values() for one in some):
+        valid(version.resource)
+    assert set(found) == {
+        "EpisodeOfCare",
+        "CarePlan",
+        "Goal",
+        "Condition",
+        "Task",
+        "ServiceRequest",
+        "RiskAssessment",
+        "Consent",
+        "CareTeam",
+        "Flag",
+        "QuestionnaireResponse",
+        "Observation",
+        "Encounter",
+        "Communication",
+    }
+
+
+def test_references_within_a_case_lead_to_resources_that_are_there() -> None:
+    found = told(whole())
+    there = {f"{v.kind}/{v.content['id']}" for some in found.values() for v in some} | {"Patient/Patient/1"}
+    missing = {ref for some in found.values() for v in some for ref in references(v.content)} - there
+    assert missing == set()
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("reference"), str):
+            yield part["reference"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_a_version_is_the_event_that_changed_the_resource_last_and_not_one_that_did_not() -> None:
+    story = whole()
+    before = {v.content["id"]: v.seq for some in told(story).values() for v in some}
+    story.wait(minutes=5)
+    story.do("record-goal-progress", goal="walk", achievement="improving")
+    after = {v.content["id"]: v for some in told(story).values() for v in some}
+    changed = {name for name, version in after.items() if before.get(name) != version.seq}
+    assert changed == {"case-1-goal-walk"}
+    goal = after["case-1-goal-walk"].resource
+    assert goal["achievementStatus"]["coding"][0]["code"] == "improving"
+    assert goal["meta"]["versionId"] == str(story.timeline[-1].seq)
+
+
+def test_two_messages_of_one_stay_are_one_encounter_with_its_beginning_and_its_end() -> None:
+    [stay] = [v for v in told(whole())["Encounter"] if "stay" in v.content["id"]]
+    assert set(stay.content["period"]) == {"start", "end"}
+    assert (stay.content["status"], stay.content["class"]["code"]) == ("finished", "IMP")
+
+
+def test_what_is_settled_stays_with_its_last_word_and_what_was_wrong_says_so() -> None:
+    """A task that is done, a referral that was taken back, a flag that was resolved, a score of somebody else."""
+    story = whole()
+    task = next(t for t in story.known.open_tasks if t.type == "education")
+    story.do("complete-task", task_id=task.id)
+    story.do("revoke-referral", referral_id=story.known.referrals[0].id, reason="Moved")
+    story.do("resolve-flag", flag_id=story.known.flags[0].id, resolution="Seen to")
+    scored = next(e.seq for e in story.timeline if e.kind == "instrument-scored" and "phq-9" in str(e.data))
+    story.do("correct-entry", entry=scored, reason="Somebody else's")
+    found = {v.content["id"]: v.content for some in told(story).values() for v in some}
+    assert found[f"case-1-{task.id}"]["status"] == "completed"
+    assert [c["status"] for c in found.values() if c["resourceType"] == "ServiceRequest"] == ["revoked"]
+    assert [c["status"] for c in found.values() if c["resourceType"] == "Flag"] == ["inactive"]
+    assert found[f"case-1-e{scored}"]["status"] == "entered-in-error"
+    assert found[f"case-1-e{scored}-total"]["status"] == "entered-in-error"
+
+
+def test_what_stands_under_a_label_is_marked_and_is_not_told_to_who_may_not_read_it() -> None:
+    story = Story("behavioral-health").accepted()
+    story.do("record-score", instrument="phq-9", version="2001", answers={f"q{n}": 1 for n in range(1, 10)})
+    [response] = told(story)["QuestionnaireResponse"]
+    assert [coding["code"] for coding in response.resource["meta"]["security"]] == ["PSY", "R"]
+    assert "QuestionnaireResponse" not in told(story, hidden=Sensitivity.BEHAVIORAL)
+
+
+def test_free_text_cannot_become_markup_in_the_narrative() -> None:
+    story = opened("complex-care").assess("high")
+    body = story.plan("education")
+    goals = [{**body["goals"][0], "description": "<script>alert(1)</script>"}]
+    story.do("agree-plan", **{**body, "goals": goals})
+    [plan] = told(story)["CarePlan"]
+    assert "<script>" not in plan.content["text"]["div"]
+    assert "&lt;script&gt;" in plan.content["text"]["div"]
+
+
+def test_a_person_is_a_valid_patient_and_what_is_not_known_is_left_out() -> None:
+    person = Person.model_validate(
+        {
+            "names": [{"given": ["Lucía"], "family": "Nowak"}, {"use": "preferred", "given": ["Lu"]}],
+            "birth_date": "1950-05",
+            "identifiers": [{"system": "urn:mrn", "value": "4711"}],
+            "contacts": [{"kind": "mobile", "value": "+1 555 0100"}],
+            "addresses": [{"lines": ["1 Main St"], "city": "Springfield", "postal_code": "12345"}],
+            "language": "es",
+        }
+    )
+    found = patient("p1", 3, MONDAY, person)
+    valid(found)
+    assert (found["birthDate"], found["name"][0]["family"]) == ("1950-05", "Nowak")
+    bare = patient("p2", 1, MONDAY, Person())
+    valid(bare)
+    assert set(bare) == {"resourceType", "id", "meta"}
+
+
+def test_every_instrument_and_form_is_a_valid_questionnaire_with_its_own_links() -> None:
+    book = whole_catalogue()
+    made = [of_instrument(tool) for tool in book.instruments] + [of_form(form) for form in book.forms]
+    for one in made:
+        valid(one)
+    assert len({one["id"] for one in made}) == len(made)
+    needs = next(one for one in made if one["id"] == "social-needs-1")
+    losing = next(item for item in needs["item"] if item["linkId"] == "losing-home")
+    assert losing["enableWhen"][0] == {
+        "question": "living-situation",
+        "operator": "=",
+        "answerCoding": {"code": "own-home"},
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "demo"])
+def test_a_case_of_every_programme_is_valid_fhir(name: str) -> None:
+    story = opened(name, rules=whole_catalogue()).assess("moderate")
+    for some in told(story).values():
+        for version in some:
+            valid(version.resource)

@@ -9,6 +9,7 @@ import yaml
 
 from deploy import licences
 from infra.settings import Settings
+from tests.test_house import MAY_IMPORT
 
 ROOT = Path(__file__).parents[2]
 

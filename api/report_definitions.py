@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import report_courses as courses
+from api import report_measures
 from api import report_outcomes as outcomes
 from api import report_queries as queries
 from api.report_queries import PROMISE, Rows, Scope
@@ -119,6 +120,25 @@ REPORTS: dict[str, Report] = {
             "most_often_because",
         ),
         courses.milestones,
+    ),
+    "quality-measures": Report(
+        "Quality measures",
+        "Measures of CMS and HEDIS over the period, as far as the record has what they ask for: the population, "
+        "those excluded, those that met it. `lacking` names exclusions that are not on record. What cannot be "
+        "computed says why. The period is to be a year for the figure to be the publisher's.",
+        (
+            "measure",
+            "title",
+            "people",
+            "population",
+            "excluded",
+            "met",
+            "share",
+            "better",
+            "lacking",
+            "cannot_be_computed_because",
+        ),
+        report_measures.quality,
     ),
     "goals-met": Report(
         "Goals met",

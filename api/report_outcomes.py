@@ -16,7 +16,7 @@ from infra.tables import CaseRow, TimelineRow
 
 
 @dataclass
-class _Told:
+class ToldOfStays:
     """What messages and the referral told about one person's stays."""
 
     program: tuple[str, int]
@@ -27,7 +27,7 @@ class _Told:
 async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
     """Stays in hospital that ended in the period, and those that an unplanned admission followed."""
     groups: dict[str, list[tuple[str, int, int, int]]] = defaultdict(list)
-    for case_id, told in (await _told(connection, scope)).items():
+    for case_id, told in (await told_of_stays(connection, scope)).items():
         program = scope.rulebook.program(*told.program)
         stays = stays_of(told.transitions.values(), program.zone, told.earlier)
         first, after = (edge.astimezone(program.zone).date() for edge in (scope.start, scope.end))
@@ -51,17 +51,17 @@ async def readmissions(connection: AsyncConnection, scope: Scope) -> Rows:
     ]
 
 
-async def _told(connection: AsyncConnection, scope: Scope) -> dict[str, _Told]:
+async def told_of_stays(connection: AsyncConnection, scope: Scope) -> dict[str, ToldOfStays]:
     """The transitions of every case as they stand: corrected, and without those that were taken back."""
     kinds = ("case-opened", "transition-recorded", "transition-corrected", "transition-retracted")
     query = recorded(scope, *kinds).add_columns(
         col(TimelineRow.kind), *SAID, col(CaseRow.program), col(CaseRow.program_version)
     )
-    found: dict[str, _Told] = {}
+    found: dict[str, ToldOfStays] = {}
     for case_id, kind, seq, encrypted, *program in (
         await connection.execute(query.order_by(col(TimelineRow.case_id), col(TimelineRow.seq)))
     ).all():
-        told, data = found.setdefault(case_id, _Told(tuple(program))), scope.said(case_id, seq, encrypted)
+        told, data = found.setdefault(case_id, ToldOfStays(tuple(program))), scope.said(case_id, seq, encrypted)
         if kind == "case-opened":
             encounters = data["referral"]["patient"].get("encounters", ())
             told.earlier = tuple(PastEncounter.model_validate(e) for e in encounters)

@@ -44,6 +44,7 @@ WINGS = (
     "simulation",
     "items",
     "lines",
+    "measures",
 )
 OURS = {*MAY_IMPORT, "worker", "tests"}
 NOT_IN_DOMAIN = {"temporalio", "sqlmodel", "sqlalchemy", "fastapi", "structlog", "os", "random", "time", "uuid"}

@@ -10,8 +10,20 @@ from typing import Any
 
 import pytest
 
+from domain.measures import (
+    Counted,
+    Known,
+    Period,
+    a1c_poor_control,
+    blood_pressure_control,
+    emergency_follow_up,
+    engaged,
+    loop_closed,
+    measures,
+    reconciled,
+    remission,
+)
 from domain.steps.medications import Fill, days_covered
-from domain.steps.scores import remission_at
 from tests.reference import rows
 from tests.story import in_force
 
@@ -44,61 +56,105 @@ def observed(row: dict[str, Any], code: str) -> Iterator[dict[str, Any]]:
             yield resource
 
 
+def person(row: dict[str, Any], *codes: str) -> Known:
+    """Who a row is about; the decks name sets of codes, so the condition itself is given."""
+    return Known(born=row["patient"]["birthDate"][:10], codes=codes)
+
+
+def period(row: dict[str, Any]) -> Period:
+    return Period(date.fromisoformat(row["period"][0][:10]), date.fromisoformat(row["period"][1][:10]))
+
+
+def day(resource: dict[str, Any]) -> date:
+    return date.fromisoformat(str(resource.get("at") or resource["start"])[:10])
+
+
 @pytest.mark.parametrize("row", counting("ecqm-cms159-depression-remission"))
 def test_remission_is_that_of_the_measure(row: Any) -> None:
     """CMS159: index above 9, the last total in the window twelve months later below 5."""
     rule = in_force().instrument("phq-9", "2001").change
     assert rule is not None
-    totals = sorted((o["at"][:10], o["value"]) for o in observed(row, LOINC_PHQ9))
-    start = date.fromisoformat(row["period"][0])
-    first, last = (date(start.year - 2, 11, 1), date(start.year - 1, 10, 31))
-    index = [(on, value) for on, value in totals if value > 9 and first <= date.fromisoformat(on) <= last]
-    found = False
-    for on, value in index[:1]:
-        after = [(date.fromisoformat(d), v) for d, v in totals]
-        answers = [remission_at(rule, value, date.fromisoformat(on), v, d) for d, v in after]
-        known = [answer for answer in answers if answer is not None]
-        found = bool(known and known[-1])
-    assert found == bool(_group(row)["numerator"])
+    known = person(row)
+    known.totals["phq-9"] = [(day(o), o["value"]) for o in observed(row, LOINC_PHQ9)]
+    found = remission(rule)(known, period(row))
+    assert (found.population, found.met) == (1, int(bool(_group(row)["numerator"])))
 
 
 @pytest.mark.parametrize("row", counting("ecqm-cms165-bp-control"))
 def test_controlled_blood_pressure_is_that_of_the_measure(row: Any) -> None:
-    """CMS165: on the latest day outside hospital the lowest of each number is within the programme's limits."""
-    limits = in_force().latest("chronic-care").indicators
+    """CMS165: on the latest day outside hospital the lowest of each number is within the limits."""
+    known = person(row, "I10")
     inside = {r["ref"] for r in row["resources"] if r.get("class") in NOT_FOR_A_MEASURE and "ref" in r}
-    found: dict[str, dict[str, list[float]]] = {}
     for resource in row["resources"]:
         final = resource["type"] == "Observation" and resource.get("status") in ("final", "amended", "corrected")
-        if not final or resource.get("encounter") in inside or not resource.get("components"):
+        if not final or resource.get("encounter") in inside:
             continue
-        day = found.setdefault(str(resource["at"])[:10], {"systolic": [], "diastolic": []})
-        for part in resource["components"]:
+        for part in resource.get("components") or ():
             for name, code in (("systolic", SYSTOLIC), ("diastolic", DIASTOLIC)):
                 if code in codes(part) and part.get("value") is not None:
-                    day[name].append(part["value"])
-    period = [day for day in found if row["period"][0] <= day <= row["period"][1]]
-    values = found[max(period)] if period else {"systolic": [], "diastolic": []}
-    high = {name: next(x.at_least for x in limits[name].limits if x.at_least) for name in values}
-    controlled = all(numbers and min(numbers) < high[name] for name, numbers in values.items())
-    assert controlled == bool(_group(row)["numerator"])
+                    known.values.setdefault(name, []).append((day(resource), part["value"]))
+    found = blood_pressure_control(known, period(row))
+    assert (found.population, found.met) == (1, int(bool(_group(row)["numerator"])))
 
 
 @pytest.mark.parametrize("row", counting("ecqm-cms122-a1c-poor-control"))
 def test_poor_control_is_that_of_the_measure(row: Any) -> None:
-    """CMS122: the last A1c of the year is above the programme's limit, or there is none: missing is not good."""
-    limits = in_force().latest("chronic-care").indicators["a1c"].limits
-    values = [
-        (str(o.get("at") or o["start"]), o["value"])
-        for o in row["resources"]
-        if o["type"] == "Observation"
-        and A1C & codes(o)
-        and o.get("status") in ("final", "amended", "corrected")
-        and isinstance(o.get("value"), int | float)
-        and row["period"][0] <= str(o.get("at") or o["start"])[:10] <= row["period"][1]
+    """CMS122: the last A1c of the year is above 9 per cent, or there is none: missing is not good."""
+    known = person(row, "E11.9")
+    for o in row["resources"]:
+        final = o["type"] == "Observation" and o.get("status") in ("final", "amended", "corrected")
+        if final and A1C & codes(o) and isinstance(o.get("value"), int | float):
+            known.values.setdefault("a1c", []).append((day(o), o["value"]))
+    found = a1c_poor_control(known, period(row))
+    assert (found.population, found.met) == (1, int(bool(_group(row)["numerator"])))
+
+
+YEAR = Period(date(2026, 1, 1), date(2026, 12, 31))
+
+
+def adult(*codes: str, **known: Any) -> Known:
+    return Known(born="1960-05-05", codes=codes, **known)
+
+
+def test_who_is_in_no_population_counts_nowhere_and_hospice_is_left_out() -> None:
+    assert a1c_poor_control(adult("I10"), YEAR) == Counted()
+    assert a1c_poor_control(Known(born="1940-01-01", codes=("E11.9",)), YEAR) == Counted()
+    assert a1c_poor_control(Known(codes=("E11.9",)), YEAR) == Counted(), "an age that nobody knows is no age"
+    assert a1c_poor_control(adult("E11.9", hospice=True), YEAR) == Counted(1, 1)
+    assert blood_pressure_control(adult("I10", "N18.6"), YEAR) == Counted(1, 1)
+
+
+def test_engagement_does_not_count_the_day_of_discharge_and_reconciliation_does() -> None:
+    out = date(2026, 3, 2)
+    one = adult(discharges=[out], contacts=[out], reconciled=[out])
+    assert (engaged(one, YEAR).met, reconciled(one, YEAR).met) == (0, 1)
+    one = adult(discharges=[out], contacts=[date(2026, 4, 1)], reconciled=[date(2026, 4, 2)])
+    assert (engaged(one, YEAR).met, reconciled(one, YEAR).met) == (1, 0)
+    assert engaged(adult(discharges=[date(2026, 12, 2)]), YEAR) == Counted(), "its thirty days go beyond the year"
+
+
+def test_an_emergency_visit_is_followed_up_within_seven_days_and_visits_close_together_are_one() -> None:
+    two = ("I50.9", "J44.9")
+    visits = [date(2026, 3, 2), date(2026, 3, 6), date(2026, 3, 20)]
+    found = emergency_follow_up(adult(*two, emergency=visits, contacts=[date(2026, 3, 9)]), YEAR)
+    assert (found.population, found.met) == (2, 1)
+    assert emergency_follow_up(adult("I50.9", emergency=visits), YEAR) == Counted()
+
+
+def test_a_loop_counts_until_october_and_is_closed_within_the_period() -> None:
+    sent = [
+        (date(2026, 5, 1), date(2026, 6, 1)),
+        (date(2026, 10, 31), None),
+        (date(2026, 11, 1), date(2026, 11, 2)),
     ]
-    poor = not values or any(limit.crossed(max(values)[1]) for limit in limits)
-    assert poor == bool(_group(row)["numerator"])
+    assert loop_closed(adult(referred=sent), YEAR) == Counted(2, 0, 1)
+
+
+def test_a_measure_is_either_counted_or_says_why_not() -> None:
+    rule = in_force().instrument("phq-9", "2001").change
+    assert rule is not None
+    for measure in measures(rule):
+        assert (measure.counted is None) == (measure.because is not None), measure.name
 
 
 @pytest.mark.parametrize("row", counting("ecqm-cms128-antidepressant-days"))

@@ -228,7 +228,7 @@ def opening(parts: System, who: Principal, new: NewCase, case_id: str, person_id
 def _by_record(parts: System, new: NewCase) -> dict[str, Met]:
     """What coverage and residence say of the programme's criteria; no more of them enters a case."""
     try:
-        criteria = parts.rulebook.latest(new.program).eligibility.criteria
+        criteria = parts.rulebook.latest(new.program, datetime.now(UTC)).eligibility.criteria
     except UnknownProgram:
         return {}
     person = new.described

@@ -132,7 +132,7 @@ def _program(parts: System, message: FeedMessage) -> Program:
     if message.open_in is None:
         raise Refusal(404, "NoOpenCase", "the person has no open case; name a programme in `open_in`")
     try:
-        return parts.rulebook.latest(message.open_in)
+        return parts.rulebook.latest(message.open_in, datetime.now(UTC))
     except UnknownProgram as fault:
         raise Refusal(404, "UnknownProgram", str(fault)) from None
 

@@ -1,5 +1,7 @@
 """The programmes a client may refer to: what they ask for, promise and allow."""
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter
 
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -13,8 +15,9 @@ router = APIRouter(tags=["catalogue"], max_body_size=BODY_LIMIT)
 @router.get("/programs", responses=responses(401))
 async def list_programs(parts: SystemDep, who: PrincipalDep) -> list[Program]:
     """The newest version of each programme, as new cases open under it."""
-    names = sorted({program.program for program in parts.rulebook.programs})
-    return [parts.rulebook.latest(name) for name in names]
+    now = datetime.now(UTC)
+    names = sorted({p.program for p in parts.rulebook.programs if p.in_force_on(p.day_of(now))})
+    return [parts.rulebook.latest(name, now) for name in names]
 
 
 @router.get("/programs/{name}/{version}", responses=responses(401, 404, 422))

@@ -42,14 +42,15 @@ async def keep(
 ) -> None:
     """Write a refusal down: programme, source and reference of the referral, and what was lacking."""
     program, source, reference = refused
+    now = datetime.now(UTC)
     row = RefusedReferralRow(
         id=uuid.uuid4().hex,
         tenant=who.tenant,
-        at=datetime.now(UTC),
+        at=now,
         by=who.sub,
         team=team,
         program=program,
-        version=parts.rulebook.latest(program).version,
+        version=parts.rulebook.latest(program, now).version,
         source=source,
         code=KEPT[0],
         person_key=parts.derived_id(f"{who.tenant}/refused/{reference}").hex,

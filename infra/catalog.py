@@ -295,8 +295,9 @@ def main() -> int:
         return 1
     for program in rulebook.programs:
         open_numbers = sum(not policy.verified for policy in program.policies.values())
+        begins = f", in force from {program.effective_from}" if program.effective_from else ""
         sys.stdout.write(
-            f"{program.program} version {program.version}: {len(program.policies)} clocks "
+            f"{program.program} version {program.version}{begins}: {len(program.policies)} clocks "
             f"({open_numbers} with an unverified number), {len(program.ladders)} ladders\n"
         )
         sys.stdout.writelines(f"  {line}\n" for line in changes(program, folder))

@@ -36,7 +36,7 @@ from domain.programs.policies import (
     TransitionPolicy,
     UnableToContact,
 )
-from domain.values import Line, Sensitivity, Slug, Text, Value, Zone
+from domain.values import Day, Line, Sensitivity, Slug, Text, Value, Zone
 
 
 class Stage(StrEnum):
@@ -203,6 +203,9 @@ class Program(Value):
 
     program: Slug
     version: int = Field(ge=1)
+    effective_from: Day | None = Field(
+        default=None, description="From which local day on new cases open under this version; left out, at once"
+    )
     title: Line
     summary: Text
     model: Model
@@ -319,6 +322,10 @@ class Program(Value):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+    def in_force_on(self, day: date) -> bool:
+        """Whether new cases may open under this version on a day."""
+        return self.effective_from is None or self.effective_from <= day
 
     def day_of(self, instant: datetime) -> date:
         """The day of an instant where the programme is at work."""

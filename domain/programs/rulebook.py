@@ -1,6 +1,6 @@
 """The rules in force: programmes in all their versions, and calendars. Read from `catalog/` by infra."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import Field, PrivateAttr
@@ -98,13 +98,20 @@ class Rulebook(Value):
                 return program
         raise ProgramMissing(f"{name}-{version}")
 
-    def latest(self, name: str) -> Program:
-        """The version that new cases open under. Raises `UnknownProgram`, naming those there are."""
+    def latest(self, name: str, now: datetime | None = None) -> Program:
+        """The newest version that is in force now, under which new cases open; without a time, the newest of all.
+
+        Raises `UnknownProgram`, naming those there are, or the day from which one is in force.
+        """
         versions = [p for p in self.programs if p.program == name]
         if not versions:
             names = ", ".join(sorted({p.program for p in self.programs}))
             raise UnknownProgram(f"choose one of: {names}")
-        return max(versions, key=lambda p: p.version)
+        in_force = [p for p in versions if now is None or p.in_force_on(p.day_of(now))]
+        if not in_force:
+            first = min(p.effective_from for p in versions if p.effective_from is not None)
+            raise UnknownProgram(f"{name} is in force from {first} on")
+        return max(in_force, key=lambda p: p.version)
 
     def calendar(self, name: str) -> WorkingCalendar:
         """A calendar by name. The catalogue was refused on load if a programme names one that is not there."""

@@ -101,7 +101,7 @@ class Open(Command):
     by_record: dict[Slug, Met] = Field(default={}, description="What her record says of coverage and residence")
 
     def decide(self, draft: Draft) -> None:
-        newest = draft.moment.rulebook.latest(self.program)
+        newest = draft.moment.rulebook.latest(self.program, draft.now)
         program = draft.moment.rulebook.at(newest.program, newest.version, self.team, draft.now.date())
         age = self._check_person(draft, program)
         if self.owner is not None:

@@ -1,13 +1,14 @@
 """Every programme of the catalogue walks a person from referral to closure, and asks for what its model wants."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from domain.programs.program import Program, Stage
-from domain.programs.rulebook import Rulebook
+from domain.programs.rulebook import Rulebook, UnknownProgram
 from domain.simulation import moves
-from tests.story import FORMS, MONDAY, SAM, TOOLS, Story, referral, whole_catalogue
+from tests.story import FORMS, MONDAY, SAM, TOOLS, Story, in_force, referral, whole_catalogue
 
 NAMES = sorted({p.program for p in whole_catalogue().programs})
 
@@ -140,3 +141,19 @@ def test_the_days_of_notice_are_waited_for_and_a_summary_is_asked_for() -> None:
     story.ready_to_close()
     assert story.refused("close", reason="goals-met") == "SummaryMissing"
     story.do("close", reason="goals-met", note="done")
+
+
+def test_a_version_is_in_force_from_its_local_day_on_and_cases_before_it_open_under_the_one_before() -> None:
+    """The first of January begins in New York, and not in London."""
+    old = in_force().latest("transitions")
+    kept = {name: getattr(old, name) for name in Program.model_fields}
+    new = Program.model_validate({**kept, "version": 2, "effective_from": "2027-01-01"})
+    book = in_force().changed(programs=(*in_force().programs, new))
+    before, after = datetime(2027, 1, 1, 4, 59, tzinfo=UTC), datetime(2027, 1, 1, 5, 0, tzinfo=UTC)
+    assert (book.latest("transitions", before).version, book.latest("transitions", after).version) == (1, 2)
+    assert book.latest("transitions").version == 2
+    assert Story("transitions", now=before, rulebook=book).open().known.program_version == 1
+    assert Story("transitions", now=after, rulebook=book).open().known.program_version == 2
+    alone = book.changed(programs=(new,))
+    with pytest.raises(UnknownProgram, match="in force from 2027-01-01 on"):
+        alone.latest("transitions", before)

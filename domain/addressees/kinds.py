@@ -129,6 +129,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
         "screening-completed",
         "stage-entered",
         "task-held",
+        "task-replanned",
         "task-series-set",
     ),
     "who looked knows it, and the review is on the leads' list": ("access-ended",),

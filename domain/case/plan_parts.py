@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from domain.clocks.budget import Budget
 from domain.programs.plan_template import InterventionKind
 from domain.values import Day, Line, Opaque, Slug, Text, Value
 
+MOST_PARTS = 50  # of each collection of a plan
 Ids = Annotated[tuple[Slug, ...], Field(max_length=50)]
 
 
@@ -116,8 +117,11 @@ def _described(written: Any) -> Any:
     return {"description": written} if isinstance(written, str) else written
 
 
-Problems = Annotated[tuple[Annotated[HealthProblem, BeforeValidator(_described)], ...], Field(max_length=50)]
-Strengths = Annotated[tuple[Annotated[Strength, BeforeValidator(_described)], ...], Field(max_length=50)]
+Problems = Annotated[
+    tuple[Annotated[HealthProblem, BeforeValidator(_described)], ...], Field(max_length=MOST_PARTS)
+]
+Strengths = Annotated[tuple[Annotated[Strength, BeforeValidator(_described)], ...], Field(max_length=MOST_PARTS)]
+KNOWN = ("achievement", "status", "resolved")  # what is known of a part; the rest is what was agreed
 PARTS = {"problems": "p", "goals": "g", "interventions": "i", "barriers": "b", "strengths": "s"}
 
 
@@ -125,13 +129,20 @@ class Plan(Value):
     """One version of the plan. `numbered` is the highest number that an id of a part was made of."""
 
     version: int
-    goals: tuple[Goal, ...] = Field(min_length=1, max_length=50)
-    interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=50)
-    barriers: tuple[Barrier, ...] = Field(default=(), max_length=50)
+    goals: tuple[Goal, ...] = Field(min_length=1, max_length=MOST_PARTS)
+    interventions: tuple[Intervention, ...] = Field(min_length=1, max_length=MOST_PARTS)
+    barriers: tuple[Barrier, ...] = Field(default=(), max_length=MOST_PARTS)
     strengths: Strengths = ()
     problems: Problems = ()
-    preferences: tuple[Line, ...] = Field(default=(), max_length=50)
+    preferences: tuple[Line, ...] = Field(default=(), max_length=MOST_PARTS)
     numbered: int = 0
+
+    @field_validator(*PARTS)
+    @classmethod
+    def _have_ids(cls, parts: tuple[Part, ...], info: ValidationInfo) -> tuple[Part, ...]:
+        """Parts that were written before parts had ids have those of their place."""
+        letter = PARTS[str(info.field_name)]
+        return tuple(part if part.id else part.changed(id=f"{letter}{n}") for n, part in enumerate(parts, 1))
 
     def part(self, collection: str, part_id: str | None) -> Any:
         """A part by its id; None where the plan has none."""

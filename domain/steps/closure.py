@@ -229,7 +229,7 @@ class ReopenCase(Command):
         for item in draft.case.assistance:
             promise_renewal_again(draft, item)
         if draft.case.plan is not None and (draft.case.stage in UNDER_PLAN or where_it_was):
-            promise_what_a_plan_needs(draft, draft.case.plan)
+            promise_what_a_plan_needs(draft, draft.case.plan, None)
             promise_month(draft)
         if draft.case.safety_plan is not None:
             ask_for_safety_plan(draft, draft.now)

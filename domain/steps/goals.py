@@ -12,7 +12,7 @@ from domain.case.event import Event
 from domain.case.open_parts import Signature
 from domain.case.plan_parts import PARTS, Achievement, Barrier, Goal, Plan, Problems, Proposed, Strengths
 from domain.clocks.budget import deadline
-from domain.clocks.clock import ClockKind
+from domain.clocks.clock import Clock, ClockKind
 from domain.programs.policies import PlanPolicy, Signer
 from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
@@ -224,7 +224,7 @@ class ReviewPlan(Command):
         rules(draft)
         draft.happen(PlanReviewed(version=plan.version, note=self.note, reviewed_at=draft.now))
         for clock in draft.case.running:
-            if clock.of_plan and clock.kind is not ClockKind.SIGNATURE:
+            if clock.of_plan and (clock.kind is ClockKind.PLAN_REVIEW or self._is_looked_at(draft, clock)):
                 keep_clock(draft, clock, draft.now)
         promise_review(draft, plan)
         if draft.case.stage is Stage.PLANNING and draft.case.proposed is None:
@@ -232,3 +232,7 @@ class ReviewPlan(Command):
             promise_month(draft)
             ensure_contact(draft)
             leave_implementation_when_done(draft)
+
+    def _is_looked_at(self, draft: Draft, clock: Clock) -> bool:
+        """Whether a part's day has come: one that is promised for a later day is looked at then."""
+        return clock.kind is ClockKind.REVIEW and clock.due_at.astimezone(clock.tz).date() <= draft.today

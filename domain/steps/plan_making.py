@@ -1,19 +1,19 @@
 """Putting a plan together: parts get ids that last, keep what is known of them, and name only what is there."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
 from domain.case.command import Draft, require_staff
 from domain.case.dates import until_day
-from domain.case.plan_parts import PARTS, Barrier, Goal, Intervention, Part, Plan
+from domain.case.plan_parts import KNOWN, PARTS, Barrier, Goal, Intervention, Part, Plan
 from domain.clocks.budget import add_months
 from domain.programs.plan_template import InterventionKind
 from domain.steps.tasks import UnknownTaskType
 from domain.values import Invalid
 
 MOST_MONTHS = 120
-KEPT = ("achievement", "status", "resolved")  # what is known of a part, unless the sender says otherwise
 
 
 class GoalNotSmart(Invalid):
@@ -45,7 +45,7 @@ def put_together(draft: Draft, given: Mapping[str, Any], before: Plan | None, ve
     first = number = before.numbered if before is not None else 0
     parts: dict[str, Any] = {}
     for collection, letter in PARTS.items():
-        named = {part.id for part in given[collection]}
+        named = {part.id for part in (*given[collection], *(getattr(before, collection) if before else ()))}
         at, made = first, []
         for part in given[collection]:
             known = before.part(collection, part.id) if before is not None else None
@@ -54,7 +54,8 @@ def put_together(draft: Draft, given: Mapping[str, Any], before: Plan | None, ve
                 made.append(part.changed(id=f"{letter}{at}"))
             else:
                 made.append(_as_known(part, known))
-        parts[collection], number = tuple(made), max(number, at)
+        numbers = [int(str(name)[1:]) for name in named if re.fullmatch(rf"{letter}\d{{1,4}}", str(name))]
+        parts[collection], number = tuple(made), max(number, at, *numbers)
     plan = Plan(version=version, preferences=given["preferences"], numbered=number, **parts)
     _check(draft, plan, before)
     return plan
@@ -63,7 +64,8 @@ def put_together(draft: Draft, given: Mapping[str, Any], before: Plan | None, ve
 def _as_known(part: Part, known: Part | None) -> Part:
     if known is None:
         return part
-    kept = {n: getattr(known, n) for n in KEPT if n in type(part).model_fields and n not in part.model_fields_set}
+    """The part with what is known of it, unless the sender says otherwise."""
+    kept = {n: getattr(known, n) for n in KNOWN if n in type(part).model_fields and n not in part.model_fields_set}
     return part.changed(**kept) if kept else part
 
 

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.command import Command, Draft
-from domain.case.plan_parts import Goal, HealthProblem, Intervention, Part, Strength
+from domain.case.plan_parts import MOST_PARTS, Goal, HealthProblem, Intervention, Part, Strength
 from domain.clocks.budget import Budget
 from domain.programs.plan_template import PlanTemplate, TemplateGoal, TemplateIntervention
 from domain.steps.planning import AgreePlan, RevisePlan
-from domain.values import Invalid, Line, Opaque, Slug, Text
+from domain.values import Invalid, Line, Opaque, Rejected, Slug, Text
 
 
 class UnknownPlanTemplate(Invalid):
@@ -19,6 +19,10 @@ class UnknownPlanTemplate(Invalid):
 
 class TooLittleChosen(Invalid):
     """A first plan has a goal and an intervention at least."""
+
+
+class PlanFull(Rejected):
+    """The plan would hold more parts than a plan may; the refusal says of which."""
 
 
 class ApplyPlanTemplate(Command):
@@ -52,6 +56,8 @@ class ApplyPlanTemplate(Command):
             AgreePlan(**parts).decide(draft)
             return
         merged = {name: _added(getattr(before, name), new) for name, new in parts.items()}
+        if full := sorted(name for name, there in merged.items() if len(there) > MOST_PARTS):
+            draft.refuse(PlanFull, f"a plan holds at most {MOST_PARTS} of each; choose fewer parts", full)
         rest = {"barriers": before.barriers, "preferences": before.preferences}
         RevisePlan(**merged, **rest, reason=self.reason or f"template {self.template}").decide(draft)
 

@@ -7,16 +7,15 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft
-from domain.case.dates import until_day_or_tomorrow
 from domain.case.event import Event
-from domain.case.plan_parts import Barrier, Goal, Intervention, Plan, Problems, Proposed, Strengths
+from domain.case.plan_parts import KNOWN, PARTS, Barrier, Goal, Intervention, Plan, Problems, Proposed, Strengths
 from domain.clocks.clock import ClockKind
 from domain.programs.policies import PlanNeeds, PlanPolicy, Subject
 from domain.programs.program import Model, NeedsConsent, Stage
 from domain.promises.deadlines import Promise, cancel_clock, start_clock
 from domain.steps.approvals import request, withdraw
 from domain.steps.contacts import ensure_contact
-from domain.steps.interventions import carry_out, promise_days
+from domain.steps.interventions import carry_out, give_up, promise_days
 from domain.steps.minutes import promise_month
 from domain.steps.plan_making import put_together
 from domain.steps.stages import UNDER_PLAN, enter, set_back
@@ -88,13 +87,6 @@ class PlanAmended(Event):
         return case.changed(plan=self.plan, proposed=None)
 
 
-def cancel_plan_clocks(draft: Draft, reason: str) -> None:
-    """What the last version promised to sign and to review is not owed any more."""
-    for clock in draft.case.running:
-        if clock.of_plan:
-            cancel_clock(draft, clock, reason)
-
-
 def missing_signatures(case: Case, policy: PlanPolicy | None, now: datetime) -> list[str]:
     """Who has not signed the plan, or whose signature does not hold any more."""
     if policy is None or case.plan is None:
@@ -103,10 +95,13 @@ def missing_signatures(case: Case, policy: PlanPolicy | None, now: datetime) -> 
     return [f"signature of the {signer.replace('-', ' ')}" for signer in policy.signatures if signer not in held]
 
 
-def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
-    """Signatures, the review, and each barrier's review."""
+def promise_what_a_plan_needs(draft: Draft, plan: Plan, before: Plan | None) -> None:
+    """Signatures and the review of this version, instead of those of the last one; and the days of its parts."""
     policy = draft.program.plan
-    cancel_plan_clocks(draft, "replaced by a new version")
+    promise_days(draft, plan, before)
+    for clock in draft.case.running:
+        if clock.of_plan and clock.kind is not ClockKind.REVIEW:
+            cancel_clock(draft, clock, "replaced by a new version")
     if policy is None:
         return
     about = f"plan/{plan.version}"
@@ -117,7 +112,6 @@ def promise_what_a_plan_needs(draft: Draft, plan: Plan) -> None:
         promise_new_signatures(draft, plan, policy)
     review = Promise(kind=ClockKind.PLAN_REVIEW, title="Review the plan", about=about)
     start_clock(draft, review, policy.review, draft.now)
-    promise_days_of_parts(draft, plan)
 
 
 def promise_new_signatures(draft: Draft, plan: Plan, policy: PlanPolicy) -> None:
@@ -146,23 +140,50 @@ def approve_proposal(draft: Draft, proposed: Proposed) -> None:
     draft.require_consent(NeedsConsent.PLANNING)
     stages = {"agree": (Stage.PLANNING,), "revise": (Stage.PLANNING, *UNDER_PLAN), "amend": UNDER_PLAN}
     signed = proposed.change == "amend" and bool(case.signatures)
-    if case.stage not in stages[proposed.change] or case.plan != proposed.instead_of or signed:
+    if case.stage not in stages[proposed.change] or _otherwise(case.plan, proposed.instead_of) or signed:
         draft.refuse(
             ProposalOutdated, "plan or stage have changed since it was proposed; reject it, and propose anew"
         )
-    put_plan_in_force(draft, proposed)
+    put_plan_in_force(draft, proposed.changed(plan=_carried(proposed, case.plan)))
+
+
+def _otherwise(plan: Plan | None, proposed_for: Plan | None) -> bool:
+    """Whether the plan has another text than the one that the proposal was made for."""
+    if plan is None or proposed_for is None:
+        return plan is not proposed_for
+    return _carry(proposed_for, proposed_for, plan) != plan
+
+
+def _carried(proposed: Proposed, plan: Plan | None) -> Plan:
+    """The proposed plan with what was done and recorded while it waited."""
+    if plan is None or proposed.instead_of is None:
+        return proposed.plan
+    return _carry(proposed.plan, proposed.instead_of, plan)
+
+
+def _carry(onto: Plan, before: Plan, now: Plan) -> Plan:
+    """A plan with what is known of its parts as it is now, where that is otherwise than it was before."""
+    for collection in PARTS:
+        for part in getattr(onto, collection):
+            was, known = before.part(collection, part.id), now.part(collection, part.id)
+            if was is None or known is None:
+                continue
+            news = {n: getattr(known, n) for n in KNOWN if getattr(known, n, None) != getattr(was, n, None)}
+            onto = onto.with_part(collection, part.changed(**news)) if news else onto
+    return onto
 
 
 def put_plan_in_force(draft: Draft, proposed: Proposed) -> None:
     """From now on this plan holds: its interventions become tasks, its reviews and signatures are promised."""
-    plan = proposed.plan
+    plan, before = proposed.plan, draft.case.plan
     if proposed.change == "amend":
         draft.happen(PlanAmended(plan=plan))
-        promise_days_of_parts(draft, plan)
+        promise_days(draft, plan, before)
         return
     if draft.case.stage is not Stage.PLANNING:
         set_back(draft, Stage.PLANNING, "plan changed")
-    before, first = draft.case.plan, proposed.change == "agree"
+    first = proposed.change == "agree"
+    give_up(draft, plan, before)
     draft.happen(PlanAgreed(plan=plan) if first else PlanRevised(plan=plan, reason=proposed.reason or "revised"))
     _implement(draft, plan, before)
 
@@ -170,29 +191,10 @@ def put_plan_in_force(draft: Draft, proposed: Proposed) -> None:
 def _implement(draft: Draft, plan: Plan, before: Plan | None) -> None:
     """Turn the interventions into tasks and begin implementation, with the first contact promised."""
     enter(draft, Stage.IMPLEMENTATION, f"plan version {plan.version} agreed")
-    carry_out(draft, plan, before)
-    promise_what_a_plan_needs(draft, plan)
+    carry_out(draft, plan)
+    promise_what_a_plan_needs(draft, plan, before)
     promise_month(draft)
     ensure_contact(draft)
-
-
-def promise_days_of_parts(draft: Draft, plan: Plan) -> None:
-    """Barriers are looked at again, and what she does herself is asked about, on their days.
-
-    What an earlier text promised is dropped.
-    """
-    policy = draft.program.plan
-    for clock in draft.case.running:
-        if clock.kind is ClockKind.REVIEW and clock.of_plan:
-            cancel_clock(draft, clock, "the plan has changed")
-    if policy is None:
-        return
-    for n, barrier in enumerate(plan.barriers, 1):
-        if barrier.review_on is not None:
-            about = f"plan/{plan.version}/barrier-{n}"
-            promise = Promise(kind=ClockKind.REVIEW, title=f"Look at barrier {n} again", about=about)
-            start_clock(draft, promise, policy.review, draft.now, until_day_or_tomorrow(draft, barrier.review_on))
-    promise_days(draft, plan, policy)
 
 
 class AgreePlan(Command):

@@ -86,6 +86,10 @@ def let_followers_run(draft: Draft, task_id: str) -> None:
     """The clocks of tasks that waited for this one, and for no other, begin to run."""
     for task in draft.case.open_tasks:
         if task_id in task.after and not waits_for_task(draft, task):
-            clock = draft.open_clock(task.clock_id)
-            if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
-                resume_clock(draft, clock)
+            run_if_it_waited(draft, draft.open_clock(task.clock_id))
+
+
+def run_if_it_waited(draft: Draft, clock: Clock) -> None:
+    """A clock that stood still for another task runs; one that is held for something else is left alone."""
+    if clock.pause is not None and clock.pause.open_end is WaitsFor.TASK:
+        resume_clock(draft, clock)

@@ -22,7 +22,7 @@ from domain.promises.deadlines import (
 )
 from domain.promises.escalation import miss_if_late
 from domain.steps.stages import counts_from
-from domain.values import Instant, Invalid, Opaque, Rejected, Slug, Text
+from domain.values import Instant, Invalid, Line, Opaque, Rejected, Slug, Text
 
 
 class UnknownTaskType(Invalid):
@@ -90,6 +90,18 @@ class TaskAssigned(OfTask):
     def notices(self, case: Case) -> tuple[Notice, ...]:
         key = f"{self.task_id}-{case.seq}"
         return (Notice(key=key, recipient=self.assignee, subject="task-assigned", about=self.task_id),)
+
+
+class TaskReplanned(OfTask):
+    """A new version of the plan calls the work otherwise, or has it come after other tasks."""
+
+    kind: ClassVar[str] = "task-replanned"
+
+    title: Line
+    after: tuple[Slug, ...]
+
+    def onto(self, task: Task) -> Task:
+        return task.changed(title=self.title, after=self.after)
 
 
 class TaskRouted(OfTask):

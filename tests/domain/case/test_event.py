@@ -143,6 +143,7 @@ STORED = (
     "task-cosigned",
     "task-held",
     "task-released",
+    "task-replanned",
     "task-resumed",
     "task-routed",
     "task-series-set",

@@ -178,11 +178,10 @@ def test_dates_that_no_plan_and_no_assessment_has_are_refused() -> None:
 
 
 def test_a_plan_is_not_put_in_force_over_what_has_changed_since_it_was_proposed() -> None:
-    """Consent withdrawn, the case in closing, progress recorded: it is proposed anew."""
+    """Consent withdrawn, the case in closing: it is proposed anew."""
     for kind, body in (
         ("withdraw-consent", {}),
         ("evaluate-outcome", {"ratings": {"well_being": 5, "finances": 5, "appropriate_care": 5}, "summary": "x"}),
-        ("record-goal-progress", {"goal": "g1", "achievement": "improving"}),
     ):
         story = agreed("behavioral-health")
         story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")
@@ -193,3 +192,22 @@ def test_a_plan_is_not_put_in_force_over_what_has_changed_since_it_was_proposed(
         refused = story.refused("decide-approval", actor=SAM, **decided, approve=True)
         assert refused in ("ProposalOutdated", "ConsentMissing")
         story.do("decide-approval", actor=SAM, **decided, approve=False)
+
+
+def test_ordinary_work_goes_on_while_a_revision_waits_and_is_not_asked_for_again_by_it() -> None:
+    story = agreed("behavioral-health")
+    story.do("decide-approval", actor=SAM, approval_id=story.known.approvals[0].id, approve=True, comment="x")
+    plan = story.known.plan
+    assert plan is not None
+    body = plan.model_dump(mode="json", exclude={"version", "numbered"}, exclude_none=True)
+    story.do("revise-plan", **body, reason="r")
+    story.do("record-goal-progress", goal="g1", achievement="improving")
+    done = next(t for t in story.known.open_tasks if t.intervention is not None)
+    story.do("complete-task", task_id=done.id)
+    [approval] = [a for a in story.known.approvals if a.subject == "plan"]
+    story.do("decide-approval", actor=SAM, approval_id=approval.id, approve=True, comment="x")
+    plan = story.known.plan
+    assert plan is not None
+    assert (plan.version, plan.goals[0].achievement) == (2, "improving")
+    assert plan.part("interventions", done.intervention).status == "achieved"
+    assert all(t.intervention != done.intervention for t in story.known.open_tasks)

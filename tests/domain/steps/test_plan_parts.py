@@ -9,7 +9,7 @@ from domain.case.case import Task
 from domain.case.event import Event
 from domain.case.plan_parts import Plan
 from tests.domain.test_programs import opened
-from tests.story import Story
+from tests.story import SAM, Story
 
 
 def agreed(**more: Any) -> Story:
@@ -88,6 +88,82 @@ def test_what_a_new_version_takes_over_goes_on_with_the_task_and_the_progress_it
     assert [i.id for i in plan_of(story).interventions] == ["teach", "weigh", "i3"]
 
 
+def test_a_task_that_waited_for_one_that_is_given_up_has_its_time_from_then_on() -> None:
+    story = agreed()
+    body = as_it_stands(story, "teach")
+    body["interventions"][0]["after"] = []
+    story.do("revise-plan", **body, reason="she has learnt it elsewhere")
+    clock = story.known.clock(tasks(story)["i1"].clock_id)
+    assert clock is not None
+    assert (clock.pause, clock.next_at is not None) == (None, True)
+
+
+def test_what_is_other_work_under_the_same_id_is_a_new_task_and_what_has_another_order_waits() -> None:
+    """Title, person and order change the task that there is; its type, its day and its repetition make another."""
+    story = agreed()
+    before = tasks(story)
+    day = str(story.today + timedelta(days=3))
+    body = as_it_stands(story)
+    body["interventions"][0] |= {"task": "medication-review", "due_on": day}
+    body["interventions"][1] |= {"after": [], "title": "Call her", "responsible": SAM.subject}
+    story.do("revise-plan", **body, reason="x")
+    teach, call = tasks(story)["teach"], tasks(story)["i1"]
+    assert (teach.type, teach.id != before["teach"].id) == ("medication-review", True)
+    clock = story.known.clock(teach.clock_id)
+    assert clock is not None
+    assert str(clock.due_at.astimezone(clock.tz).date()) == day
+    assert (call.id, call.title, call.assignee, call.after) == (before["i1"].id, "Call her", SAM.subject, ())
+    assert plan_of(story).part("interventions", "teach").status == "planned"
+    body["interventions"][1] |= {"after": ["teach"]}
+    story.do("revise-plan", **body, reason="y")
+    waiting = story.known.clock(call.clock_id)
+    assert waiting is not None
+    assert waiting.pause is not None
+
+
+def test_an_id_that_a_sender_chose_is_not_given_to_another_part() -> None:
+    story = opened("complex-care").assess("high")
+    body = whole(story)
+    body["interventions"] = [{"id": "i1", "task": "education"}, {"id": "i2", "task": "follow-up-call"}]
+    story.do("agree-plan", **body)
+    again = as_it_stands(story, "i2")
+    again["interventions"].append({"task": "medication-review"})
+    story.do("revise-plan", **again, reason="x")
+    assert {name: task.type for name, task in tasks(story).items()} == {
+        "i1": "education",
+        "i3": "medication-review",
+    }
+
+
+def test_a_day_that_a_part_has_is_kept_when_it_is_looked_at_and_late_while_nobody_has() -> None:
+    """A review of the plan keeps what is due; another change of the text makes nothing late begin anew."""
+    story = opened("complex-care").assess("high")
+    near, far = (str(story.today + timedelta(days=days)) for days in (10, 100))
+    barriers = [
+        {"id": "car", "description": "no car", "response": "rides", "review_on": near},
+        {"id": "stairs", "description": "stairs", "response": "a rail", "review_on": far},
+    ]
+    story.do("agree-plan", **whole(story, barriers=barriers))
+    story.do("review-plan", note="holds")
+
+    def days() -> dict[str | None, bool]:
+        known = story.known.running
+        return {c.about: c.missed_at is not None for c in known if "barrier" in (c.about or "")}
+
+    assert days() == {"plan/barrier/car": False, "plan/barrier/stairs": False}
+    story.wait(days=12)
+    late = {"plan/barrier/car": True, "plan/barrier/stairs": False}
+    assert days() == late
+    story.do("amend-plan", preferences=["Mornings"])
+    assert days() == late
+    story.do("revise-plan", **as_it_stands(story), reason="x")
+    assert days() == late
+    story.do("review-plan", note="she has rides")
+    assert days() == {"plan/barrier/stairs": False}
+    story.do("amend-plan", preferences=["Evenings"])
+    assert days() == {"plan/barrier/stairs": False}
+
+
 def test_what_came_of_an_intervention_that_was_done_stays_in_the_next_version() -> None:
     story = agreed()
     story.do("complete-task", task_id=tasks(story)["teach"].id)
@@ -102,7 +178,7 @@ def test_what_a_person_does_herself_is_asked_about_on_its_day_and_has_an_outcome
     body = whole(story)
     body["interventions"][2]["due_on"] = str(story.today + timedelta(days=10))
     story.do("agree-plan", **body)
-    [clock] = [c for c in story.known.running if c.about == "plan/1/weigh"]
+    [clock] = [c for c in story.known.running if c.about == "plan/intervention/weigh"]
     assert clock.due_at.astimezone(clock.tz).date() == story.today + timedelta(days=10)
     story.wait(days=2)
     story.do("record-intervention", intervention="weigh", status="in-progress", note="on most days")
@@ -166,9 +242,10 @@ def test_a_plan_that_was_written_before_parts_had_ids_is_read_and_revised() -> N
     assert (case.plan.goals[0].achievement, case.plan.problems[0].description) == ("improving", "Heart failure")
     assert type(case).model_validate_json(case.model_dump_json()) == case
     story.case = case
+    story.do("record-goal-progress", goal="g1", achievement="achieved", note="reads by its place")
     again = {"goals": [{**old["goals"][0]}], "interventions": [{"task": "education"}]}  # type: ignore[index]
     story.do("revise-plan", **again, reason="x")
-    assert [g.id for g in plan_of(story).goals] == ["g1"]
+    assert [g.id for g in plan_of(story).goals] == ["g2"], "what has no id is new"
 
 
 def test_a_template_makes_a_plan_in_one_command_with_days_that_count_from_today() -> None:
@@ -179,7 +256,7 @@ def test_a_template_makes_a_plan_in_one_command_with_days_that_count_from_today(
     assert plan.goals[0].due_on == story.today + timedelta(days=90)
     assert tasks(story)["teach-warning-signs"].title == "Teach the warning signs, with teach-back"
     assert tasks(story)["call-after-teaching"].after == (tasks(story)["teach-warning-signs"].id,)
-    assert {c.about for c in story.known.running} >= {"plan/1/weigh-daily", "plan/1/scale"}
+    assert {c.about for c in story.known.running} >= {"plan/intervention/weigh-daily", "plan/intervention/scale"}
 
 
 def test_what_is_chosen_of_a_template_is_added_to_the_plan_that_is_there_and_never_twice() -> None:
@@ -192,6 +269,14 @@ def test_what_is_chosen_of_a_template_is_added_to_the_plan_that_is_there_and_nev
     assert (plan.version, [i.id for i in plan.interventions]) == (2, ["weigh-daily", "scale"])
     assert plan.interventions[0] == before
     assert [p.id for p in plan.problems] == ["heart-failure"]
+
+
+def test_a_template_that_does_not_fit_into_the_plan_is_refused_by_name() -> None:
+    story = opened("chronic-care").assess("high")
+    body = whole(story, goals=[{**story.plan()["goals"][0], "id": f"own{n}"} for n in range(49)])
+    body["interventions"] = [{"task": "education"}]
+    story.do("agree-plan", **{**body, "problems": []})
+    assert story.refused("apply-plan-template", template="heart-failure") == "PlanFull"
 
 
 def test_a_template_or_a_part_that_there_is_not_is_refused_with_those_there_are() -> None:

@@ -19,10 +19,10 @@ from domain.case.command import Draft, Moment
 from domain.case.staff import Directory
 from domain.programs.condition import Answer
 from domain.programs.filling import Asked, Filled
-from domain.programs.form import Form, Language, Skipped, in_language
+from domain.programs.form import Form, Language, Question, Skipped, in_language
 from domain.programs.program import SectionPolicy
 from domain.programs.rulebook import UnknownForm
-from domain.steps.sections import asked_of
+from domain.steps.sections import asked_of, section_of
 from domain.values import Slug
 from infra.tables import TimelineRow
 
@@ -58,6 +58,9 @@ class SectionForm(BaseModel):
     begun: SectionTime | None = Field(description="Work in progress, for whoever goes on with it")
     last: SectionTime | None = Field(description="The section as it was completed last")
     carried: dict[str, JsonValue] = Field(description="The answers that a new one begins with")
+    goes_on_from: int | None = Field(
+        default=None, description="The entry that this was read from; send it with the section, and it is not lost"
+    )
     meant: list[str] = Field(description="The links of questions that are meant for this person, shown or not yet")
     asked: list[str] = Field(description="The links that these answers lead to, and that are asked of this person")
     missing: list[str] = Field(description="Those of them that the section is not complete without")
@@ -112,7 +115,9 @@ async def read_section_form(case_id: CaseId, section: Slug, parts: SystemDep, wh
     times = await section_times(parts, who, case_id, section)
     begun = times[0] if times and not times[0].complete else None
     last = next((time for time in times if time.complete), None)
-    return _begins(parts, policy, begun, last, asked_of(draft))
+    written = section_of(case, section)
+    found = _begins(parts, policy, begun, last, asked_of(draft))
+    return found.model_copy(update={"goes_on_from": written.entry or None if written else None})
 
 
 def _begins(
@@ -124,7 +129,10 @@ def _begins(
     form = parts.rulebook.form(section.form)
     before = begun or last
     skipped = {link: Skipped(why) for link, why in (begun.skipped if begun else {}).items()}
-    stood = Filled(form, _as_answers(before.answers if before else {}), skipped)
+    taken = {q.link: q for q in form.questions}  # what an earlier version of the form asked is left out
+    answers = _as_answers(before.answers if before else {})
+    answers = {link: a for link, a in answers.items() if link in taken and taken[link].takes(a)}
+    stood = Filled(form, answers, {link: why for link, why in skipped.items() if link in taken})
     given = dict(stood.answers) if begun is not None else stood.carried
     return SectionForm(
         section=section.name,
@@ -135,7 +143,7 @@ def _begins(
         carried={link: list(a) if isinstance(a, tuple) else a for link, a in given.items()},
         meant=[q.link for q in form.questions if asked.of(q)],
         asked=[q.link for q in form.asked(given) if asked.of(q)],
-        missing=Filled(form, given, skipped).missing(asked, section.requires),
+        missing=Filled(form, given, stood.skipped).missing(asked, section.requires),
     )
 
 
@@ -155,26 +163,29 @@ async def section_times(parts: System, who: Principal, case_id: str, section: st
 def _times(items: Sequence[TimelineItem], section: str) -> list[SectionTime]:
     """Each time of a section, with the answers that stand under stricter labels where the reader may see them."""
     found: list[SectionTime] = []
+    latest: SectionTime | None = None  # what is kept apart follows the section that it is of
     for item in reversed(items):
-        if item.withheld is not None:
-            if found and item.kind == APART and item.command_id == found[-1].command_id:
-                found[-1].withheld.append(item.withheld)
-            continue
-        if item.data.get("name") != section:
-            continue
         if item.kind == APART:
-            found[-1].answers |= _answers(item)
+            if latest is not None and item.command_id == latest.command_id:
+                _add(latest, item)
+            continue
+        latest = None
+        if item.withheld is not None or item.data.get("name") != section:
             continue
         said: Any = {name: item.data[name] for name in SectionTime.model_fields if name in item.data}
-        found.append(
-            SectionTime(**{**said, "seq": item.seq, "recorded_at": item.at, "command_id": item.command_id})
-        )
+        latest = SectionTime(**{**said, "seq": item.seq, "recorded_at": item.at, "command_id": item.command_id})
+        found.append(latest)
     return found[::-1]
 
 
-def _answers(item: TimelineItem) -> dict[str, JsonValue]:
-    said = item.data["answers"]
-    return said if isinstance(said, dict) else {}
+def _add(time: SectionTime, item: TimelineItem) -> None:
+    """Add answers that are kept apart, or that they are not for this reader."""
+    if item.withheld is not None:
+        time.withheld.append(item.withheld)
+        return
+    said: Any = item.data
+    time.answers |= said["answers"]
+    time.skipped |= said.get("skipped", {})
 
 
 @router.get("/cases/{case_id}/sections/{section}/changes", responses=responses(401, 404, 409, 422, 503))
@@ -196,6 +207,11 @@ async def read_section_changes(
     return SectionChanges(before=earlier, after=later, changed=_changed(parts, earlier, later, language))
 
 
+def _questions(parts: System, form_id: str | None) -> tuple[Question, ...]:
+    """The questions of a form; none where the catalogue does not have it any more."""
+    return next((form.questions for form in parts.rulebook.forms if form.id == form_id), ())
+
+
 def _time(times: Sequence[SectionTime], seq: int) -> SectionTime | None:
     return next((time for time in times if time.seq == seq), None)
 
@@ -208,8 +224,10 @@ def _changed(parts: System, earlier: SectionTime, later: SectionTime, language: 
     """The questions with another answer, in the order of the later form; those it does not ask any more, last."""
     texts: dict[str, str] = {}
     for named in (later.form, earlier.form):
-        for question in _form(parts, named).questions if named else ():
+        for question in _questions(parts, named):
             texts.setdefault(question.link, in_language(question.text, language))
+    for link in (*later.answers, *earlier.answers):
+        texts.setdefault(link, link)
     return [
         Changed(link=link, text=text, before=earlier.answers.get(link), after=later.answers.get(link))
         for link, text in texts.items()

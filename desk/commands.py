@@ -95,6 +95,7 @@ async def _sent(request: Request, guest: Guest, draft: Draft, said: dict[str, An
         draft.refusal = refusal
         if draft.section is not None:
             draft.errors |= section.errors_of(refusal.problem, words_of(guest.session.language))
+            draft.body["sections"][0]["goes_on_from"] = draft.section.goes_on_from  # the page says what it is now
         if refusal.status in DECIDED:  # else it may have been taken: the same key asks again
             draft.key, draft.seen = uuid.uuid4().hex, draft.found.case.seq
         return _form(request, guest, draft, refusal.status)

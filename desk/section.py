@@ -11,7 +11,7 @@ from domain.programs.form import Form, Question, QuestionType, Skipped, in_langu
 RECORD = "record-assessment"
 ROW = "sections.0."
 Choices = Sequence[tuple[str, str]]
-ASKED_BY_FORM = ("name", "answers", "skipped")
+ASKED_BY_FORM = ("name", "answers", "skipped", "goes_on_from")
 KINDS: dict[QuestionType, Kind] = {
     QuestionType.LINE: "line",
     QuestionType.CODE: "line",
@@ -66,6 +66,8 @@ def body_with(form: Form, body: dict[str, Any], typed: Mapping[str, list[str]]) 
 def begins(found: SectionForm, today: str) -> dict[str, Any]:
     """What the form begins with: today, what was carried forward, and the words of work in progress."""
     row: dict[str, Any] = {"name": found.section, "assessed_on": today, "answers": found.carried}
+    if found.goes_on_from is not None:
+        row["goes_on_from"] = found.goes_on_from
     if found.begun is not None:
         given = {"findings": found.begun.findings, "answered_by": found.begun.answered_by}
         row |= {name: value for name, value in given.items() if value}

@@ -30,7 +30,7 @@ from domain.steps.owed_again import owe_again
 from domain.steps.queues import CosignTask, NotYours
 from domain.steps.risk_tier import keep_above_floor
 from domain.steps.scores import RecordScore
-from domain.steps.sections import RecordAssessment
+from domain.steps.sections import AnswersKeptApart, RecordAssessment, SectionAssessed, act_again
 from domain.steps.supervision import RecordQualityReview
 from domain.steps.task_work import CompleteTask
 from domain.steps.tasks import TaskAdded, TaskCancelled
@@ -165,6 +165,8 @@ class CorrectEntry(Command):
         for entry in together:
             if entry.kind in SAID_TOGETHER and not _same_section(entry, wrong):
                 draft.happen(entry.event)
+        if not draft.case.closed:
+            _act_on_the_others(draft, together, wrong)
         if self.right is not None:
             draft.correcting = True  # it is written down as it was then, whatever the case allows today
             read(BY_ENTRY[wrong.kind], {**_when(wrong), **self.right}).decide(draft)
@@ -177,8 +179,9 @@ class CorrectEntry(Command):
             draft.refuse(UnknownReference, f"the timeline has no entry {self.entry}")
         if entry.command_id in timeline.in_error:
             draft.refuse(AlreadyInError, f"entry {self.entry} is marked as entered in error already")
-        if entry.kind not in BY_ENTRY:
-            together = [e for e in timeline.entries if e.command_id == entry.command_id]
+        together = [e for e in timeline.entries if e.command_id == entry.command_id]
+        of_section = entry.kind == "instrument-scored" and any(e.kind == SectionAssessed.kind for e in together)
+        if entry.kind not in BY_ENTRY or of_section:
             draft.refuse(NotCorrectable, INSTEAD.get(entry.kind) or _instead(together))
         if (later := _carried_on(timeline, entry)) is not None:
             draft.refuse(NotCorrectable, f"entry {later.seq}, {later.kind}, took it over since: undo that first")
@@ -219,6 +222,15 @@ class CorrectEntry(Command):
             if draft.case.consent is not None and not draft.case.consent.in_force:
                 hold_for_consent(draft, "no consent")
             _follow(draft, together)
+
+
+def _act_on_the_others(draft: Draft, together: list[Entry], wrong: Entry) -> None:
+    """What other sections of the same command found stands: their alerts, work and scores are there again."""
+    events: list[Any] = [e.event for e in together if not _same_section(e, wrong)]
+    apart = [event for event in events if isinstance(event, AnswersKeptApart)]
+    for event in events:
+        if isinstance(event, SectionAssessed):
+            act_again(draft, event, [one for one in apart if one.name == event.name])
 
 
 def _same_section(entry: Entry, wrong: Entry) -> bool:

@@ -169,7 +169,7 @@ class Referral(Value):
 class Section(Value):
     """That a section of the assessment was done, when and by whom; what was found is in the timeline.
 
-    `recorded_at` is when that was written down.
+    `recorded_at` is when that was written down, and `entry` its number in the timeline.
     """
 
     name: Slug
@@ -179,6 +179,7 @@ class Section(Value):
     complete: bool = True
     recorded_at: Instant | None = None
     alerts: tuple[Slug, ...] = ()
+    entry: int = 0
 
 
 class OutcomeRatings(Value):

@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from domain.programs.condition import Answer, hold
 from domain.programs.form import Form, FormScore, Question, QuestionType, Skipped
 from domain.programs.scoring import ICD_10
 from domain.values import Invalid, Sensitivity
+
+T = TypeVar("T")
+ORDER = list(Sensitivity).index  # from what all may read to what the fewest may
 
 
 class UnknownQuestion(Invalid):
@@ -74,20 +78,23 @@ class Filled:
         wanted = (q for q in shown if (q.required or q.link in also) and asked.of(q))
         return [q.link for q in wanted if q.link not in there]
 
-    @property
-    def alerts(self) -> list[str]:
-        """The alerts that the answers raise."""
-        return [alert.name for alert in self.form.alerts if hold(alert.when, self.answers)]
+    def alerts(self, own: Sensitivity) -> dict[str, Sensitivity]:
+        """The alerts that the answers raise, each with the strictest label of the answers that it looks at."""
+        found = [alert for alert in self.form.alerts if hold(alert.when, self.answers)]
+        links = {alert.name: {link for when in alert.when for link in when.items} for alert in found}
+        return {
+            name: max((self._label(q, own) for q in self.form.questions if q.link in seen), key=ORDER, default=own)
+            for name, seen in links.items()
+        }
 
     def scored(self, own: Sensitivity) -> Iterator[tuple[FormScore, dict[str, Answer], Sensitivity]]:
         """What the answers score: the answers to its items, and the strictest label of their questions."""
-        order = list(Sensitivity).index
         for score in self.form.scores:
             asked = {item: self.form.question(link) for item, link in score.items.items() if link in self.answers}
             questions = {item: question for item, question in asked.items() if question is not None}
             found = {item: _of_item(self.answers[question.link]) for item, question in questions.items()}
             if found:
-                yield score, found, max((own, *(q.sensitivity or own for q in questions.values())), key=order)
+                yield score, found, max((own, *(self._label(q, own) for q in questions.values())), key=ORDER)
 
     @property
     def carried(self) -> dict[str, Answer]:
@@ -98,15 +105,16 @@ class Filled:
                 found[question.link] = self.answers[question.link]
         return found
 
-    def apart(self, own: Sensitivity) -> dict[Sensitivity, dict[str, Answer]]:
-        """The answers by the label that they stand under: the section's own, or a stricter one of the question."""
-        order = list(Sensitivity).index
-        found: dict[Sensitivity, dict[str, Answer]] = {own: {}}
+    def apart(self, own: Sensitivity, given: Mapping[str, T]) -> dict[Sensitivity, dict[str, T]]:
+        """What is `given` by question, by the label it stands under: the section's, or the question's stricter."""
+        found: dict[Sensitivity, dict[str, T]] = {own: {}}
         for question in self.form.questions:
-            if question.link in self.answers:
-                label = max(own, question.sensitivity or own, key=order)
-                found.setdefault(label, {})[question.link] = self.answers[question.link]
+            if question.link in given:
+                found.setdefault(self._label(question, own), {})[question.link] = given[question.link]
         return found
+
+    def _label(self, question: Question, own: Sensitivity) -> Sensitivity:
+        return max(own, question.sensitivity or own, key=ORDER)
 
 
 def _of_item(answer: Answer) -> Answer:

@@ -12,7 +12,7 @@ from domain.promises.deadlines import Promise, keep_clock, start_clock
 from domain.steps.approvals import withdraw
 from domain.steps.risk_tier import ask_for_safety_plan, higher, keep_above_floor
 from domain.steps.tasks import OfTask, add_where_possible
-from domain.values import Line, Opaque, Slug
+from domain.values import Line, Opaque, Sensitivity, Slug
 
 MOST_ALERTS = 20
 # An alert that a programme says nothing about is told to the case manager and the supervisor, never to nobody.
@@ -22,7 +22,8 @@ UNFORESEEN = AlertPolicy(tell=(Rank.OWNER, Rank.SUPERVISOR))
 class AlertRaised(Event):
     """Something was found that somebody has to look at now. `told` are the people who were told.
 
-    While it stands the person's tier is not below `floor`.
+    While it stands the person's tier is not below `floor`. `sensitivity` is the label of what found it, where that
+    is stricter than its section's.
     """
 
     kind: ClassVar[str] = "alert-raised"
@@ -31,6 +32,7 @@ class AlertRaised(Event):
     found_by: Line
     told: tuple[Opaque, ...] = ()
     floor: Tier | None = None
+    sensitivity: Sensitivity | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         return case.changed(floor=higher(self.floor, case.floor)) if self.floor else case
@@ -55,7 +57,7 @@ class TaskAlerted(OfTask):
         return task.changed(alerts=(*task.alerts, f"{self.alert}: {self.found_by}"[:200])[-MOST_ALERTS:])
 
 
-def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
+def raise_alert(draft: Draft, alert: str, found_by: str, label: Sensitivity | None = None) -> None:
     """Raise an alert and do what the programme says of it: tell people, open its task, see to the safety plan.
 
     Where its task is open already the alert is written on it, and whoever has it is told again. A case without
@@ -64,7 +66,8 @@ def raise_alert(draft: Draft, alert: str, found_by: str) -> None:
     policy = draft.program.alerts.get(alert, UNFORESEEN)
     asked = [task for task in draft.case.open_tasks if task.type == policy.task]
     told = (*draft.people(policy.tell), *(task.assignee for task in asked if task.assignee))
-    draft.happen(AlertRaised(alert=alert, found_by=found_by, told=tuple(dict.fromkeys(told)), floor=policy.floor))
+    said = {"alert": alert, "found_by": found_by, "told": tuple(dict.fromkeys(told)), "floor": policy.floor}
+    draft.happen(AlertRaised(**said, sensitivity=label))
     for task in asked:
         draft.happen(TaskAlerted(task_id=task.id, alert=alert, found_by=found_by))
     if policy.floor is not None:

@@ -1,5 +1,6 @@
 """Sections of the assessment: what is found, as answers to a form and in words, and what the answers ask for."""
 
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from typing import Any, ClassVar, Self
 
@@ -16,11 +17,19 @@ from domain.programs.program import NeedsConsent, SectionPolicy
 from domain.steps.alerts import raise_alert
 from domain.steps.scores import record_score
 from domain.steps.stages import ACTIVE, age_on
-from domain.values import Day, Instant, Invalid, Line, Opaque, Sensitivity, Slug, Text, Value
+from domain.values import Day, Instant, Invalid, Line, Opaque, Rejected, Sensitivity, Slug, Text, Value
 
 
 class UnknownSection(Invalid):
     """The programme's assessment has no section of this name; the refusal lists those it has."""
+
+
+class SectionBegun(Rejected):
+    """A colleague has begun this section: read its form, and send `goes_on_from` with what is there."""
+
+
+class SectionChanged(Rejected):
+    """Somebody has written this section since it was read: read it again, and put both together."""
 
 
 class SectionFinding(Value):
@@ -37,6 +46,11 @@ class SectionFinding(Value):
     skipped: dict[Slug, Skipped] = Field(default={}, max_length=100, description="Why a question has no answer")
     answered_by: AnsweredBy | None = Field(default=None, description="Who gave the answers")
     sensitivity: Sensitivity | None = None
+    goes_on_from: int | None = Field(
+        default=None,
+        ge=1,
+        description="The entry this was read from, as the section's form says it. Refused when it is not the last",
+    )
     complete: bool = Field(default=True, description="No keeps work in progress, for anybody to go on with")
 
     @model_validator(mode="after")
@@ -64,7 +78,8 @@ class SectionAssessed(Event):
     alerts: tuple[Slug, ...] = ()
 
     def apply(self, case: Case, at: datetime) -> Case:
-        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
+        said = {name: getattr(self, name) for name in Section.model_fields if name != "entry"}
+        section = Section(**said, entry=case.seq + 1)
         if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
             return case  # an older one came later: the latest stands
         others = tuple(s for s in case.sections if s.name != self.name)
@@ -72,7 +87,7 @@ class SectionAssessed(Event):
 
 
 class AnswersKeptApart(Event):
-    """Answers of a section that stand under a stricter label than the rest of it."""
+    """Answers of a section that stand under a stricter label than the rest of it, and the alerts they raised."""
 
     kind: ClassVar[str] = "answers-kept-apart"
 
@@ -80,7 +95,16 @@ class AnswersKeptApart(Event):
     assessed_on: Day
     form: Slug
     answers: dict[Slug, Given]
+    skipped: dict[Slug, Skipped] = {}
     sensitivity: Sensitivity
+    alerts: tuple[Slug, ...] = ()
+
+    def apply(self, case: Case, at: datetime) -> Case:
+        sections = (
+            s.changed(alerts=(*s.alerts, *self.alerts)) if (s.name, s.entry) == (self.name, case.seq) else s
+            for s in case.sections
+        )
+        return case.changed(sections=tuple(sections)) if self.alerts else case
 
 
 class BaselineRated(Event):
@@ -122,22 +146,71 @@ class RecordAssessment(Command):
             check_day(draft, found.assessed_on, f"section {found.name}")
             if found.assessed_on < draft.today - timedelta(days=draft.program.look_back_days):
                 draft.refuse(TooLongAgo, f"section {found.name} is older than a year; assess it anew")
-            self._record(draft, found, filled(draft, found, known[found.name]))
+            whole = _gone_on(draft, found, known[found.name])
+            self._record(draft, whole, filled(draft, whole, known[found.name]))
         if self.baseline is not None and draft.case.baseline is None:
             draft.happen(BaselineRated(ratings=self.baseline))
 
     def _record(self, draft: Draft, found: SectionFinding, form: Filled | None) -> None:
         """Write a section down, its stricter answers apart, and do what its answers ask for."""
         label = found.sensitivity or draft.program.sensitivity
-        before = next((s for s in draft.case.sections if s.name == found.name), None)
-        apart = form.apart(label) if form is not None else {label: {}}
-        draft.happen(_assessed(draft, found, form, apart.pop(label), self.legal_ground))
+        before = section_of(draft.case, found.name)
+        draft.happen(_assessed(draft, found, form, label, self.legal_ground))
         if form is None:
             return
-        for stricter, answers in apart.items():
+        answers, skipped = form.apart(label, found.answers), form.apart(label, found.skipped)
+        alerts = form.alerts(label)
+        for stricter in [one for one in Sensitivity if one != label and one in {*answers, *skipped}]:
             said = {"name": found.name, "assessed_on": found.assessed_on, "form": form.form.id}
-            draft.happen(AnswersKeptApart(**said, answers=answers, sensitivity=stricter))
-        _act_on(draft, found, form, before, label)
+            draft.happen(
+                AnswersKeptApart(
+                    **said,
+                    answers=answers.get(stricter, {}),
+                    skipped=skipped.get(stricter, {}),
+                    sensitivity=stricter,
+                    alerts=tuple(name for name, its in alerts.items() if its is stricter),
+                )
+            )
+        act_on(draft, found, form, before, label)
+
+
+def section_of(case: Case, name: str) -> Section | None:
+    """The section as it was written last; None while nobody has."""
+    return next((s for s in case.sections if s.name == name), None)
+
+
+def _gone_on(draft: Draft, found: SectionFinding, policy: SectionPolicy) -> SectionFinding:
+    """The finding with what it takes over from work in progress: its label, and answers the sender cannot see.
+
+    Raises `SectionBegun`, `SectionChanged`: nobody's answers are replaced by somebody who has not read them.
+    """
+    before = section_of(draft.case, found.name)
+    if draft.correcting:
+        return found
+    if found.goes_on_from is not None and (before is None or before.entry != found.goes_on_from):
+        draft.refuse(SectionChanged, f"section {found.name} was written since: read its form again")
+    if before is None or before.complete:
+        return found
+    label = found.sensitivity or before.sensitivity
+    if before.author == draft.actor.subject:
+        return found.changed(sensitivity=label)
+    if found.goes_on_from is None:
+        draft.refuse(SectionBegun, f"a colleague has begun section {found.name}: read its form and go on from it")
+    return found.changed(sensitivity=label, answers={**_kept_apart(draft, found, before, policy), **found.answers})
+
+
+def _kept_apart(draft: Draft, found: SectionFinding, before: Section, policy: SectionPolicy) -> dict[str, Answer]:
+    """What a colleague answered under a stricter label, where it is still asked and not answered anew."""
+    if policy.form is None:
+        return {}
+    begun = next((e for e in draft.timeline.entries if e.seq == before.entry), None)
+    kept: dict[str, Answer] = {}
+    for entry in draft.timeline.standing(AnswersKeptApart.kind):
+        if begun is not None and entry.command_id == begun.command_id and entry.data["name"] == found.name:
+            event: Any = entry.event
+            kept |= event.answers
+    asked = draft.moment.rulebook.form(policy.form).asked({**kept, **found.answers})
+    return {q.link: kept[q.link] for q in asked if q.link in kept and q.link not in found.skipped}
 
 
 def filled(draft: Draft, found: SectionFinding, section: SectionPolicy) -> Filled | None:
@@ -170,17 +243,17 @@ def asked_of(draft: Draft) -> Asked:
     )
 
 
-def _act_on(draft: Draft, found: SectionFinding, form: Filled, before: Section | None, label: Sensitivity) -> None:
+def act_on(draft: Draft, found: SectionFinding, form: Filled, before: Section | None, label: Sensitivity) -> None:
     """Raise the alerts of the answers, also of work in progress, and score what a complete section fills.
 
     What was raised in the sitting before is not raised again when the rest is answered.
     """
-    if before is not None and before.assessed_on > found.assessed_on:
-        return  # an older one came later: it is history
     raised = before.alerts if before is not None and not before.complete else ()
-    for alert in form.alerts:
+    is_history = before is not None and before.complete and before.assessed_on > found.assessed_on
+    for alert, stands_under in form.alerts(label).items() if not is_history else ():
         if alert not in raised:
-            raise_alert(draft, alert, f"section {found.name}")
+            by = f"section {found.name}" if stands_under == label else "an answer that is kept apart"
+            raise_alert(draft, alert, by, stands_under if stands_under != label else None)
     noon = datetime.combine(found.assessed_on, time(12), draft.program.zone)
     at = noon if found.assessed_on < draft.today else draft.now
     for score, answers, stands_under in form.scored(label) if found.complete else ():
@@ -189,20 +262,33 @@ def _act_on(draft: Draft, found: SectionFinding, form: Filled, before: Section |
 
 
 def _assessed(
-    draft: Draft, found: SectionFinding, form: Filled | None, answers: dict[str, Answer], legal_ground: str | None
+    draft: Draft, found: SectionFinding, form: Filled | None, label: Sensitivity, legal_ground: str | None
 ) -> SectionAssessed:
+    """What of the section stands under its own label."""
+    own = form.alerts(label).items() if form is not None else ()
     return SectionAssessed(
         name=found.name,
         assessed_on=found.assessed_on,
         author=draft.actor.subject,
         findings=found.findings,
         form=form.form.id if form is not None and (found.answers or found.skipped) else None,
-        answers=answers,
-        skipped=found.skipped,
-        alerts=tuple(form.alerts) if form is not None else (),
+        answers=form.apart(label, found.answers)[label] if form is not None else {},
+        skipped=form.apart(label, found.skipped)[label] if form is not None else {},
+        alerts=tuple(name for name, stands_under in own if stands_under == label),
         answered_by=found.answered_by,
-        sensitivity=found.sensitivity or draft.program.sensitivity,
+        sensitivity=label,
         complete=found.complete,
         recorded_at=draft.now,
         legal_ground=legal_ground,
     )
+
+
+def act_again(draft: Draft, assessed: SectionAssessed, apart: Iterable[AnswersKeptApart]) -> None:
+    """Do what the answers of a section ask for that stands, when it was written down with one that was wrong."""
+    if assessed.form is None:
+        return
+    answers = {**assessed.answers, **{link: a for one in apart for link, a in one.answers.items()}}
+    said = {"name": assessed.name, "assessed_on": assessed.assessed_on, "complete": assessed.complete}
+    found = SectionFinding(**said, answers=answers, findings=assessed.findings, skipped=assessed.skipped)
+    form = Filled(draft.moment.rulebook.form(assessed.form), answers, assessed.skipped)
+    act_on(draft, found, form, None, assessed.sensitivity)

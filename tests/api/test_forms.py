@@ -67,6 +67,7 @@ async def test_work_in_progress_is_gone_on_with_by_a_colleague(office: Office) -
     said = (await office.get("cm-ben", PATH)).json()
     assert said["begun"]["author"] == "cm-anna"
     assert said["carried"] == {"living-situation": "outside", "safe-at-home": "unsure"}
+    assert said["goes_on_from"] == said["begun"]["seq"]
     assert said["missing"] == ["food-short", "transport", "someone-to-call"]
 
 

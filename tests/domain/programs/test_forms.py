@@ -95,11 +95,11 @@ def test_answers_stand_under_the_stricter_of_two_labels() -> None:
         {"link": "c", "type": "line", "sensitivity": "general"},
     )
     given = filled(found, a="x", b="y", c="z")
-    assert given.apart(Sensitivity.GENERAL) == {
+    assert given.apart(Sensitivity.GENERAL, given.answers) == {
         Sensitivity.GENERAL: {"a": "x", "c": "z"},
         Sensitivity.PART2: {"b": "y"},
     }
-    assert given.apart(Sensitivity.SUD_COUNSELLING) == {
+    assert given.apart(Sensitivity.SUD_COUNSELLING, given.answers) == {
         Sensitivity.SUD_COUNSELLING: {"a": "x", "b": "y", "c": "z"}
     }
 

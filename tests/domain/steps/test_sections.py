@@ -5,6 +5,7 @@ from typing import Any
 from domain.case.event import Timeline
 from domain.programs.form import Form
 from domain.programs.rulebook import Rulebook
+from domain.values import Actor, Role
 from tests.story import Story, in_force
 
 SAFE: dict[str, Any] = {
@@ -14,6 +15,8 @@ SAFE: dict[str, Any] = {
     "someone-to-call": True,
     "safe-at-home": "yes",
 }
+
+BEN = Actor(subject="cm-ben", role=Role.CASE_MANAGER)
 
 
 def section(story: Story, **more: Any) -> dict[str, Any]:
@@ -79,7 +82,8 @@ def test_an_answer_that_must_not_wait_raises_its_alert_at_once_and_once_a_sittin
     story = Story().accepted()
     record(story, answers={"safe-at-home": "no"}, complete=False)
     [alert] = alerts(story)
-    assert (alert["alert"], alert["found_by"]) == ("safety-at-home", "section social-determinants")
+    said = ("safety-at-home", "an answer that is kept apart", "behavioral")
+    assert (alert["alert"], alert["found_by"], alert["sensitivity"]) == said, "the section would tell the answer"
     record(story, answers={**SAFE, "safe-at-home": "no"})
     assert len(alerts(story)) == 1
     assert [t.type for t in story.known.open_tasks] == ["medication-review", "safety-check"]
@@ -99,6 +103,69 @@ def test_an_older_time_of_a_section_that_is_typed_in_later_alarms_nobody() -> No
     before = {"name": "social-determinants", "assessed_on": "2026-02-20"}
     story.do("record-assessment", sections=[{**before, "answers": {**SAFE, "safe-at-home": "no"}}])
     assert "alert-raised" not in story.kinds
+
+
+def test_what_is_only_begun_hides_no_danger_that_an_earlier_day_found() -> None:
+    story = Story().accepted()
+    record(story, answers={"living-situation": "own-home"}, complete=False)
+    before = {"name": "social-determinants", "assessed_on": "2026-02-20"}
+    story.do("record-assessment", sections=[{**before, "answers": {**SAFE, "safe-at-home": "no"}}])
+    assert [a["alert"] for a in alerts(story)] == ["safety-at-home"]
+
+
+def test_why_a_stricter_question_has_no_answer_stands_under_its_label() -> None:
+    story = Story().accepted()
+    some = {k: v for k, v in SAFE.items() if k != "safe-at-home"}
+    record(story, answers=some, skipped={"safe-at-home": "declined"})
+    general, apart = story.timeline[-2:]
+    assert (general.data["skipped"], apart.data["skipped"]) == ({}, {"safe-at-home": "declined"})
+
+
+def test_nobody_replaces_what_a_colleague_has_begun_without_having_read_it() -> None:
+    """Whoever goes on says from which entry; the label that it was begun under goes on as well."""
+    story = Story().accepted()
+    record(story, answers={"food-short": "often"}, complete=False, sensitivity="behavioral")
+    begun = story.known.sections[0].entry
+    rest = section(story, answers=SAFE)
+    assert story.refused("record-assessment", sections=[rest], actor=BEN) == "SectionBegun"
+    old = {**rest, "goes_on_from": begun - 1}
+    assert story.refused("record-assessment", sections=[old], actor=BEN) == "SectionChanged"
+    story.do("record-assessment", sections=[{**rest, "goes_on_from": begun}], actor=BEN)
+    [done] = story.known.sections
+    assert (done.author, done.complete, done.sensitivity) == (BEN.subject, True, "behavioral")
+    again = {**rest, "goes_on_from": begun}
+    assert story.refused("record-assessment", sections=[again]) == "SectionChanged", (
+        "an old page writes over nothing"
+    )
+
+
+def test_answers_that_a_colleague_kept_apart_go_on_for_whoever_cannot_see_them() -> None:
+    story = Story().accepted()
+    record(story, answers={"food-short": "often", "safe-at-home": "no"}, complete=False)
+    rest = section(story, answers={k: v for k, v in SAFE.items() if k != "safe-at-home"})
+    begun = story.known.sections[0].entry
+    story.do("record-assessment", sections=[{**rest, "goes_on_from": begun}], actor=BEN)
+    apart = story.timeline[-1]
+    assert (apart.kind, apart.data["answers"]) == ("answers-kept-apart", {"safe-at-home": "no"})
+    assert len(alerts(story)) == 1, "it was told when it was found"
+
+
+def test_correcting_one_section_leaves_what_the_other_of_the_same_sitting_found() -> None:
+    """Its alert, its work and its score are there still; a score is corrected with the section it came from."""
+    story = Story(rulebook=scoring()).accepted()
+    mood = {"name": "behavioral-health", "assessed_on": str(story.today), "answers": {"interest": 2, "down": 1}}
+    other = {"name": "benefits", "assessed_on": str(story.today), "findings": "x", "complete": False}
+    story.do("record-assessment", sections=[section(story, answers={**SAFE, "safe-at-home": "no"}), mood, other])
+    entries = {e.data.get("name"): e.seq for e in story.timeline if e.kind == "section-assessed"}
+    scored = next(e.seq for e in story.timeline if e.kind == "instrument-scored")
+    assert story.refused("correct-entry", entry=scored, reason="x") == "NotCorrectable"
+    story.do("correct-entry", entry=entries["benefits"], reason="another person's")
+    assert {s.name for s in story.known.sections} == {"social-determinants", "behavioral-health"}
+    assert [t.type for t in story.known.open_tasks].count("safety-check") == 1
+    assert [(s.instrument, s.total) for s in story.known.scores] == [("phq-2", 3)]
+    assert story.kinds.count("alert-raised") == 2 * story.kinds.count("alert-withdrawn"), (
+        "told again, each of them"
+    )
 
 
 def test_answers_under_a_stricter_label_are_an_entry_of_their_own() -> None:

@@ -1,8 +1,9 @@
 """FHIR R4 out: read and search what the cases of a person say, and the questionnaires of the catalogue."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from operator import eq, ge, gt, le, lt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -49,7 +50,10 @@ SERVED = {
     "Questionnaire": ("_id", "name"),
 }
 PAGED = Order([])
-DATED = re.compile(r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)")
+DATED = re.compile(
+    r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)", re.ASCII
+)
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {"eq": eq, "ge": ge, "gt": gt, "le": le, "lt": lt}
 Kind = Annotated[str, Path(pattern=r"^[A-Za-z]{1,64}$")]
 ResourceId = Annotated[str, Path(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
 Token = Annotated[str | None, Query(max_length=200)]
@@ -82,7 +86,7 @@ async def read_everything(
     found = [await _patient(parts, who, person_id)]
     versions = await _of_person(parts, who, person_id)
     if _since is not None:
-        versions = [version for version in versions if _dated(version, f"ge{_since.removeprefix('ge')}")]
+        versions = _in_time(versions, f"ge{_since.removeprefix('ge')}")
     found += [version.resource for version in versions]
     if _type is not None:
         wanted = {*_type.split(",")}
@@ -176,7 +180,7 @@ async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]
     versions = await _versions(parts, who, given)
     found = [version for version in versions if version.kind == kind]
     if given.get("_lastUpdated") is not None:
-        found = [version for version in found if _dated(version, given["_lastUpdated"])]
+        found = _in_time(found, given["_lastUpdated"])
     return [version.resource for version in found if _fits(version.content, given)]
 
 
@@ -222,24 +226,23 @@ def _first(concept: Any) -> str | None:
     return next(iter(_codes(concept)), None)
 
 
-def _dated(version: Version, asked: str) -> bool:
-    """Whether a resource was changed last when it is asked for. Raises 400 for what is no date of FHIR's."""
+def _in_time(versions: list[Version], asked: str) -> list[Version]:
+    """What was changed last when it is asked for. Raises 400 for what is no date of FHIR's, or never was a day."""
     match = DATED.fullmatch(asked)
-    if match is None:
+    try:
+        when = _parsed(match[2]) if match else None
+    except ValueError:
+        when = None
+    if match is None or when is None:
         raise Refusal(400, "Malformed", "write a time as ge2026-03-01 or gt2026-03-01T10:00:00Z")
-    how, text = match[1] or "eq", match[2]
-    changed = version.changed_at
-    if len(text) == len("2026-03-01"):
-        this, that = changed.date().isoformat(), text
-        return {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}[
-            how
-        ]
-    return _compares(how, changed, datetime.fromisoformat(text))
+    fits = COMPARED[match[1] or "eq"]
+    if isinstance(when, datetime):
+        return [version for version in versions if fits(version.changed_at, when)]
+    return [version for version in versions if fits(version.changed_at.date(), when)]
 
 
-def _compares(how: str, this: Any, that: Any) -> bool:
-    found = {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}
-    return bool(found[how])
+def _parsed(text: str) -> datetime | date:
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
 
 
 async def _patient(parts: System, who: Principal, person_id: str) -> Resource:

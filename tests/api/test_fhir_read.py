@@ -41,7 +41,8 @@ async def test_a_persons_resources_are_found_by_type_status_and_code(office: Off
     done = await search(office, "Task", patient=person, status="completed")
     assert {task["status"] for task in done} == {"completed"}
     assert await search(office, "Task", patient=person, _lastUpdated="gt2100-01-01") == []
-    assert await search(office, "Task", patient=person, _lastUpdated="ge2020-01-01T00:00:00Z")
+    for since in ("ge2020-01-01T00:00:00Z", "gt2020-01-01"):
+        assert await search(office, "Task", patient=person, _lastUpdated=since)
 
 
 async def test_one_resource_is_read_with_its_version_and_not_sent_again_unchanged(
@@ -104,6 +105,26 @@ async def test_what_cannot_be_answered_is_an_operation_outcome_that_repeats_noth
         assert "secret" not in answer.text
     nobody = await office.http.get(f"/fhir/Task?patient={person}")
     assert (nobody.status_code, nobody.json()["resourceType"]) == (401, "OperationOutcome")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "ge2026-02-30T10:00Z",
+        "ge2026-02-03T25:00Z",
+        "ge2026-02-03T10:00+99:99",
+        "ge2026-02-03T10:00:60Z",
+        "ge\u0662\u0660\u0662\u0666-02-03T10:00Z",
+        "2026-13-45",
+    ],
+)
+async def test_a_time_that_never_was_is_refused_as_malformed(office: Office, case_id: str, asked: str) -> None:
+    """Neither a fault of ours nor an empty answer: the sender learns that the time is wrong."""
+    person = await person_of(office, case_id)
+    for path, name in (("/fhir/Task", "_lastUpdated"), (f"/fhir/Patient/{person}/$everything", "_since")):
+        more = {"patient": person} if name == "_lastUpdated" else {}
+        answer = await office.get("cm-anna", path, **{name: asked}, **more)
+        assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
 
 
 async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on_record(

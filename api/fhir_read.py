@@ -15,7 +15,7 @@ from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.reading import read_case
 from api.scope import WHOLE, visible
-from api.system import NOTE, Principal, PrincipalDep, System, SystemDep
+from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.case.event import label_of
 from domain.programs.program import Program
 from domain.values import Opaque
@@ -118,7 +118,7 @@ async def search_resources(
     given["_lastUpdated"] = _lastUpdated
     if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
         raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
-    _note(request, given)
+    _note(request, kind, given)
     found = await _found(parts, who, kind, given)
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
@@ -132,7 +132,7 @@ async def read_resource(
 ) -> Any:
     """One resource; `ETag` is the number of the event that changed it last."""
     _require_served(kind)
-    _note(request, {"patient": resource_id} if kind == "Patient" else {"_id": resource_id})
+    _note(request, kind, {"_id": resource_id})
     found = next(iter(await _found(parts, who, kind, {"_id": resource_id})), None)
     if found is None:
         raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
@@ -157,13 +157,17 @@ def _start(after: list[str] | None) -> int:
     return int(after[1])
 
 
-def _note(request: Request, given: dict[str, Any]) -> None:
-    """Whose resources were asked for, for the audit: the person, or the case that an id begins with."""
+def _note(request: Request, kind: str, given: dict[str, Any]) -> None:
+    """Whose resources were asked for, for the audit: the person, or the case that an id begins with.
+
+    What can be no id of ours is not noted: somebody may have typed a name there.
+    """
     note: dict[str, Any] = request.scope.get(NOTE, {})
-    if given.get("patient") is not None:
-        note["person_id"] = str(given["patient"]).removeprefix("Patient/")[:64]
-    elif given.get("_id") is not None:
-        note["case_id"] = str(given["_id"]).partition("-")[0][:64]
+    if kind == "Patient" or given.get("patient") is not None:
+        named = given.get("patient") or given.get("_id") or ""
+        note |= ids_of({"person_id": str(named).removeprefix("Patient/")})
+    elif kind != "Questionnaire" and given.get("_id") is not None:
+        note |= ids_of({"case_id": str(given["_id"]).partition("-")[0]})
 
 
 def _next(request: Request, start: int) -> str:

@@ -140,6 +140,23 @@ async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on
     assert "search-resources" in {item["action"] for item in looked}
 
 
+async def test_who_read_a_person_is_found_under_the_person_and_no_typed_name_is_kept(
+    office: Office, case_id: str
+) -> None:
+    """The audit has ids of ours only, of a search as of a read."""
+    person = await person_of(office, case_id)
+    await office.get("cm-anna", "/fhir/Patient", _id=person)
+    await office.get("cm-anna", f"/fhir/Patient/{person}")
+    await office.get("cm-anna", "/fhir/Questionnaire/news2-2017")
+    for name in ("Jane Doe", "JaneDoe", "Patient/Jane Doe 1950"):
+        await office.get("cm-anna", "/fhir/Task", patient=name)
+    looked = (await office.get("aud-1", "/audit", person_id=person)).json()["items"]
+    assert {"search-resources", "read-resource"} <= {row["action"] for row in looked if row["person_id"] == person}
+    every = (await office.get("aud-1", "/audit", limit=200)).json()["items"]
+    assert {row["person_id"] for row in every} <= {None, person}
+    assert {row["case_id"] for row in every} <= {None, case_id}
+
+
 async def test_what_the_server_can_do_is_what_its_routes_take(office: Office) -> None:
     said = (await office.get("cm-anna", "/fhir/metadata")).json()
     assert (said["resourceType"], said["fhirVersion"]) == ("CapabilityStatement", "4.0.1")

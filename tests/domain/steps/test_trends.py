@@ -153,3 +153,34 @@ def test_a_supply_that_has_run_out_already_asks_what_keeps_her_from_it() -> None
     story.do("record-adherence", **fills(story, 62, 33, days=30))
     assert refill(story) == []
     assert "adherence-check" in {t.type for t in story.known.open_tasks}
+
+
+def test_fills_of_an_earlier_time_end_no_promise_of_a_refill_and_ask_for_nothing() -> None:
+    """The supply that is known lasts longer than what they tell of."""
+    story = opened("medication-support")
+    story.do("record-adherence", **fills(story, 41, 15))
+    promised = refill(story)
+    old = {**fills(story, 420, 400, days=10), "until": str(story.today - timedelta(days=366))}
+    story.do("record-adherence", **old)
+    assert refill(story) == promised
+    assert "adherence-check" not in {t.type for t in story.known.open_tasks}
+
+
+def test_the_same_fills_told_again_after_the_supply_has_run_out_ask_what_keeps_her_from_it() -> None:
+    """Also where the supply ended on the very day on which it was told."""
+    story = opened("medication-support")
+    told = fills(story, 59, 29)
+    story.do("record-adherence", **told)
+    assert len(refill(story)) == 1
+    story.wait(days=1)
+    story.do("record-adherence", **told)
+    assert refill(story) == []
+    assert "adherence-check" in {t.type for t in story.known.open_tasks}
+
+
+def test_a_supply_of_many_years_is_looked_at_after_one() -> None:
+    """However many fills there are, they are taken, and the refill is promised within a year."""
+    story = opened("medication-support")
+    story.do("record-adherence", **fills(story, *range(1, 16), days=366))
+    [clock] = refill(story)
+    assert clock.due_at.astimezone(clock.tz).date() == story.today + timedelta(days=366)

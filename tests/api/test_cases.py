@@ -272,6 +272,14 @@ async def test_whom_a_programme_refuses_is_written_down_without_her_name(office:
     assert (await office.get("dir-1", "/refused-referrals", program="ltac")).json()["items"] == []
 
 
+async def test_a_refused_referral_that_is_sent_again_counts_once(office: Office) -> None:
+    """By the key of the request; another request is another referral."""
+    for key in ("first", "first", "second"):
+        answer = await office.post("cm-anna", "/cases", CHILD, **{"Idempotency-Key": key})
+        assert (answer.status_code, answer.json()["code"]) == (409, "NotEligible")
+    assert len((await office.get("sup-1", "/refused-referrals")).json()["items"]) == 2
+
+
 async def test_coverage_and_residence_are_read_from_the_referral_and_do_not_enter_the_case(office: Office) -> None:
     """Known payers count; what the programme asks and nobody knows is asked at screening."""
     two = [{"code": code, "display": code} for code in ("E11.9", "I50.9")]

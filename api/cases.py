@@ -195,7 +195,8 @@ async def refer_as(
     except Refusal as refusal:
         if refusal.problem.code in refused_referrals.KEPT:
             said = (new.program, new.referral.source, new.referral.patient.reference)
-            await refused_referrals.keep(parts, who, str(body["team"]), said, list(refusal.problem.missing))
+            lacking, team = list(refusal.problem.missing), str(body["team"])
+            await refused_referrals.keep(parts, who, envelope.command_id, team, said, lacking)
         raise
     await identity.make(parts, who, meant)
     twin = await identity.open_in(parts, who.tenant, meant.person_id, new.program)

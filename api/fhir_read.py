@@ -1,8 +1,9 @@
 """FHIR R4 out: read and search what the cases of a person say, and the questionnaires of the catalogue."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from operator import eq, ge, gt, le, lt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,7 +15,7 @@ from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.reading import read_case
 from api.scope import WHOLE, visible
-from api.system import NOTE, Principal, PrincipalDep, System, SystemDep
+from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.case.event import label_of
 from domain.programs.program import Program
 from domain.values import Opaque
@@ -49,7 +50,10 @@ SERVED = {
     "Questionnaire": ("_id", "name"),
 }
 PAGED = Order([])
-DATED = re.compile(r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)")
+DATED = re.compile(
+    r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)", re.ASCII
+)
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {"eq": eq, "ge": ge, "gt": gt, "le": le, "lt": lt}
 Kind = Annotated[str, Path(pattern=r"^[A-Za-z]{1,64}$")]
 ResourceId = Annotated[str, Path(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
 Token = Annotated[str | None, Query(max_length=200)]
@@ -82,7 +86,7 @@ async def read_everything(
     found = [await _patient(parts, who, person_id)]
     versions = await _of_person(parts, who, person_id)
     if _since is not None:
-        versions = [version for version in versions if _dated(version, f"ge{_since.removeprefix('ge')}")]
+        versions = _in_time(versions, f"ge{_since.removeprefix('ge')}")
     found += [version.resource for version in versions]
     if _type is not None:
         wanted = {*_type.split(",")}
@@ -114,7 +118,7 @@ async def search_resources(
     given["_lastUpdated"] = _lastUpdated
     if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
         raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
-    _note(request, given)
+    _note(request, kind, given)
     found = await _found(parts, who, kind, given)
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
@@ -128,7 +132,7 @@ async def read_resource(
 ) -> Any:
     """One resource; `ETag` is the number of the event that changed it last."""
     _require_served(kind)
-    _note(request, {"patient": resource_id} if kind == "Patient" else {"_id": resource_id})
+    _note(request, kind, {"_id": resource_id})
     found = next(iter(await _found(parts, who, kind, {"_id": resource_id})), None)
     if found is None:
         raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
@@ -153,13 +157,17 @@ def _start(after: list[str] | None) -> int:
     return int(after[1])
 
 
-def _note(request: Request, given: dict[str, Any]) -> None:
-    """Whose resources were asked for, for the audit: the person, or the case that an id begins with."""
+def _note(request: Request, kind: str, given: dict[str, Any]) -> None:
+    """Whose resources were asked for, for the audit: the person, or the case that an id begins with.
+
+    What can be no id of ours is not noted: somebody may have typed a name there.
+    """
     note: dict[str, Any] = request.scope.get(NOTE, {})
-    if given.get("patient") is not None:
-        note["person_id"] = str(given["patient"]).removeprefix("Patient/")[:64]
-    elif given.get("_id") is not None:
-        note["case_id"] = str(given["_id"]).partition("-")[0][:64]
+    if kind == "Patient" or given.get("patient") is not None:
+        named = given.get("patient") or given.get("_id") or ""
+        note |= ids_of({"person_id": str(named).removeprefix("Patient/")})
+    elif kind != "Questionnaire" and given.get("_id") is not None:
+        note |= ids_of({"case_id": str(given["_id"]).partition("-")[0]})
 
 
 def _next(request: Request, start: int) -> str:
@@ -176,7 +184,7 @@ async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]
     versions = await _versions(parts, who, given)
     found = [version for version in versions if version.kind == kind]
     if given.get("_lastUpdated") is not None:
-        found = [version for version in found if _dated(version, given["_lastUpdated"])]
+        found = _in_time(found, given["_lastUpdated"])
     return [version.resource for version in found if _fits(version.content, given)]
 
 
@@ -222,24 +230,23 @@ def _first(concept: Any) -> str | None:
     return next(iter(_codes(concept)), None)
 
 
-def _dated(version: Version, asked: str) -> bool:
-    """Whether a resource was changed last when it is asked for. Raises 400 for what is no date of FHIR's."""
+def _in_time(versions: list[Version], asked: str) -> list[Version]:
+    """What was changed last when it is asked for. Raises 400 for what is no date of FHIR's, or never was a day."""
     match = DATED.fullmatch(asked)
-    if match is None:
+    try:
+        when = _parsed(match[2]) if match else None
+    except ValueError:
+        when = None
+    if match is None or when is None:
         raise Refusal(400, "Malformed", "write a time as ge2026-03-01 or gt2026-03-01T10:00:00Z")
-    how, text = match[1] or "eq", match[2]
-    changed = version.changed_at
-    if len(text) == len("2026-03-01"):
-        this, that = changed.date().isoformat(), text
-        return {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}[
-            how
-        ]
-    return _compares(how, changed, datetime.fromisoformat(text))
+    fits = COMPARED[match[1] or "eq"]
+    if isinstance(when, datetime):
+        return [version for version in versions if fits(version.changed_at, when)]
+    return [version for version in versions if fits(version.changed_at.date(), when)]
 
 
-def _compares(how: str, this: Any, that: Any) -> bool:
-    found = {"eq": this == that, "ge": this >= that, "gt": this > that, "le": this <= that, "lt": this < that}
-    return bool(found[how])
+def _parsed(text: str) -> datetime | date:
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
 
 
 async def _patient(parts: System, who: Principal, person_id: str) -> Resource:

@@ -1,12 +1,13 @@
 """Referrals that a programme's criteria refused: no case was opened, and yet it is known that somebody asked."""
 
-import uuid
+import contextlib
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import or_
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from api.pages import Order, Page, PagingDep
@@ -38,13 +39,16 @@ class RefusedReferral(BaseModel):
 
 
 async def keep(
-    parts: System, who: Principal, team: str, refused: tuple[str, str, str], lacking: list[str]
+    parts: System, who: Principal, command_id: str, team: str, refused: tuple[str, str, str], lacking: list[str]
 ) -> None:
-    """Write a refusal down: programme, source and reference of the referral, and what was lacking."""
+    """Write a refusal down: programme, source and reference of the referral, and what was lacking.
+
+    The same request sent again is the same referral: it has the id of its command, and counts once.
+    """
     program, source, reference = refused
     now = datetime.now(UTC)
     row = RefusedReferralRow(
-        id=uuid.uuid4().hex,
+        id=parts.derived_id(f"{who.tenant}/refused-by/{command_id}").hex,
         tenant=who.tenant,
         at=now,
         by=who.sub,
@@ -56,9 +60,10 @@ async def keep(
         person_key=parts.derived_id(f"{who.tenant}/refused/{reference}").hex,
         lacking=lacking,
     )
-    async with parts.session() as session:
-        session.add(row)
-        await session.commit()
+    with contextlib.suppress(IntegrityError):  # it is written down already
+        async with parts.session() as session:
+            session.add(row)
+            await session.commit()
 
 
 @router.get("/refused-referrals", responses=responses(401, 403, 422))

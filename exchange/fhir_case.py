@@ -1,4 +1,5 @@
-"""What a case says in FHIR R4: the episode, the plan, tasks, referrals, consent, team, risk, flags.
+"""What a case says in FHIR R4: the episode, the plan, tasks, referrals, consent, team, risk, flags,
+stays.
 
 Built from the case as it is; nothing of it is stored as FHIR.
 """
@@ -6,9 +7,10 @@ Built from the case as it is; nothing of it is stored as FHIR.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
+from zoneinfo import ZoneInfo
 
 from domain.case.case import Case, Task, TaskStatus
-from domain.case.open_parts import ReferralStatus
+from domain.case.open_parts import ReferralStatus, Transition
 from domain.case.plan_parts import Achievement, Plan
 from domain.programs.plan_template import InterventionKind
 from domain.programs.program import Program, Stage
@@ -21,6 +23,7 @@ from exchange.fhir_codes import (
     Resource,
     at,
     concept,
+    id_in,
     reference,
     resource,
     staff,
@@ -43,6 +46,7 @@ REFERRAL = {
     ReferralStatus.DONE: "completed",
 }
 LIFECYCLE = {Achievement.ACHIEVED: "completed", Achievement.NOT_ATTAINABLE: "cancelled"}
+SETTINGS = {"inpatient": "IMP", "emergency": "EMER", "observation": "OBSENC"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Standing:
         return reference("Patient", self.person_id)
 
     def id(self, part: str) -> str:
-        return f"{self.case.id}-{part}"
+        return id_in(self.case.id, part)
 
     def make(self, kind: str, part: str, **fields: object) -> Resource:
         return resource(kind, self.id(part), self.program.sensitivity, fields)
@@ -139,6 +143,10 @@ def goals(standing: Standing) -> Iterator[Resource]:
         )
 
 
+def clinical(status: str) -> dict[str, object]:
+    return concept(status, (f"{HL7}/condition-clinical", status))
+
+
 def problems(standing: Standing) -> Iterator[Resource]:
     plan = standing.case.plan
     for problem in plan.problems if plan else ():
@@ -149,7 +157,7 @@ def problems(standing: Standing) -> Iterator[Resource]:
         yield standing.make(
             "Condition",
             f"problem-{problem.id}",
-            clinicalStatus=concept(status, (f"{HL7}/condition-clinical", status)),
+            clinicalStatus=clinical(status),
             category=[concept("Problem", (f"{HL7}/condition-category", "problem-list-item"))],
             code=concept(problem.description, *coding),
             subject=standing.subject,
@@ -266,6 +274,41 @@ def flags(standing: Standing) -> Iterator[Resource]:
         yield standing.make("Flag", part, status="active", code=code, subject=standing.subject, period=period)
 
 
+def stays(standing: Standing) -> Iterator[Resource]:
+    """Stays and visits: one encounter each, of all messages that tell of it and were not taken back."""
+    told: dict[str, list[Transition]] = {}
+    for one in sorted(standing.case.transitions, key=lambda t: (t.occurred_at, t.id)):
+        told.setdefault(one.encounter or one.id, []).append(one)
+    for name, messages in told.items():
+        yield _stay(standing, name, messages)
+
+
+def _stay(standing: Standing, name: str, told: list[Transition]) -> Resource:
+    """Whoever was told to be discharged is not in hospital, in whatever order the messages came."""
+    began = [one for one in told if one.event != "discharge"]
+    ended = [one for one in told if one.event == "discharge"]
+    start = {"start": _when(standing, began[0])} if began else {}
+    end = {"end": _when(standing, ended[-1])} if ended else {}
+    inside = not ended and any(one.event == "admission" for one in told)
+    disposition = next((one.disposition for one in reversed(ended) if one.disposition), None)
+    return standing.make(
+        "Encounter",
+        f"stay-{name}",
+        status="in-progress" if inside else "finished",
+        **{"class": {"system": ACT_CODE, "code": SETTINGS.get(told[-1].setting, "AMB")}},
+        type=[concept(told[-1].setting)],
+        subject=standing.subject,
+        period={**start, **end},
+        hospitalization={"dischargeDisposition": concept(disposition)} if disposition else None,
+    )
+
+
+def _when(standing: Standing, told: Transition) -> str:
+    """The time, or the day in the case's own zone where no more is known."""
+    day = told.occurred_at.astimezone(ZoneInfo(standing.case.zone)).date()
+    return str(day) if told.whole_day else at(told.occurred_at)
+
+
 Builder = Callable[[Standing], Iterator[Resource]]
 BUILDERS: tuple[tuple[Builder, tuple[str, ...]], ...] = (  # each with the parts of the case that it needs
     (episode, ("stage", "consent", "closure", "owner", "team", "care_team")),
@@ -278,9 +321,11 @@ BUILDERS: tuple[tuple[Builder, tuple[str, ...]], ...] = (  # each with the parts
     (consent, ("consent",)),
     (care_team, ("care_team",)),
     (flags, ("flags", "crisis")),
+    (stays, ("transitions",)),
 )
-ENDED = {
-    "Goal": ("lifecycleStatus", "cancelled"),
-    "Flag": ("status", "inactive"),
-    "CareTeam": ("status", "inactive"),
+ENDED: dict[str, tuple[str, object, object]] = {  # what an open one that the case has no more turns into
+    "Goal": ("lifecycleStatus", "active", "cancelled"),
+    "Condition": ("clinicalStatus", clinical("active"), clinical("inactive")),
+    "Flag": ("status", "active", "inactive"),
+    "CareTeam": ("status", "active", "inactive"),
 }

@@ -1,5 +1,7 @@
 """FHIR's words for ours, and how a resource of ours is put together: references, codes, labels."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -32,6 +34,16 @@ PANELS = {
     "ahc-hrsn": "96777-8",
     "prapare": "93025-5",
 }
+
+FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+
+
+def id_in(case_id: str, part: str) -> str:
+    """The id of a part of a case. One that FHIR does not allow has a digest in its place, which no other has."""
+    whole = f"{case_id}-{part}"
+    if FHIR_ID.fullmatch(whole):
+        return whole
+    return f"{case_id}-{part.partition('-')[0]}-{hashlib.sha256(part.encode()).hexdigest()[:20]}"
 
 
 def reference(kind: str, resource_id: str) -> dict[str, str]:

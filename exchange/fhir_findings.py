@@ -1,4 +1,4 @@
-"""What was found and done, entry by entry, in FHIR R4: questionnaires answered, values, contacts, stays."""
+"""What was found and done, entry by entry, in FHIR R4: questionnaires answered, values, contacts."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +22,6 @@ from exchange.fhir_codes import (
 )
 
 Said = dict[str, Any]
-SETTINGS = {"inpatient": "IMP", "emergency": "EMER", "observation": "OBSENC"}
 MODES = {"in-person": "AMB", "telephone": "VR", "video": "VR"}
 
 
@@ -155,33 +154,10 @@ def contact(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
     yield resource("Communication", name, label, fields)
 
 
-def transition(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
-    """A message of an admission, a discharge or a visit, as the encounter that it is about."""
-    said: Said = entry.data["transition"]  # type: ignore[assignment]
-    when = said["occurred_at"][:10] if said.get("whole_day") else said["occurred_at"]
-    start = {"end": when} if said["event"] == "discharge" else {"start": when}
-    disposition = said.get("disposition")
-    yield resource(
-        "Encounter",
-        f"{case.id}-stay-{said.get('encounter') or said['id']}"[:64].replace("_", "."),
-        program.sensitivity,
-        {
-            "status": "in-progress" if said["event"] == "admission" else "finished",
-            "class": {"system": ACT_CODE, "code": SETTINGS.get(said["setting"], "AMB")},
-            "type": [concept(said["setting"])],
-            "subject": reference("Patient", case.referral.patient.reference),
-            "period": start,
-            "hospitalization": {"dischargeDisposition": concept(disposition)} if disposition else None,
-        },
-    )
-
-
 FindingBuilder = Callable[[Case, Entry, Program], Iterator[Resource]]
 BY_KIND: dict[str, FindingBuilder] = {
     "instrument-scored": answers,
     "section-assessed": section,
     "observation-recorded": value,
     "contact-logged": contact,
-    "transition-recorded": transition,
-    "transition-corrected": transition,
 }

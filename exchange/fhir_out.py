@@ -16,6 +16,7 @@ from exchange.fhir_codes import Resource, at
 from exchange.fhir_findings import BY_KIND
 
 WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication"}
+TAKES_BACK = ("transition-retracted", "transition-corrected")  # a stay that is merely long ago stays as it was
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def resources(
                 earlier = builder(Standing(before, program, standing.person_id)) if before is not None else ()
                 _end(found, made, earlier, entry)
         if entry.kind in BY_KIND and readable(entry):
-            made = [_merged(found, one) for one in BY_KIND[entry.kind](after, entry, program)]
+            made = list(BY_KIND[entry.kind](after, entry, program))
             _put(found, made, entry)
             by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
         if entry.kind == ENTERED_IN_ERROR:
@@ -82,7 +83,9 @@ def _put(found: Found, made: Iterable[Resource], entry: Entry) -> None:
 
 
 def _end(found: Found, made: list[Resource], earlier: Iterable[Resource], entry: Entry) -> None:
-    """What the case does not have any more: a goal that was left out, a flag that was resolved, a referral."""
+    """What the case does not have any more: a goal or a problem that was left out, a resolved flag, a referral,
+    a stay that was taken back.
+    """
     now = {_key(content) for content in made}
     for content in earlier:
         key = _key(content)
@@ -91,17 +94,11 @@ def _end(found: Found, made: list[Resource], earlier: Iterable[Resource], entry:
         if key[0] == "ServiceRequest":
             status = "revoked" if entry.kind == "referral-revoked" else "completed"
             _put(found, [{**content, "status": status}], entry)
+        elif key[0] == "Encounter" and entry.kind in TAKES_BACK:
+            _put(found, [{**content, "status": "entered-in-error"}], entry)
         elif key[0] in ENDED:
-            field, value = ENDED[key[0]]
-            _put(found, [{**content, field: value}], entry)
-
-
-def _merged(found: Found, content: Resource) -> Resource:
-    """An encounter that several messages tell of has the beginning of one and the end of another."""
-    known = found.get(_key(content))
-    if known is None or content["resourceType"] != "Encounter":
-        return content
-    return {**content, "period": {**known.content.get("period", {}), **content.get("period", {})}}
+            field, still, value = ENDED[key[0]]
+            _put(found, [{**content, field: value if content[field] == still else content[field]}], entry)
 
 
 def _take_back(found: Found, keys: Iterable[tuple[str, str]], entry: Entry) -> None:

@@ -1,6 +1,7 @@
 """Who a programme takes, as data: conditions, use of care, coverage, residence, and what only a person can say.
 
-What is not known is never taken for met, nor for not met: whoever screens confirms it, or declines.
+What is not known is never taken for met, nor for not met: whoever screens confirms it, or declines. A referral
+that names one diagnosis, or one stay, does not say that there was no other: too few are not known to be all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,8 +25,9 @@ class Met(StrEnum):
 class Criterion(Value):
     """One thing that a programme asks of whom it takes. Exactly one of its kinds is given.
 
-    `conditions` are beginnings of ICD-10 codes without the dot, of which she has so many (`at_least`). `stays` are
-    stays or visits of a kind within so many months. `coverage` are names of payers, `postal_codes` the beginnings
+    `conditions` are beginnings of ICD-10 codes without the dot; so many different ones of them (`at_least`) are
+    found among her codes: two codes with one beginning count once. `stays` are so many stays or visits of a kind
+    within so many months. `coverage` are names of payers, `postal_codes` the beginnings
     of postal codes, as the person's record has them. `confirm`: whoever screens says whether it is so.
     """
 
@@ -50,10 +52,9 @@ class Criterion(Value):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a referral says of the person. `unread`: there are conditions whose codes say nothing here."""
+    """What a referral says of the person."""
 
     codes: tuple[str, ...]
-    unread: bool
     stays: tuple[tuple[str, date], ...]
     today: date
 
@@ -73,21 +74,15 @@ def check(criteria: Iterable[Criterion], facts: Facts, by_person: Mapping[str, M
 
 
 def _met(criterion: Criterion, facts: Facts) -> Met:
+    """Met where enough is known of; else there may be more that the referral does not name."""
+    found = 0
     if criterion.conditions:
         plain = [code.replace(".", "").upper() for code in facts.codes]
-        found = {begins for begins in criterion.conditions if any(code.startswith(begins) for code in plain)}
-        return _counted(len(found), criterion.at_least, known=bool(plain) and not facts.unread)
+        found = sum(any(code.startswith(begins) for code in plain) for begins in {*criterion.conditions})
     if criterion.stays:
         since = add_months(facts.today, -criterion.within_months)
-        found_stays = [day for setting, day in facts.stays if setting == criterion.stays and day >= since]
-        return _counted(len(found_stays), criterion.at_least, known=bool(facts.stays))
-    return Met.UNKNOWN
-
-
-def _counted(found: int, at_least: int, known: bool) -> Met:
-    if found >= at_least:
-        return Met.YES
-    return Met.NO if known else Met.UNKNOWN
+        found = sum(setting == criterion.stays and day >= since for setting, day in facts.stays)
+    return Met.YES if found >= criterion.at_least else Met.UNKNOWN
 
 
 def by_record(criteria: Iterable[Criterion], payers: Iterable[str], postal_codes: Iterable[str]) -> dict[str, Met]:

@@ -232,6 +232,10 @@ class Limit(Value):
         )
 
 
+LONGEST_TREND = 90  # days
+PLACES = 4  # of a value, as it is written down: 64.1 is two more than 62.1, whatever a machine makes of it
+
+
 class Trend(Value):
     """A change that asks for something though each value may be in range: by so much, within so many days."""
 
@@ -239,7 +243,7 @@ class Trend(Value):
     title: Line
     rise: float | None = Field(default=None, gt=0)
     fall: float | None = Field(default=None, gt=0)
-    within_days: int = Field(ge=1, le=90)
+    within_days: int = Field(ge=1, le=LONGEST_TREND)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -253,8 +257,8 @@ class Trend(Value):
         if not earlier:
             return False
         if self.rise is not None:
-            return value - min(earlier) >= self.rise
-        return max(earlier) - value >= (self.fall or 0)
+            return round(value - min(earlier), PLACES) >= self.rise
+        return round(max(earlier) - value, PLACES) >= (self.fall or 0)
 
 
 class Oftener(Value):

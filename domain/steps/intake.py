@@ -126,7 +126,7 @@ class Open(Command):
         """Each criterion with what is known of it. Raises `NotEligible` with those that are not met."""
         patient = self.referral.patient
         stays = tuple((stay.setting, stay.started_on) for stay in patient.encounters)
-        facts = Facts(patient.icd_10_codes, bool(patient.unread), stays, program.day_of(draft.now))
+        facts = Facts(patient.icd_10_codes, stays, program.day_of(draft.now))
         found = check(program.eligibility.criteria, facts, self.by_record)
         if lacking := [one.title for one in found if one.met is Met.NO]:
             draft.refuse(NotEligible, f"{program.program} takes people of whom this is true", lacking)

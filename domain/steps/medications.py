@@ -12,7 +12,7 @@ from domain.case.command import Command, Draft, NotInProgram
 from domain.case.dates import happened_at, until_day, until_day_or_tomorrow
 from domain.case.event import Event, Notice
 from domain.case.open_parts import Assistance
-from domain.clocks.clock import ClockKind
+from domain.clocks.clock import Clock, ClockKind, ClockPolicy
 from domain.programs.policies import MedicationPolicy
 from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
@@ -22,6 +22,8 @@ from domain.steps.tasks import add_task, add_where_possible
 from domain.values import Day, Instant, Invalid, Line, Opaque, Slug, Text, Value
 
 FEWEST_FILLS = 2  # on different days (Pharmacy Quality Alliance): one fill says nothing of the next
+
+LONGEST_SUPPLY = timedelta(days=366)  # as long as one fill can last
 
 
 class PeriodWrong(Invalid):
@@ -251,19 +253,38 @@ class RecordAdherence(Command):
                 adherent=adherent,
             )
         )
+        self._follow_up(draft, policy, adherent)
+
+    def _follow_up(self, draft: Draft, policy: MedicationPolicy, adherent: bool) -> None:
+        """What the supply asks for now; fills of an earlier time say nothing of it, a later supply is known."""
         supply_ends = max(end for _, end in supplies(self.fills)) - timedelta(days=1)
-        self._promise_refill(draft, policy, supply_ends)
+        promised = [c for c in draft.case.running if c.kind is ClockKind.REFILL and c.about == self.drug_class]
+        if any(supply_ends < _runs_out(draft, clock) for clock in promised):
+            return
+        for clock in promised:
+            keep_clock(draft, clock, draft.now)
+        if policy.refill is not None and supply_ends >= draft.today:
+            self._promise_refill(draft, policy.refill, supply_ends)
         if not adherent or supply_ends < draft.today:
             add_where_possible(draft, policy.non_adherence_task)
 
-    def _promise_refill(self, draft: Draft, policy: MedicationPolicy, last: date) -> None:
-        """The supply lasts until a day: a refill before it keeps the promise, and makes the next one."""
-        for clock in draft.case.running:
-            if clock.kind is ClockKind.REFILL and clock.about == self.drug_class:
-                keep_clock(draft, clock, draft.now)
-        if policy.refill is not None and last >= draft.today:
-            promise = Promise(kind=ClockKind.REFILL, title=f"Refill: {self.drug_class}", about=self.drug_class)
-            start_clock(draft, promise, policy.refill, draft.now, until_day_or_tomorrow(draft, last))
+    def _promise_refill(self, draft: Draft, policy: ClockPolicy, last: date) -> None:
+        """The supply lasts until a day: a refill before it keeps the promise, and makes the next one.
+
+        However much was fetched at once, somebody looks after a year.
+        """
+        promise = Promise(kind=ClockKind.REFILL, title=f"Refill: {self.drug_class}", about=self.drug_class)
+        day = min(last, draft.today + LONGEST_SUPPLY)
+        start_clock(draft, promise, policy, draft.now, until_day_or_tomorrow(draft, day))
+
+
+def _runs_out(draft: Draft, clock: Clock) -> date:
+    """The day on which the supply ends that a promised refill stands on.
+
+    A supply that ended on the very day it was told is promised for the day after.
+    """
+    told, days = draft.program.day_of(clock.anchor), clock.budget.amount
+    return told if days == 1 else told + timedelta(days=days)
 
 
 class ReportSideEffect(Command):

@@ -1,7 +1,7 @@
 """Indicators: what is measured, when it is out of range, and what follows."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import FiniteFloat
@@ -11,13 +11,13 @@ from domain.case.command import Command, Draft
 from domain.case.dates import happened_at, is_history
 from domain.case.event import Event
 from domain.case.open_parts import Measured, Reading
-from domain.programs.policies import Indicator, Limit, Trend
+from domain.programs.policies import LONGEST_TREND, PLACES, Indicator, Limit, Trend
 from domain.programs.program import NeedsConsent
 from domain.steps.alerts import raise_alert, repeat_measure
 from domain.steps.stages import ACTIVE
 from domain.values import Instant, Invalid, Line, Slug
 
-MOST_READINGS = 10  # how many before the latest a case remembers, for trends
+LAST_READINGS = 10  # before the latest, of which a case remembers every one, for limits of several in a row
 
 
 class UnknownIndicator(Invalid):
@@ -58,7 +58,7 @@ class ObservationRecorded(Event):
             unit=self.unit,
             value=latest.value,
             at=latest.at,
-            before=tuple(before[-MOST_READINGS:]),
+            before=_remembered(before, latest.at),
         )
         others = tuple(m for m in case.measured if m.indicator != self.indicator)
         return case.changed(measured=(*others, measured))
@@ -67,7 +67,8 @@ class ObservationRecorded(Event):
 class RecordObservation(Command):
     """Record a measurement, in any stage. A value out of range raises its alert, with its task and its clock.
 
-    One that is only history (a newer one is known, or it is long ago) is kept, and alarms nobody.
+    One that is only history (a newer one is known, or it is long ago) is kept, and alarms nobody itself; what it
+    shows of the newest one does.
     """
 
     kind: ClassVar[str] = "record-observation"
@@ -88,11 +89,8 @@ class RecordObservation(Command):
         at = happened_at(draft, self.taken_at)
         newest = next((m for m in draft.case.measured if m.indicator == self.indicator), None)
         own = _own_limits(draft, self.indicator)
-        earlier = _earlier(newest, at)
-        limit = next((one for one in own or policy.limits if _crossed(one, value, earlier)), None)
-        shown = (one for one in policy.trends if limit is None and _shows(one, value, at, earlier))
-        trend = next(shown, None)
-        alert = limit.alert if limit is not None else trend.alert if trend is not None else None
+        known, this = _known(newest), Reading(value=value, at=at)
+        alert, trend = _found(policy, own, this, known)
         draft.happen(
             ObservationRecorded(
                 indicator=self.indicator,
@@ -101,22 +99,69 @@ class RecordObservation(Command):
                 taken_at=at,
                 crossed=alert,
                 by_own_limits=bool(own),
-                trend=trend.title if trend is not None else None,
+                trend=trend,
             )
         )
-        if alert is not None and not is_history(draft, at, newest.at if newest is not None else None):
-            found_by = f"{self.indicator}: {trend.title}" if trend is not None else self.indicator
-            raise_alert(draft, alert, found_by[:200])
+        if newest is not None and at < newest.at:
+            _look_again(draft, self.indicator, this, known)
+        elif alert is not None and not is_history(draft, at, None):
+            _alarm(draft, self.indicator, alert, trend)
         consents = draft.case.consents_to(NeedsConsent.ASSESSMENT, draft.program.consent.covers)
         if consents and draft.case.stage in ACTIVE:
             repeat_measure(draft, self.indicator, f"Measure {policy.title}", policy.next_after(value), at)
 
 
-def _earlier(newest: Measured | None, at: datetime) -> list[Reading]:
-    """The readings that are known from before a time, in order."""
-    if newest is None:
-        return []
-    return [r for r in (*newest.before, Reading(value=newest.value, at=newest.at)) if r.at < at]
+Found = tuple[str | None, str | None]  # the alert that a value raises, and the title of its trend if it is one
+
+
+def _remembered(before: list[Reading], latest: datetime) -> tuple[Reading, ...]:
+    """What trends and limits need: the last ones, and the lowest and the highest of each day of the longest trend.
+
+    Days are those of UTC: nothing but the bound of what is kept depends on where they begin.
+    """
+    since = latest - timedelta(days=LONGEST_TREND)
+    days: dict[date, list[Reading]] = {}
+    for reading in before[:-LAST_READINGS]:
+        if reading.at >= since:
+            days.setdefault(reading.at.astimezone(UTC).date(), []).append(reading)
+    return (*(one for day in days.values() for one in _ends(day)), *before[-LAST_READINGS:])
+
+
+def _ends(day: list[Reading]) -> list[Reading]:
+    """The lowest and the highest of a day, in the order in which they were taken."""
+    if len(day) <= 2:
+        return day
+    lowest, highest = min(day, key=lambda r: r.value), max(day, key=lambda r: r.value)
+    return sorted((lowest, highest), key=lambda r: r.at) if lowest is not highest else [day[-1]]
+
+
+def _known(newest: Measured | None) -> list[Reading]:
+    """The readings that are known, in order."""
+    return [*newest.before, Reading(value=newest.value, at=newest.at)] if newest is not None else []
+
+
+def _found(policy: Indicator, own: tuple[Limit, ...], this: Reading, known: list[Reading]) -> Found:
+    """What a reading says with those that were taken before it: the limit that it crosses, else the trend."""
+    earlier = [reading for reading in known if reading.at < this.at]
+    for limit in own or policy.limits:
+        if _crossed(limit, this.value, earlier):
+            return limit.alert, None
+    shown = next((trend for trend in policy.trends if _shows(trend, this.value, this.at, earlier)), None)
+    return (shown.alert, shown.title) if shown is not None else (None, None)
+
+
+def _look_again(draft: Draft, indicator: str, late: Reading, known: list[Reading]) -> None:
+    """A reading that is told late alarms nobody itself, but may show what the latest one is a sign of."""
+    policy, own, latest = draft.program.indicators[indicator], _own_limits(draft, indicator), known[-1]
+    alert, trend = _found(policy, own, latest, sorted((*known, late), key=lambda r: r.at))
+    if alert is None or (alert, trend) == _found(policy, own, latest, known):
+        return
+    if not is_history(draft, latest.at, None):
+        _alarm(draft, indicator, alert, trend)
+
+
+def _alarm(draft: Draft, indicator: str, alert: str, trend: str | None) -> None:
+    raise_alert(draft, alert, f"{indicator}: {trend}"[:200] if trend is not None else indicator)
 
 
 def _crossed(limit: Limit, value: float, earlier: list[Reading]) -> bool:
@@ -142,7 +187,7 @@ def _in_unit(draft: Draft, policy: Indicator, value: float, unit: str) -> float:
     if factor is None:
         units = ", ".join((policy.unit, *policy.convert))
         draft.refuse(UnknownUnit, f"give {policy.title} in {units}")
-    converted = round(value * factor, 4)
+    converted = round(value * factor, PLACES)
     if not policy.lowest <= converted <= policy.highest or not math.isfinite(converted):
         span = f"{policy.lowest:g} to {policy.highest:g} {policy.unit}"
         draft.refuse(Implausible, f"{policy.title} lies between {span}; check number and unit")

@@ -14,6 +14,8 @@ from tests.office import Office
 from tests.story import in_force, referral
 from worker import worker
 
+CHILD = {"program": "chronic-care", "team": "north", "referral": referral(birth_date="2020-05-05")}
+
 
 async def test_a_referral_opens_a_case_that_is_read_and_listed(office: Office) -> None:
     """201 with a Location; the ETag is the case's seq; without an owner it is the case manager's own."""
@@ -260,15 +262,22 @@ async def test_a_bundle_that_cannot_be_read_says_where_and_a_dead_patient_is_ref
 
 async def test_whom_a_programme_refuses_is_written_down_without_her_name(office: Office) -> None:
     """The lead sees that somebody was referred and what was lacking; another team's lead does not."""
-    one = referral(conditions=[{"code": "E11.9", "display": "x"}])
-    refused = await office.post("cm-anna", "/cases", {"program": "chronic-care", "team": "north", "referral": one})
+    refused = await office.post("cm-anna", "/cases", CHILD)
     assert (refused.status_code, refused.json()["code"]) == (409, "NotEligible")
     [row] = (await office.get("sup-1", "/refused-referrals")).json()["items"]
     assert (row["program"], row["by"]) == ("chronic-care", "cm-anna")
-    assert row["lacking"] == ["Two or more chronic conditions"]
+    assert row["lacking"] == []
     assert "Patient" not in str(row)
     assert (await office.get("sup-2", "/refused-referrals")).json()["items"] == []
     assert (await office.get("dir-1", "/refused-referrals", program="ltac")).json()["items"] == []
+
+
+async def test_a_refused_referral_that_is_sent_again_counts_once(office: Office) -> None:
+    """By the key of the request; another request is another referral."""
+    for key in ("first", "first", "second"):
+        answer = await office.post("cm-anna", "/cases", CHILD, **{"Idempotency-Key": key})
+        assert (answer.status_code, answer.json()["code"]) == (409, "NotEligible")
+    assert len((await office.get("sup-1", "/refused-referrals")).json()["items"]) == 2
 
 
 async def test_coverage_and_residence_are_read_from_the_referral_and_do_not_enter_the_case(office: Office) -> None:

@@ -41,7 +41,8 @@ async def test_a_persons_resources_are_found_by_type_status_and_code(office: Off
     done = await search(office, "Task", patient=person, status="completed")
     assert {task["status"] for task in done} == {"completed"}
     assert await search(office, "Task", patient=person, _lastUpdated="gt2100-01-01") == []
-    assert await search(office, "Task", patient=person, _lastUpdated="ge2020-01-01T00:00:00Z")
+    for since in ("ge2020-01-01T00:00:00Z", "gt2020-01-01"):
+        assert await search(office, "Task", patient=person, _lastUpdated=since)
 
 
 async def test_one_resource_is_read_with_its_version_and_not_sent_again_unchanged(
@@ -106,6 +107,26 @@ async def test_what_cannot_be_answered_is_an_operation_outcome_that_repeats_noth
     assert (nobody.status_code, nobody.json()["resourceType"]) == (401, "OperationOutcome")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "ge2026-02-30T10:00Z",
+        "ge2026-02-03T25:00Z",
+        "ge2026-02-03T10:00+99:99",
+        "ge2026-02-03T10:00:60Z",
+        "ge\u0662\u0660\u0662\u0666-02-03T10:00Z",
+        "2026-13-45",
+    ],
+)
+async def test_a_time_that_never_was_is_refused_as_malformed(office: Office, case_id: str, asked: str) -> None:
+    """Neither a fault of ours nor an empty answer: the sender learns that the time is wrong."""
+    person = await person_of(office, case_id)
+    for path, name in (("/fhir/Task", "_lastUpdated"), (f"/fhir/Patient/{person}/$everything", "_since")):
+        more = {"patient": person} if name == "_lastUpdated" else {}
+        answer = await office.get("cm-anna", path, **{name: asked}, **more)
+        assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+
+
 async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on_record(
     office: Office, case_id: str
 ) -> None:
@@ -117,6 +138,23 @@ async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on
     assert await search(office, "EpisodeOfCare", by="aud-1", patient=person)
     looked = (await office.get("aud-1", "/audit", person_id=person)).json()["items"]
     assert "search-resources" in {item["action"] for item in looked}
+
+
+async def test_who_read_a_person_is_found_under_the_person_and_no_typed_name_is_kept(
+    office: Office, case_id: str
+) -> None:
+    """The audit has ids of ours only, of a search as of a read."""
+    person = await person_of(office, case_id)
+    await office.get("cm-anna", "/fhir/Patient", _id=person)
+    await office.get("cm-anna", f"/fhir/Patient/{person}")
+    await office.get("cm-anna", "/fhir/Questionnaire/news2-2017")
+    for name in ("Jane Doe", "JaneDoe", "Patient/Jane Doe 1950"):
+        await office.get("cm-anna", "/fhir/Task", patient=name)
+    looked = (await office.get("aud-1", "/audit", person_id=person)).json()["items"]
+    assert {"search-resources", "read-resource"} <= {row["action"] for row in looked if row["person_id"] == person}
+    every = (await office.get("aud-1", "/audit", limit=200)).json()["items"]
+    assert {row["person_id"] for row in every} <= {None, person}
+    assert {row["case_id"] for row in every} <= {None, case_id}
 
 
 async def test_what_the_server_can_do_is_what_its_routes_take(office: Office) -> None:

@@ -1,6 +1,7 @@
 """What a case says in FHIR: valid R4 that another library reads, each resource with its last change."""
 
 import importlib
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from domain.case.event import Entry, label_of
 from domain.persons.person import Person
 from domain.values import Sensitivity
 from exchange.fhir_catalog import of_form, of_instrument
+from exchange.fhir_codes import id_in
 from exchange.fhir_out import Version, resources
 from exchange.fhir_patient import patient
 from tests.domain.test_programs import NAMES, opened
@@ -124,6 +126,85 @@ def test_two_messages_of_one_stay_are_one_encounter_with_its_beginning_and_its_e
     [stay] = [v for v in told(whole())["Encounter"] if "stay" in v.content["id"]]
     assert set(stay.content["period"]) == {"start", "end"}
     assert (stay.content["status"], stay.content["class"]["code"]) == ("finished", "IMP")
+
+
+def hospital(**stay: Any) -> Story:
+    story = opened("complex-care")
+    say(story, "a", "admission", hours=9, **stay)
+    return story
+
+
+def say(story: Story, event_id: str, event: str, hours: int, **more: Any) -> None:
+    when = (MONDAY - timedelta(hours=hours)).isoformat()
+    body = {"event_id": event_id, "event": event, "setting": "inpatient", "occurred_at": when, **more}
+    story.do("record-transition", **body)
+
+
+def encounters(story: Story) -> list[tuple[str, set[str]]]:
+    found = told(story).get("Encounter", [])
+    return [(v.content["status"], set(v.content["period"])) for v in found if "stay" in v.content["id"]]
+
+
+def test_a_stay_that_was_taken_back_is_in_error_unless_another_message_tells_it_too() -> None:
+    """Also where the message that takes it back does not name the encounter."""
+    story = hospital(encounter="enc-1")
+    say(story, "a", "admission", hours=9, retracted=True)
+    assert encounters(story) == [("entered-in-error", {"start"})]
+    twice = hospital(encounter="enc-1")
+    say(twice, "b", "admission", hours=9, encounter="enc-1")
+    say(twice, "b", "admission", hours=9, encounter="enc-1", retracted=True)
+    assert encounters(twice) == [("in-progress", {"start"})]
+
+
+def test_a_discharge_that_is_taken_back_leaves_the_person_in_hospital() -> None:
+    """The end of the stay goes with the message that told it."""
+    story = hospital(encounter="enc-1")
+    say(story, "b", "discharge", hours=4, encounter="enc-1")
+    assert encounters(story) == [("finished", {"start", "end"})]
+    say(story, "b", "discharge", hours=4, encounter="enc-1", retracted=True)
+    assert encounters(story) == [("in-progress", {"start"})]
+
+
+def test_who_was_discharged_is_not_in_hospital_though_the_admission_is_told_last() -> None:
+    """The status is that of the whole stay, not of the message that came last."""
+    story = opened("complex-care")
+    say(story, "b", "discharge", hours=4, encounter="enc-1")
+    say(story, "a", "admission", hours=9, encounter="enc-1")
+    assert encounters(story) == [("finished", {"start", "end"})]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2.16.840.1.113883.19.4.5001", "2.16.840.1.113883.19.4.5002"),
+        ("v_1", "v.1"),
+        ("e" * 63 + "1", "e" * 63 + "2"),
+    ],
+)
+def test_two_stays_of_similar_names_are_two_and_their_ids_are_fhirs(one: str, other: str) -> None:
+    """Ids that differ at the end or in a sign stay apart, under the long id of a real case too."""
+    ids = {id_in("c" * 32, f"stay-{name}") for name in (one, other)}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9.-]{1,64}", name) for name in ids)
+    assert id_in("c" * 32, "stay-enc-1") == f"{'c' * 32}-stay-enc-1"
+    story = hospital(encounter=one)
+    say(story, "b", "admission", hours=8, encounter=other)
+    assert len(encounters(story)) == 2
+
+
+def test_a_problem_that_left_the_plan_is_not_active_and_a_resolved_one_stays_resolved() -> None:
+    """The list of problems that FHIR shows is that of the plan as it is."""
+    story = opened("complex-care").assess("high")
+    body = story.plan("education")
+    fall, pain = {"id": "fall", "description": "Fall"}, {"id": "p" * 64, "description": "Pain"}
+    story.do("agree-plan", **{**body, "problems": [{"id": "hf", "description": "Heart failure"}, fall, pain]})
+    for names in ([{**fall, "resolved": True}, pain], [pain]):
+        story.do("revise-plan", reason="Seen anew", **{**body, "problems": names})
+    assert all(len(version.content["id"]) <= 64 for version in told(story)["Condition"])
+    status = {v.content["code"]["text"]: v.content["clinicalStatus"]["text"] for v in told(story)["Condition"]}
+    assert status == {"Heart failure": "inactive", "Fall": "resolved", "Pain": "active"}
+    for version in told(story)["Condition"]:
+        valid(version.resource)
 
 
 def test_what_is_settled_stays_with_its_last_word_and_what_was_wrong_says_so() -> None:

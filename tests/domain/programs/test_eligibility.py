@@ -17,24 +17,27 @@ def criterion(**kind: Any) -> Criterion:
     return Criterion.model_validate({"name": "c", "title": "C", "source": "ours", **kind})
 
 
-def met(codes: tuple[str, ...] = (), unread: bool = False, were: Any = (), **kind: Any) -> Met:
-    facts = Facts(codes, unread, tuple((s, date.fromisoformat(d)) for s, d in were), TODAY)
+def met(codes: tuple[str, ...] = (), were: Any = (), **kind: Any) -> Met:
+    facts = Facts(codes, tuple((s, date.fromisoformat(d)) for s, d in were), TODAY)
     [found] = check([criterion(**kind)], facts, {})
     return found.met
 
 
-def test_conditions_are_counted_once_each_and_codes_that_cannot_be_read_leave_it_open() -> None:
+def test_conditions_are_counted_once_each_and_too_few_leave_it_open() -> None:
+    """A referral that names one diagnosis, or another one, does not say that there is no second."""
     assert met(("E11.9", "I50.9"), **TWO) is Met.YES
-    assert met(("E11.9", "E11.65"), **TWO) is Met.NO, "two codes of one condition are one"
-    assert met(("E11.9",), unread=True, **TWO) is Met.UNKNOWN
+    assert met(("E11.9", "E11.65"), **TWO) is Met.UNKNOWN, "two codes of one condition are one"
+    assert met(("I50.9",), **TWO) is Met.UNKNOWN
+    assert met(("Z99",), **TWO) is Met.UNKNOWN
     assert met((), **TWO) is Met.UNKNOWN
 
 
-def test_use_of_care_is_counted_within_its_months_and_no_data_is_unknown() -> None:
+def test_use_of_care_is_counted_within_its_months_and_too_few_that_are_known_leave_it_open() -> None:
+    """The stays that a referral names are those that the sender knows of."""
     two: dict[str, Any] = {"stays": "emergency", "at_least": 2, "within_months": 6}
     assert met(were=[("emergency", "2025-09-02"), ("emergency", "2026-01-01")], **two) is Met.YES
-    assert met(were=[("emergency", "2025-09-01"), ("emergency", "2026-01-01")], **two) is Met.NO
-    assert met(were=[("inpatient", "2026-01-01"), ("inpatient", "2026-02-01")], **two) is Met.NO
+    assert met(were=[("emergency", "2025-09-01"), ("emergency", "2026-01-01")], **two) is Met.UNKNOWN
+    assert met(were=[("inpatient", "2026-01-01"), ("inpatient", "2026-02-01")], **two) is Met.UNKNOWN
     assert met(**two) is Met.UNKNOWN
 
 
@@ -46,7 +49,7 @@ def test_coverage_and_residence_are_what_the_record_says_or_unknown() -> None:
     ]
     assert by_record(criteria, ["Virginia MEDICAID"], ["23 112"]) == {"payer": Met.YES, "home": Met.YES}
     assert by_record(criteria, ["Other"], ["24100"]) == {"payer": Met.NO, "home": Met.NO}
-    found = check(criteria, Facts((), False, (), TODAY), by_record(criteria, [], []))
+    found = check(criteria, Facts((), (), TODAY), by_record(criteria, [], []))
     assert {one.met for one in found} == {Met.UNKNOWN}
 
 
@@ -61,11 +64,14 @@ def condition(code: str) -> dict[str, str]:
 
 
 def test_a_programme_refuses_whom_it_is_not_for_and_asks_about_what_nobody_knows() -> None:
-    """Chronic care takes two chronic conditions that last; one condition is refused, none named is asked about."""
-    story = Story("chronic-care", now=MONDAY)
-    one = referral(conditions=[condition("E11.9")])
+    """What the record says is not so is refused; a second condition that nobody has named is asked about."""
     body: dict[str, Any] = {"case_id": "c", "tenant": "local", "program": "chronic-care", "team": "north"}
-    refused = story.send("open", referral=one, **body).outcome
+    one = referral(conditions=[condition("E11.9")])
+    asking = Story("chronic-care", now=MONDAY)
+    asking.open(referral=one)
+    assert asking.known.unconfirmed == ("two-conditions", "expected-to-last")
+    story = Story("chronic-care", now=MONDAY)
+    refused = story.send("open", referral=one, by_record={"two-conditions": "not-met"}, **body).outcome
     assert (refused.error, refused.missing) == ("NotEligible", ("Two or more chronic conditions",))
     story.open(referral=referral(conditions=[condition("E11.9"), condition("I50.9")]))
     assert story.known.unconfirmed == ("expected-to-last",)

@@ -104,9 +104,22 @@ class ConsentLapsed(Event):
 
 def stop_what_needs_consent(draft: Draft, why: str = WITHDRAWN) -> None:
     """Stop all that the missing consent covers, and promise a decision: offer again, or close."""
-    stop(draft, draft.program.consent.covers, why)
+    stop(draft, still_lacking(draft), why)
+    promise_decision(draft)
+
+
+def promise_decision(draft: Draft) -> None:
+    """Somebody offers what the person has not agreed to again, or closes the case; promised once at a time."""
+    if any(clock.kind is ClockKind.CONSENT_DECISION for clock in draft.case.running):
+        return
     promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
     start_clock(draft, promise, draft.program.consent.decision, draft.now)
+
+
+def still_lacking(draft: Draft) -> set[NeedsConsent]:
+    """What the programme asks consent for and the person does not agree to now."""
+    covers = draft.program.consent.covers
+    return {need for need in covers if not draft.case.consents_to(need, covers)}
 
 
 def stop(draft: Draft, lacking: Collection[NeedsConsent], why: str) -> None:
@@ -155,6 +168,27 @@ def lapse(draft: Draft, clock: Clock) -> None:
         stop_what_needs_consent(draft, LAPSED)
 
 
+def go_on(draft: Draft) -> None:
+    """What waited for consent goes on, as far as the person agrees to it now; contacts are promised again."""
+    covers = draft.program.consent.covers
+    let_run(draft)
+    if draft.case.consents_to(NeedsConsent.CONTACTS, covers):
+        promise_month(draft)
+    ensure_contact(draft)
+
+
+def let_run(draft: Draft) -> None:
+    """The clocks and tasks that waited for consent run on, but for those whose scope the person leaves out."""
+    covers = draft.program.consent.covers
+    for clock in draft.case.running:
+        if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
+            need = _need_of(clock, draft)
+            if need is None or draft.case.consents_to(need, covers):
+                resume_clock(draft, clock)
+    if draft.case.consents_to(NeedsConsent.TASKS, covers):
+        resume_after_consent(draft)
+
+
 class RecordConsent(Command):
     """Record that the person agrees, or that she agrees to more, to less, longer, or in writing now.
 
@@ -183,10 +217,14 @@ class RecordConsent(Command):
         said = {name: value for name, value in self if name != "occurred_at"}
         draft.happen(ConsentRecorded(given_at=given_at, **said))
         self._promise_renewal(draft, given_at)
-        now = {need for need in draft.program.consent.covers if draft.case.consents_to(need, (need,))}
-        self._go_on(draft, given_at)
-        if lost := before - now:
+        go_on(draft)
+        lacking = still_lacking(draft)
+        if lost := before & lacking:
             stop(draft, lost, NARROWED)
+        if lacking:
+            promise_decision(draft)
+        else:
+            self._keep_decision(draft, given_at)
 
     def _check(self, draft: Draft, given_at: datetime | None) -> None:
         consent, covers = draft.case.consent, draft.program.consent.covers
@@ -211,20 +249,11 @@ class RecordConsent(Command):
             promise = Promise(kind=ClockKind.CONSENT, title="Renew the consent before it ends")
             start_clock(draft, promise, policy, draft.now, until_day(draft, self.until))
 
-    def _go_on(self, draft: Draft, given_at: datetime | None) -> None:
-        covers = draft.program.consent.covers
+    def _keep_decision(self, draft: Draft, given_at: datetime | None) -> None:
+        """All that the programme asks for is agreed to: there is nothing left to offer."""
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
                 keep_clock(draft, clock, given_at or draft.now)
-            elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
-                need = _need_of(clock, draft)
-                if need is None or draft.case.consents_to(need, covers):
-                    resume_clock(draft, clock)
-        if draft.case.consents_to(NeedsConsent.TASKS, covers):
-            resume_after_consent(draft)
-        if draft.case.consents_to(NeedsConsent.CONTACTS, covers):
-            promise_month(draft)
-        ensure_contact(draft)
 
 
 class WithdrawConsent(Command):

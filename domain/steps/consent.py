@@ -23,7 +23,7 @@ from domain.promises.deadlines import (
     stop_clock,
 )
 from domain.steps.contacts import ensure_contact
-from domain.steps.holds import hold_for_consent, resume_after_consent
+from domain.steps.holds import hold_for_consent, resume_after_consent, waits_for_consent
 from domain.steps.minutes import drop_month, promise_month
 from domain.steps.referrals import revoke
 from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
@@ -139,6 +139,8 @@ def stop(draft: Draft, lacking: Collection[NeedsConsent], why: str) -> None:
 
 
 def _stops(clock: Clock, draft: Draft, lacking: Collection[NeedsConsent]) -> bool:
+    if waits_for_consent(clock):
+        return False
     if clock.kind is ClockKind.TASK or clock.missed_at is not None or is_duty(draft.case, clock):
         return False  # a task's clock is held with its task
     return _need_of(clock, draft) in lacking
@@ -181,7 +183,7 @@ def let_run(draft: Draft) -> None:
     """The clocks and tasks that waited for consent run on, but for those whose scope the person leaves out."""
     covers = draft.program.consent.covers
     for clock in draft.case.running:
-        if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
+        if waits_for_consent(clock):
             need = _need_of(clock, draft)
             if need is None or draft.case.consents_to(need, covers):
                 resume_clock(draft, clock)

@@ -14,12 +14,12 @@ from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Lai
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Closure, Merge
-from domain.clocks.clock import Clock, ClockKind, WaitsFor
+from domain.clocks.clock import Clock, ClockKind
 from domain.programs.program import Stage
-from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock, resume_clock
+from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
 from domain.promises.deeds import keep_if_done
 from domain.steps.closure import GOES_ON_IN
-from domain.steps.holds import resume_after_consent
+from domain.steps.consent import NARROWED, let_run, still_lacking, stop
 from domain.steps.merged_knowledge import FIELDS, taken_over
 from domain.steps.risk_tier import keep_above_floor
 from domain.steps.task_completion import let_followers_run
@@ -221,7 +221,7 @@ def _take_in(draft: Draft, source: Case) -> None:
         )
     )
     draft.created += [*task_ids.values()]
-    _let_run(draft)
+    _follow_consent(draft)
     _put_stays_together(draft)
     keep_above_floor(draft, "the other case")
 
@@ -239,14 +239,12 @@ def _put_stays_together(draft: Draft) -> None:
             keep_if_done(draft, clock)
 
 
-def _let_run(draft: Draft) -> None:
-    """What waited for consent in the other case runs where this one has it."""
-    if draft.case.consent is None or not draft.case.consent.in_force:
+def _follow_consent(draft: Draft) -> None:
+    """What waited for consent in the other case runs where this one has it; what this one lacks it for waits."""
+    if draft.case.consent is None:
         return
-    for clock in draft.case.running:
-        if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
-            resume_clock(draft, clock)
-    resume_after_consent(draft)
+    let_run(draft)
+    stop(draft, still_lacking(draft), NARROWED)
 
 
 def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:

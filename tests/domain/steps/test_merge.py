@@ -219,3 +219,16 @@ def test_stays_that_two_cases_were_told_of_are_put_together() -> None:
     before = owed(target)
     target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
     assert owed(target) == before
+
+
+def test_after_a_merge_only_that_goes_on_which_the_person_agrees_to_in_the_case_that_is_left() -> None:
+    """Without consent to tasks the tasks of both cases wait, and what waits for tasks alone is not let go."""
+    target, _ = pair()
+    target.do("record-consent", form="written", scopes=["assessment", "planning", "contacts"])
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    duties = {t.id for t in target.known.open_tasks if t.urgent}
+    assert {str(t.status) for t in target.known.open_tasks if t.id not in duties} == {"on-hold"}
+    clocks = [target.known.clock(t.clock_id) for t in target.known.open_tasks if t.id not in duties]
+    assert all(clock is not None and clock.pause is not None for clock in clocks)
+    target.do("record-consent", form="written")
+    assert "on-hold" not in {str(t.status) for t in target.known.open_tasks}

@@ -165,7 +165,9 @@ def _need_of(clock: Clock, draft: Draft) -> NeedsConsent | None:
 def lapse(draft: Draft, clock: Clock) -> None:
     """The last day of the consent is over: what it covered stops, and somebody decides what follows."""
     consent = draft.case.consent
-    if consent is not None and consent.in_force and consent.until is not None:
+    if consent is None or not consent.in_force or consent.until is None:
+        return
+    if clock.due_at.astimezone(clock.tz).date() >= consent.until:  # else it is the end of another consent
         draft.happen(ConsentLapsed(until=consent.until))
         stop_what_needs_consent(draft, LAPSED)
 

@@ -35,6 +35,7 @@ ONE_OF_EACH = (
     ClockKind.REASSESSMENT,
     ClockKind.PLAN_REVIEW,
     ClockKind.SIGNATURE,
+    ClockKind.CONSENT,
     ClockKind.CONSENT_DECISION,
     ClockKind.OVERRIDE,
 )
@@ -322,7 +323,8 @@ def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> Non
     laid_by, closure = source.case.laid_by, source.case.closure
     assert laid_by is not None
     assert closure is not None
-    stayed = tuple(c for c in laid_by.clocks if not moves(c))
+    back = {c.id for c in clocks}  # under an earlier release the end of a consent went along, and comes back
+    stayed = tuple(c for c in laid_by.clocks if not moves(c) and c.id not in back)
     stood = {task.id: task for task in laid_by.tasks}
     again = tuple(_of_its_plan(task, stood.get(task.id)) for task in tasks)
     stage = closure.from_stage if again else GOES_ON_IN.get(closure.from_stage, closure.from_stage)

@@ -232,3 +232,36 @@ def test_after_a_merge_only_that_goes_on_which_the_person_agrees_to_in_the_case_
     assert all(clock is not None and clock.pause is not None for clock in clocks)
     target.do("record-consent", form="written")
     assert "on-hold" not in {str(t.status) for t in target.known.open_tasks}
+
+
+def ending(target_until: str, source_until: str) -> tuple[Story, Story]:
+    """Two cases whose consents end on different days."""
+    target, source = pair()
+    target.do("record-consent", form="written", until=target_until)
+    source.do("record-consent", form="written", until=source_until)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    return target, source
+
+
+def test_the_consent_of_the_case_that_is_left_holds_as_long_as_it_said() -> None:
+    """The last day of the other one's consent ends nothing there, and the merge undone it ends its own."""
+    target, source = ending("2027-06-30", "2026-03-20")
+    assert len([c for c in target.known.running if c.kind == "consent"]) == 1
+    target.wait(days=30)
+    assert target.known.consent is not None
+    assert target.known.consent.in_force
+    source.now = target.now
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert len([c for c in source.known.running if c.kind == "consent"]) == 1
+    source.wait(minutes=1)
+    assert "consent-lapsed" in source.kinds
+
+
+def test_the_last_day_of_another_consent_ends_none() -> None:
+    """A case that took in such a clock under an earlier release keeps its own consent."""
+    target, source = ending("2027-06-30", "2026-03-20")
+    assert source.known.laid_by is not None
+    [theirs] = [c for c in source.known.laid_by.clocks if c.kind == "consent"]
+    target.case = target.known.changed(clocks=(*target.known.clocks, theirs.changed(id="c999")))
+    target.wait(days=30)
+    assert "consent-lapsed" not in target.kinds

@@ -193,6 +193,14 @@ def let_run(draft: Draft) -> None:
         resume_after_consent(draft)
 
 
+def lapse_if_over(draft: Draft) -> None:
+    """A consent whose last day passed while nobody looked, as in a closed case, lapses now."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.CONSENT and clock.due_at < draft.now:
+            keep_clock(draft, clock, clock.due_at)
+            lapse(draft, clock)
+
+
 class RecordConsent(Command):
     """Record that the person agrees, or that she agrees to more, to less, longer, or in writing now.
 

@@ -265,3 +265,23 @@ def test_the_last_day_of_another_consent_ends_none() -> None:
     target.case = target.known.changed(clocks=(*target.known.clocks, theirs.changed(id="c999")))
     target.wait(days=30)
     assert "consent-lapsed" not in target.kinds
+
+
+def statuses(story: Story) -> list[str]:
+    assert story.known.plan is not None
+    return [str(one.status) for one in story.known.plan.interventions]
+
+
+def test_a_merge_that_is_undone_leaves_the_plan_as_it_was() -> None:
+    """An intervention whose task is open again is planned as before; one done in the other case is achieved."""
+    target, source = pair()
+    before = statuses(source)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert statuses(source) == before
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="again")
+    assert source.known.laid_by is not None
+    [first, _] = [t.id for t in source.known.laid_by.tasks if t.intervention is not None]
+    target.do("complete-task", task_id=target.known.merges[0].tasks[first])
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert statuses(source) == ["achieved", *before[1:]]

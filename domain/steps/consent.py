@@ -38,6 +38,8 @@ STAGE_NEEDS = {
 CLOCK_NEEDS = {
     ClockKind.REASSESSMENT: NeedsConsent.ASSESSMENT,
     ClockKind.INSTRUMENT: NeedsConsent.ASSESSMENT,
+    ClockKind.REFILL: NeedsConsent.ASSESSMENT,
+    ClockKind.MILESTONE: NeedsConsent.TASKS,
     ClockKind.TASK: NeedsConsent.TASKS,
 }
 

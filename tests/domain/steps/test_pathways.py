@@ -81,3 +81,19 @@ def test_a_pathway_whose_days_are_not_in_order_is_told_so() -> None:
     rules = opened("transitions").rules["pathways"]["thirty-days-home"]
     with pytest.raises(ValidationError, match="in the order of their days"):
         Pathway.model_validate({**rules, "milestones": rules["milestones"][::-1]})
+
+
+def test_a_pathway_rests_without_the_persons_consent_and_none_begins() -> None:
+    """No milestone is missed while consent is withdrawn; given again, each has the time that it had left."""
+    story = opened("transitions")
+    on(story)
+    story.do("withdraw-consent")
+    story.wait(days=5)
+    milestones = [c for c in story.known.running if c.kind == "milestone"]
+    assert len(milestones) == 6
+    assert not [c for c in milestones if c.missed_at is not None]
+    story.do("record-consent", form="verbal")
+    assert due(story) == [2, 3, 7, 14, 21, 30]
+    other = opened("transitions")
+    other.do("withdraw-consent")
+    assert other.refused("start-pathway", pathway="thirty-days-home") == "ConsentMissing"

@@ -88,7 +88,7 @@ def pathway(draft: Draft, name: str) -> Pathway:
 
 
 def _about(pathway_id: str, milestone: str) -> str:
-    return f"pathway/{pathway_id}/{milestone}"[:64]
+    return f"pathway/{pathway_id}/{milestone}"
 
 
 def _clock(draft: Draft, on: OnPathway, milestone: str) -> Clock | None:

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from domain.programs.pathway import Pathway
+from domain.programs.program import Program
+from domain.simulation.play import alone
 from tests.domain.test_programs import opened
-from tests.story import Story
+from tests.story import Story, in_force
 
 
 def on(story: Story, **more: Any) -> str:
@@ -97,3 +99,16 @@ def test_a_pathway_rests_without_the_persons_consent_and_none_begins() -> None:
     other = opened("transitions")
     other.do("withdraw-consent")
     assert other.refused("start-pathway", pathway="thirty-days-home") == "ConsentMissing"
+
+
+def test_milestones_whose_long_names_differ_only_at_the_end_have_each_a_promise_of_their_own() -> None:
+    """Reaching the second keeps its own promise and leaves that of the first."""
+    said = in_force().latest("transitions").model_dump()
+    names = [f"{'m' * 63}{last}" for last in "ab"]
+    course = {**said["pathways"]["thirty-days-home"]}
+    course["milestones"] = [{"name": name, "title": "X", "day": 2} for name in names]
+    program = Program.model_validate({**said, "pathways": {"long": course}})
+    story = opened("transitions", rules=alone(in_force(), program))
+    [pathway_id] = story.do("start-pathway", pathway="long").outcome.created
+    story.do("reach-milestone", pathway_id=pathway_id, milestone=names[1])
+    assert [c.about for c in story.known.running if c.kind == "milestone"] == [f"pathway/{pathway_id}/{names[0]}"]

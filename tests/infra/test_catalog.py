@@ -167,3 +167,9 @@ def test_an_id_that_two_plan_templates_give_to_different_parts_is_refused(tmp_pa
         "chronic-care-1.yaml: plan_templates.diabetes: weigh-daily is the id of another part in heart-failure"
         in faults
     )
+
+
+def test_a_day_that_no_calendar_has_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    """YAML takes it for a date, and it is told like any other fault."""
+    faults = broken(tmp_path, "program: complex-care", "program: 2026-99-99")
+    assert re.search(r"complex-care-1.yaml:\d+: 2026-99-99: month must be in 1..12", faults)

@@ -14,11 +14,13 @@ from domain.case.case import NOTHING_OPEN, Case, Task
 from domain.case.command import LEADS, Command, Draft, UnknownReference, read
 from domain.case.event import ENTERED_IN_ERROR, Entry, Event, Notice, Timeline
 from domain.clocks.clock import Clock, ClockKind
+from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import ClockKept, ClockStarted, cancel_clock
 from domain.promises.deeds import deed_of
 from domain.steps.alerts import AlertRaised, see_to_alert
 from domain.steps.before_closure import RecordSatisfaction
 from domain.steps.care_team import HoldConference
+from domain.steps.consent import still_lacking
 from domain.steps.contacts import AddNote, LogContact
 from domain.steps.discharge import PlanDischarge, RecordAvoidableDays
 from domain.steps.goals import RecordGoalProgress, SignPlan
@@ -164,7 +166,9 @@ class CorrectEntry(Command):
         draft.command_id += RIGHT  # what is right stands when something else is corrected, and can be corrected
         for entry in together:
             if entry.kind in SAID_TOGETHER and not _same_section(entry, wrong):
-                draft.happen(entry.event)
+                event = entry.event
+                now = {"entry": draft.case.seq + 1} if isinstance(event, SectionAssessed) else {}
+                draft.happen(event.changed(**now))
         if not draft.case.closed:
             _act_on_the_others(draft, together, wrong)
         if self.right is not None:
@@ -219,7 +223,7 @@ class CorrectEntry(Command):
             for clock in clocks:
                 if any(c.id == clock.id for c in draft.case.running):
                     owe_again(draft, clock.id)
-            if draft.case.consent is not None and not draft.case.consent.in_force:
+            if draft.case.consent is not None and NeedsConsent.TASKS in still_lacking(draft):
                 hold_for_consent(draft, "no consent")
             _follow(draft, together)
 

@@ -24,6 +24,7 @@ from domain.programs.access import AccessPolicy
 from domain.programs.form import Form
 from domain.programs.instrument import Instrument
 from domain.programs.places import Place
+from domain.programs.plan_template import TemplateGoal, TemplateIntervention, TemplateProblem
 from domain.programs.program import Program
 from domain.programs.rulebook import CodeList, Rulebook
 from domain.simulation.scenario import Scenario
@@ -34,6 +35,7 @@ from infra.catalog_forms import lost_in_forms, lost_in_sections
 __all__ = ["CATALOG", "CatalogError", "load", "scenarios", "with_file", "with_text"]
 
 Model = TypeVar("Model", bound=BaseModel)
+TemplatePart = TemplateProblem | TemplateGoal | TemplateIntervention
 CATALOG = Path(__file__).parent.parent / "catalog"
 QUOTES = "put yes, no, on, off and texts with a comma or a colon in quotes"
 FIRST_YEAR, LAST_YEAR = 1990, 2060
@@ -201,6 +203,7 @@ def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
         if name not in calendars:
             yield f"{path}: there is no calendar {name}"
     yield from lost_in_sections(program, rulebook)
+    yield from _ids_of_two_parts(program)
     factors = program.stratification.factors if program.stratification else ()
     used = [(use.name, use.version) for use in program.instruments]
     for tool in [*used, *((f.instrument, f.version) for f in factors if f.instrument)]:
@@ -208,6 +211,20 @@ def _lost(program: Program, rulebook: Rulebook) -> Iterator[str]:
             yield f"there is no instrument {tool[0]} {tool[1]}"
     if program.avoidable_days is not None and program.avoidable_days not in lists:
         yield f"avoidable_days: there is no code list {program.avoidable_days}"
+
+
+def _ids_of_two_parts(program: Program) -> Iterator[str]:
+    """Ids that two plan templates give to different parts: a plan with both would keep the first part alone.
+
+    A part that two templates have word for word is one part, and fits.
+    """
+    seen: dict[str, tuple[str, TemplatePart]] = {}
+    for name, template in program.plan_templates.items():
+        parts: tuple[TemplatePart, ...] = (*template.problems, *template.goals, *template.interventions)
+        for part in parts:
+            first, same = seen.setdefault(part.id, (name, part))
+            if part != same:
+                yield f"plan_templates.{name}: {part.id} is the id of another part in {first}; give it its own"
 
 
 def _calendars_of(program: Program) -> Iterator[tuple[str, str]]:

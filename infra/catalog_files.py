@@ -140,7 +140,7 @@ def _line(node: yaml.Node | None, location: Location) -> int:
 
 
 class _NoDuplicates(yaml.CSafeLoader):
-    """YAML that refuses the same key twice; plain YAML would keep the last one in silence."""
+    """YAML that refuses a key given twice, of which plain YAML keeps the last, and days that there are not."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep) for key, _ in node.value]
@@ -150,3 +150,10 @@ class _NoDuplicates(yaml.CSafeLoader):
                     problem=f"{key} is given twice", problem_mark=node.value[n][0].start_mark
                 )
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """What looks like a date and is none, such as 2026-99-99, is a fault of its line."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as fault:
+            raise yaml.MarkedYAMLError(problem=f"{node.value}: {fault}", problem_mark=node.start_mark) from None

@@ -247,11 +247,12 @@ class Task(Value):
 
 
 class LaidBy(Value):
-    """Where a case was merged into, and what stays with it for the undoing."""
+    """Where a case was merged into, and what stays with it for the undoing; `plan` as it was before."""
 
     into: Opaque
     tasks: tuple[Task, ...] = ()
     clocks: tuple[Clock, ...] = ()
+    plan: Plan | None = None
 
 
 class Case(Value):

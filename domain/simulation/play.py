@@ -5,9 +5,10 @@ programme would do (docs/decisions/0028).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -132,6 +133,20 @@ class _Player:
         elif act.command is not None:
             body = {name: self.filled(value) for name, value in act.body.items()}
             self.command(act.command, act.by, body, act.refused)
+
+    def attempt(self, step: str, do: Callable[[], None]) -> None:
+        """Play one step; a file that has not what the step needs makes it one that was not expected."""
+        try:
+            do()
+        except KeyError as fault:
+            self.unexpected.append(f"{step}: cannot be played, the file has no {fault.args[0]}"[:200])
+        except (LookupError, ValueError, RuntimeError, AssertionError) as fault:
+            self.unexpected.append(f"{step}: cannot be played: {type(fault).__name__} {fault}"[:200])
+
+    def step(self, act: Act) -> None:
+        """Wait for the time of an act, and do it."""
+        self.wait(max(self.now, self.moment_of(act.day, act.at)))
+        self.act(act)
 
     def command(self, kind: str, by: Cast, body: dict[str, JsonValue], expected: str | None) -> None:
         """Send a command of somebody; note what became of it, and whether that was not expected."""
@@ -267,6 +282,12 @@ def _age(program: Program) -> int:
     return min(max(50, lowest), max(lowest, highest - 1))
 
 
+def _named(act: Act) -> str:
+    """A step as it is found in the scenario's file."""
+    what = f"walk {act.walk}" if act.walk else act.command or "away"
+    return f"day {act.day} at {act.at}, {what}"
+
+
 def cast() -> dict[Cast, StaffMember]:
     """The people of a scenario, with every licence that work may need."""
     licences = ("rn", "lcsw", "lpc", "psychologist", "md", "do", "pharmd")
@@ -294,9 +315,9 @@ def play(scenario: Scenario, program: Program, rulebook: Rulebook, days: int | N
     try:
         for act in scenario.acts:
             if days is None or act.day <= days:
-                player.wait(max(player.now, player.moment_of(act.day, act.at)))
-                player.act(act)
-        player.wait(player.moment_of(scenario.days if days is None else days, "23:59"))
+                player.attempt(_named(act), partial(player.step, act))
+        last = player.moment_of(scenario.days if days is None else days, "23:59")
+        player.attempt("until the last day", partial(player.wait, last))
     except CutShort:
         cut_short = player.now
     return Played(

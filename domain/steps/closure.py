@@ -15,7 +15,7 @@ from domain.promises.deadlines import is_duty
 from domain.steps.alerts import repeat_measure
 from domain.steps.approvals import granted, require_approval, withdraw
 from domain.steps.assessment import promise_reassessment
-from domain.steps.consent import stop_what_needs_consent
+from domain.steps.consent import NARROWED, WITHDRAWN, lapse_if_over, still_lacking, stop_what_needs_consent
 from domain.steps.contacts import ensure_contact
 from domain.steps.death import DeathReported, end_for_death
 from domain.steps.ending import end_case
@@ -220,8 +220,10 @@ class ReopenCase(Command):
         if before is not None:
             due_no_later(draft, before, closure.at)
         miss_what_is_over(draft)
-        if draft.case.consent is not None and not draft.case.consent.in_force:
-            stop_what_needs_consent(draft)
+        lapse_if_over(draft)
+        consent = draft.case.consent
+        if consent is not None and (not consent.in_force or still_lacking(draft)):
+            stop_what_needs_consent(draft, NARROWED if consent.in_force else WITHDRAWN)
 
     def _promise_again(self, draft: Draft, where_it_was: bool) -> None:
         """What the closure ended besides cadence and reassessment is owed again: plan, renewals, safety plan."""

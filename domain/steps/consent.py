@@ -23,7 +23,7 @@ from domain.promises.deadlines import (
     stop_clock,
 )
 from domain.steps.contacts import ensure_contact
-from domain.steps.holds import hold_for_consent, resume_after_consent
+from domain.steps.holds import hold_for_consent, resume_after_consent, waits_for_consent
 from domain.steps.minutes import drop_month, promise_month
 from domain.steps.referrals import revoke
 from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
@@ -38,6 +38,8 @@ STAGE_NEEDS = {
 CLOCK_NEEDS = {
     ClockKind.REASSESSMENT: NeedsConsent.ASSESSMENT,
     ClockKind.INSTRUMENT: NeedsConsent.ASSESSMENT,
+    ClockKind.REFILL: NeedsConsent.ASSESSMENT,
+    ClockKind.MILESTONE: NeedsConsent.TASKS,
     ClockKind.TASK: NeedsConsent.TASKS,
 }
 
@@ -104,9 +106,22 @@ class ConsentLapsed(Event):
 
 def stop_what_needs_consent(draft: Draft, why: str = WITHDRAWN) -> None:
     """Stop all that the missing consent covers, and promise a decision: offer again, or close."""
-    stop(draft, draft.program.consent.covers, why)
+    stop(draft, still_lacking(draft), why)
+    promise_decision(draft)
+
+
+def promise_decision(draft: Draft) -> None:
+    """Somebody offers what the person has not agreed to again, or closes the case; promised once at a time."""
+    if any(clock.kind is ClockKind.CONSENT_DECISION for clock in draft.case.running):
+        return
     promise = Promise(kind=ClockKind.CONSENT_DECISION, title="Offer again, or close the case")
     start_clock(draft, promise, draft.program.consent.decision, draft.now)
+
+
+def still_lacking(draft: Draft) -> set[NeedsConsent]:
+    """What the programme asks consent for and the person does not agree to now."""
+    covers = draft.program.consent.covers
+    return {need for need in covers if not draft.case.consents_to(need, covers)}
 
 
 def stop(draft: Draft, lacking: Collection[NeedsConsent], why: str) -> None:
@@ -126,6 +141,8 @@ def stop(draft: Draft, lacking: Collection[NeedsConsent], why: str) -> None:
 
 
 def _stops(clock: Clock, draft: Draft, lacking: Collection[NeedsConsent]) -> bool:
+    if waits_for_consent(clock):
+        return False
     if clock.kind is ClockKind.TASK or clock.missed_at is not None or is_duty(draft.case, clock):
         return False  # a task's clock is held with its task
     return _need_of(clock, draft) in lacking
@@ -150,9 +167,40 @@ def _need_of(clock: Clock, draft: Draft) -> NeedsConsent | None:
 def lapse(draft: Draft, clock: Clock) -> None:
     """The last day of the consent is over: what it covered stops, and somebody decides what follows."""
     consent = draft.case.consent
-    if consent is not None and consent.in_force and consent.until is not None:
+    if consent is None or not consent.in_force or consent.until is None:
+        return
+    if clock.due_at.astimezone(clock.tz).date() >= consent.until:  # else it is the end of another consent
         draft.happen(ConsentLapsed(until=consent.until))
         stop_what_needs_consent(draft, LAPSED)
+
+
+def go_on(draft: Draft) -> None:
+    """What waited for consent goes on, as far as the person agrees to it now; contacts are promised again."""
+    covers = draft.program.consent.covers
+    let_run(draft)
+    if draft.case.consents_to(NeedsConsent.CONTACTS, covers):
+        promise_month(draft)
+    ensure_contact(draft)
+
+
+def let_run(draft: Draft) -> None:
+    """The clocks and tasks that waited for consent run on, but for those whose scope the person leaves out."""
+    covers = draft.program.consent.covers
+    for clock in draft.case.running:
+        if waits_for_consent(clock):
+            need = _need_of(clock, draft)
+            if need is None or draft.case.consents_to(need, covers):
+                resume_clock(draft, clock)
+    if draft.case.consents_to(NeedsConsent.TASKS, covers):
+        resume_after_consent(draft)
+
+
+def lapse_if_over(draft: Draft) -> None:
+    """A consent whose last day passed while nobody looked, as in a closed case, lapses now."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.CONSENT and clock.due_at < draft.now:
+            keep_clock(draft, clock, clock.due_at)
+            lapse(draft, clock)
 
 
 class RecordConsent(Command):
@@ -183,10 +231,14 @@ class RecordConsent(Command):
         said = {name: value for name, value in self if name != "occurred_at"}
         draft.happen(ConsentRecorded(given_at=given_at, **said))
         self._promise_renewal(draft, given_at)
-        now = {need for need in draft.program.consent.covers if draft.case.consents_to(need, (need,))}
-        self._go_on(draft, given_at)
-        if lost := before - now:
+        go_on(draft)
+        lacking = still_lacking(draft)
+        if lost := before & lacking:
             stop(draft, lost, NARROWED)
+        if lacking:
+            promise_decision(draft)
+        else:
+            self._keep_decision(draft, given_at)
 
     def _check(self, draft: Draft, given_at: datetime | None) -> None:
         consent, covers = draft.case.consent, draft.program.consent.covers
@@ -211,20 +263,11 @@ class RecordConsent(Command):
             promise = Promise(kind=ClockKind.CONSENT, title="Renew the consent before it ends")
             start_clock(draft, promise, policy, draft.now, until_day(draft, self.until))
 
-    def _go_on(self, draft: Draft, given_at: datetime | None) -> None:
-        covers = draft.program.consent.covers
+    def _keep_decision(self, draft: Draft, given_at: datetime | None) -> None:
+        """All that the programme asks for is agreed to: there is nothing left to offer."""
         for clock in draft.case.running:
             if clock.kind is ClockKind.CONSENT_DECISION:
                 keep_clock(draft, clock, given_at or draft.now)
-            elif clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
-                need = _need_of(clock, draft)
-                if need is None or draft.case.consents_to(need, covers):
-                    resume_clock(draft, clock)
-        if draft.case.consents_to(NeedsConsent.TASKS, covers):
-            resume_after_consent(draft)
-        if draft.case.consents_to(NeedsConsent.CONTACTS, covers):
-            promise_month(draft)
-        ensure_contact(draft)
 
 
 class WithdrawConsent(Command):

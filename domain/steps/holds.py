@@ -53,9 +53,13 @@ def hold_for_consent(draft: Draft, reason: str) -> None:
         if task.status is not TaskStatus.ON_HOLD:
             draft.happen(TaskHeld(task_id=task.id, reason=reason))
         clock = draft.open_clock(task.clock_id)
-        until_a_day = clock.pause is not None and clock.pause.until is not None
-        if clock.missed_at is None and not until_a_day:  # the hold has its end; consent is asked for then
+        if clock.missed_at is None and not _held(clock):  # a hold until a day ends then, and consent is asked for
             stop_clock(draft, clock, reason, WaitsFor.CONSENT)
+
+
+def waits_for_consent(clock: Clock) -> bool:
+    """Whether a promise stands still until the person agrees."""
+    return clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT
 
 
 def add_waiting(draft: Draft, type_name: str, about: str) -> None:
@@ -83,8 +87,7 @@ def resume_after_consent(draft: Draft) -> None:
 
 def _held(clock: Clock) -> bool:
     """Whether a clock is held for consent, or until a day; one that rests for another cause holds no task."""
-    pause = clock.pause
-    return pause is not None and (pause.until is not None or pause.open_end is WaitsFor.CONSENT)
+    return waits_for_consent(clock) or (clock.pause is not None and clock.pause.until is not None)
 
 
 def resume_returned(draft: Draft, clock_id: str) -> None:

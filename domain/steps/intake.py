@@ -1,6 +1,6 @@
 """Screening: the referral opens the case, consent is asked for, and the person is accepted or declined."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -85,6 +85,13 @@ class ScreeningCompleted(Event):
         return case.changed(unconfirmed=())
 
 
+def facts_of(referral: Referral, today: date) -> Facts:
+    """What a referral says of the person, to hold criteria against."""
+    patient = referral.patient
+    stays = tuple((stay.setting, stay.started_on) for stay in patient.encounters)
+    return Facts(patient.icd_10_codes, stays, today)
+
+
 class Open(Command):
     """Refer a person to a programme. The newest version of the programme applies."""
 
@@ -124,9 +131,7 @@ class Open(Command):
 
     def _eligibility(self, draft: Draft, program: Program) -> tuple[Checked, ...]:
         """Each criterion with what is known of it. Raises `NotEligible` with those that are not met."""
-        patient = self.referral.patient
-        stays = tuple((stay.setting, stay.started_on) for stay in patient.encounters)
-        facts = Facts(patient.icd_10_codes, stays, program.day_of(draft.now))
+        facts = facts_of(self.referral, program.day_of(draft.now))
         found = check(program.eligibility.criteria, facts, self.by_record)
         if lacking := [one.title for one in found if one.met is Met.NO]:
             draft.refuse(NotEligible, f"{program.program} takes people of whom this is true", lacking)

@@ -4,7 +4,7 @@ One command about two cases, decided in one transaction: the source is laid by a
 neither. To undo, the target gives the work back as it stands now, and the source goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -14,16 +14,17 @@ from domain.case.case import MOST_OPEN_TASKS, NOTHING_OPEN, OPEN_WORK, Case, Lai
 from domain.case.command import CaseClosed, Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Closure, Merge
-from domain.clocks.clock import Clock, ClockKind, WaitsFor
+from domain.case.plan_parts import InterventionStatus, Plan
+from domain.clocks.clock import Clock, ClockKind
 from domain.programs.program import Stage
-from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock, resume_clock
+from domain.promises.deadlines import MOST_CLOCKS, TooManyClocks, cancel_clock
 from domain.promises.deeds import keep_if_done
 from domain.steps.closure import GOES_ON_IN
-from domain.steps.holds import resume_after_consent
+from domain.steps.consent import NARROWED, let_run, still_lacking, stop
 from domain.steps.merged_knowledge import FIELDS, taken_over
 from domain.steps.risk_tier import keep_above_floor
 from domain.steps.task_completion import let_followers_run
-from domain.steps.tasks import TaskCancelled, TooManyTasks
+from domain.steps.tasks import TaskCancelled, TaskCompleted, TooManyTasks
 from domain.steps.transition_promises import cancel_promises, settle
 from domain.values import Instant, Opaque, Rejected, Role, Text
 
@@ -35,6 +36,7 @@ ONE_OF_EACH = (
     ClockKind.REASSESSMENT,
     ClockKind.PLAN_REVIEW,
     ClockKind.SIGNATURE,
+    ClockKind.CONSENT,
     ClockKind.CONSENT_DECISION,
     ClockKind.OVERRIDE,
 )
@@ -134,9 +136,13 @@ class CaseTakenUpAgain(Event):
     stage: Stage
     tasks: tuple[Task, ...]
     clocks: tuple[Clock, ...]
+    plan: Plan | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
-        return case.changed(closure=None, stage=self.stage, laid_by=None, tasks=self.tasks, clocks=self.clocks)
+        plan = self.plan or case.plan  # a merge under an earlier release kept none
+        return case.changed(
+            closure=None, stage=self.stage, laid_by=None, tasks=self.tasks, clocks=self.clocks, plan=plan
+        )
 
 
 def moves(clock: Clock) -> bool:
@@ -183,7 +189,7 @@ class MergeCase(Command):
         for task in tasks:
             source.happen(TaskCancelled(task_id=task.id, reason="merged into another case"))
         until = source.deadline_of(source.program.reopen_within)
-        laid_by = LaidBy(into=into, tasks=tasks, clocks=clocks)
+        laid_by = LaidBy(into=into, tasks=tasks, clocks=clocks, plan=case.plan)
         source.happen(CaseLaidBy(laid_by=laid_by, from_stage=case.stage, reopen_until=until, reason=self.reason))
 
 
@@ -221,7 +227,7 @@ def _take_in(draft: Draft, source: Case) -> None:
         )
     )
     draft.created += [*task_ids.values()]
-    _let_run(draft)
+    _follow_consent(draft)
     _put_stays_together(draft)
     keep_above_floor(draft, "the other case")
 
@@ -239,14 +245,12 @@ def _put_stays_together(draft: Draft) -> None:
             keep_if_done(draft, clock)
 
 
-def _let_run(draft: Draft) -> None:
-    """What waited for consent in the other case runs where this one has it."""
-    if draft.case.consent is None or not draft.case.consent.in_force:
+def _follow_consent(draft: Draft) -> None:
+    """What waited for consent in the other case runs where this one has it; what this one lacks it for waits."""
+    if draft.case.consent is None:
         return
-    for clock in draft.case.running:
-        if clock.pause is not None and clock.pause.open_end is WaitsFor.CONSENT:
-            resume_clock(draft, clock)
-    resume_after_consent(draft)
+    let_run(draft)
+    stop(draft, still_lacking(draft), NARROWED)
 
 
 def _renamed_task(task: Task, tasks: dict[str, str], clocks: dict[str, str]) -> Task:
@@ -279,7 +283,9 @@ class UndoMerge(Command):
             _go_on(source, laid_by.tasks, [clock for clock in laid_by.clocks if moves(clock)])
             draft.happen(CaseGivenBack(case_id=self.case_id, tasks=(), clocks=()))
             return
-        _go_on(source, *_given_back(draft, merge))
+        done = {e.data["task_id"] for e in draft.timeline.entries if e.kind == TaskCompleted.kind}
+        completed = {old for old, new in merge.tasks.items() if new in done}
+        _go_on(source, *_given_back(draft, merge), completed)
 
 
 def _merge_of(case: Case, case_id: str) -> Merge | None:
@@ -319,16 +325,31 @@ def _own(draft: Draft, merge: Merge) -> dict[str, JsonValue]:
     return known
 
 
-def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock]) -> None:
+def _go_on(source: Draft, tasks: Sequence[Task], clocks: Sequence[Clock], completed: Collection[str] = ()) -> None:
     """The case goes on by itself, with what came back and what had stayed with it."""
     laid_by, closure = source.case.laid_by, source.case.closure
     assert laid_by is not None
     assert closure is not None
-    stayed = tuple(c for c in laid_by.clocks if not moves(c))
+    back = {c.id for c in clocks}  # under an earlier release the end of a consent went along, and comes back
+    stayed = tuple(c for c in laid_by.clocks if not moves(c) and c.id not in back)
     stood = {task.id: task for task in laid_by.tasks}
     again = tuple(_of_its_plan(task, stood.get(task.id)) for task in tasks)
     stage = closure.from_stage if again else GOES_ON_IN.get(closure.from_stage, closure.from_stage)
-    source.happen(CaseTakenUpAgain(stage=stage, tasks=again, clocks=(*clocks, *stayed)))
+    plan = _plan_now(laid_by, {task.id for task in tasks}, completed)
+    source.happen(CaseTakenUpAgain(stage=stage, tasks=again, clocks=(*clocks, *stayed), plan=plan))
+
+
+def _plan_now(laid_by: LaidBy, back: Collection[str], completed: Collection[str]) -> Plan | None:
+    """The plan as it was before the merge, with what the other case made of the tasks that do not come back."""
+    plan = laid_by.plan
+    for task in laid_by.tasks:
+        one = plan.part("interventions", task.intervention) if plan else None
+        if plan is None or one is None or task.id in back:
+            continue
+        came = InterventionStatus.ACHIEVED if task.id in completed else InterventionStatus.NOT_ACHIEVED
+        status = InterventionStatus.IN_PROGRESS if task.repeat is not None else came
+        plan = plan.with_part("interventions", one.changed(status=status))
+    return plan
 
 
 def _of_its_plan(task: Task, before: Task | None) -> Task:

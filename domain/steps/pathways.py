@@ -13,6 +13,7 @@ from domain.case.open_parts import OnPathway
 from domain.clocks.budget import Budget, Unit
 from domain.clocks.clock import Clock, ClockKind
 from domain.programs.pathway import Milestone, Pathway
+from domain.programs.program import NeedsConsent
 from domain.promises.deadlines import Promise, cancel_clock, keep_clock, start_clock
 from domain.promises.escalation import miss_if_late
 from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
@@ -87,7 +88,7 @@ def pathway(draft: Draft, name: str) -> Pathway:
 
 
 def _about(pathway_id: str, milestone: str) -> str:
-    return f"pathway/{pathway_id}/{milestone}"[:64]
+    return f"pathway/{pathway_id}/{milestone}"
 
 
 def _clock(draft: Draft, on: OnPathway, milestone: str) -> Clock | None:
@@ -105,6 +106,7 @@ class StartPathway(Command):
     started_on: Day | None = Field(default=None, description="Day 0; left out, today")
 
     def decide(self, draft: Draft) -> None:
+        draft.require_consent(NeedsConsent.TASKS)
         policy, started_on = pathway(draft, self.pathway), self.started_on or draft.today
         check_day(draft, started_on, "the pathway")
         if (draft.today - started_on).days > draft.program.look_back_days:

@@ -71,6 +71,8 @@ def _as_it_stood(draft: Draft, before: Case, clock: Clock, closed_at: datetime) 
     if clock.missed_at is not None:
         late = clock.changed(known_at=draft.now)
         return late.changed(next_at=next_at_of(draft, late))
+    if clock.kind is ClockKind.CONSENT:  # the person named its last day; a closure does not move it
+        return clock.changed(next_at=next_at_of(draft, clock))
     if clock.pause is not None:
         if clock.pause.until is None:
             return clock
@@ -106,5 +108,5 @@ def due_no_later(draft: Draft, before: Case, closed_at: datetime) -> None:
 def miss_what_is_over(draft: Draft) -> None:
     """Duties whose time passed while the case was closed are missed now, and climb from now on."""
     for clock in draft.case.running:
-        if clock.kind not in PROMISED_ANEW:
+        if clock.kind not in (*PROMISED_ANEW, ClockKind.CONSENT):  # a consent ends, and nobody misses it
             miss_if_late(draft, clock)

@@ -76,10 +76,10 @@ class SectionAssessed(Event):
     recorded_at: Instant | None = None
     legal_ground: Line | None = None
     alerts: tuple[Slug, ...] = ()
+    entry: int = 0
 
     def apply(self, case: Case, at: datetime) -> Case:
-        said = {name: getattr(self, name) for name in Section.model_fields if name != "entry"}
-        section = Section(**said, entry=case.seq + 1)
+        section = Section(**{name: getattr(self, name) for name in Section.model_fields})
         if any(s.name == self.name and s.assessed_on > self.assessed_on for s in case.sections):
             return case  # an older one came later: the latest stands
         others = tuple(s for s in case.sections if s.name != self.name)
@@ -100,11 +100,11 @@ class AnswersKeptApart(Event):
     alerts: tuple[Slug, ...] = ()
 
     def apply(self, case: Case, at: datetime) -> Case:
-        sections = (
-            s.changed(alerts=(*s.alerts, *self.alerts)) if (s.name, s.entry) == (self.name, case.seq) else s
-            for s in case.sections
-        )
+        sections = (s.changed(alerts=(*s.alerts, *self.alerts)) if self._is_of(s) else s for s in case.sections)
         return case.changed(sections=tuple(sections)) if self.alerts else case
+
+    def _is_of(self, section: Section) -> bool:
+        return (section.name, section.assessed_on) == (self.name, self.assessed_on)
 
 
 class BaselineRated(Event):
@@ -279,6 +279,7 @@ def _assessed(
         sensitivity=label,
         complete=found.complete,
         recorded_at=draft.now,
+        entry=draft.case.seq + 1,
         legal_ground=legal_ground,
     )
 

@@ -15,8 +15,10 @@ from domain.case.command import Command, Draft
 from domain.case.event import Event
 from domain.case.open_parts import Moved
 from domain.clocks.clock import Climb, Clock, Ladder, Terms
-from domain.programs.program import Program
+from domain.programs.eligibility import Met, check
+from domain.programs.program import Program, Stage
 from domain.programs.rulebook import Rulebook, ladder_of
+from domain.steps.intake import facts_of
 from domain.values import Instant, Invalid, Line, Rejected, Slug, Text, Value
 
 
@@ -53,7 +55,10 @@ class NewTerms(Value):
 
 
 class ProgramVersionChanged(Event):
-    """The case goes on under another version of its programme, and these promises with it."""
+    """The case goes on under another version of its programme, and these promises with it.
+
+    `unconfirmed` are the criteria that screening has to ask about now; None where screening is over.
+    """
 
     kind: ClassVar[str] = "program-version-changed"
 
@@ -62,6 +67,7 @@ class ProgramVersionChanged(Event):
     reason: Text
     undone: bool = False
     clocks: tuple[NewTerms, ...] = ()
+    unconfirmed: tuple[Slug, ...] | None = None
 
     def apply(self, case: Case, at: datetime) -> Case:
         before = tuple(Terms.of(clock) for clock in case.running)
@@ -70,6 +76,8 @@ class ProgramVersionChanged(Event):
             clock = case.clock(new.terms.clock_id)
             if clock is not None:
                 case = case.with_clock(new.onto(clock))
+        if self.unconfirmed is not None:
+            case = case.changed(unconfirmed=self.unconfirmed)
         return case.changed(program_version=self.to_version, moved=kept)
 
 
@@ -179,6 +187,19 @@ class VersionMove:
         """What the move makes of the running promises."""
         return [self.apply_terms(clock, self.terms_for(clock)) for clock in case.running]
 
+    def unconfirmed(self, case: Case, now: datetime) -> tuple[str, ...] | None:
+        """The criteria of the new version that whoever screens has to confirm: what is not known to be met.
+
+        Known is what the referral says, and what was known before of a criterion that is the same.
+        """
+        if case.stage is not Stage.SCREENING:
+            return None
+        before = self.old.eligibility.criteria if self.old else ()
+        known = {criterion.name for criterion in before if criterion.name not in case.unconfirmed}
+        same = {criterion.name for criterion in self.new.eligibility.criteria if criterion in before}
+        found = check(self.new.eligibility.criteria, facts_of(case.referral, self.new.day_of(now)), {})
+        return tuple(one.name for one in found if one.met is not Met.YES and one.name not in known & same)
+
 
 def without_miss(clock: Clock) -> Clock:
     """The clock as it stood before its deadline passed. A later miss begins another round: its notices get keys
@@ -233,6 +254,7 @@ class MoveToProgramVersion(Command):
                 to_version=self.version,
                 reason=self.reason,
                 clocks=tuple(move.promises(case)),
+                unconfirmed=move.unconfirmed(case, draft.now),
             )
         )
 
@@ -262,5 +284,6 @@ class UndoProgramMove(Command):
                 reason=self.reason,
                 undone=True,
                 clocks=tuple(back.restore_terms(c, terms[c.id], moved.at) for c in case.running),
+                unconfirmed=back.unconfirmed(case, draft.now),
             )
         )

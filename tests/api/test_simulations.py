@@ -56,3 +56,11 @@ async def test_a_broken_file_is_refused_with_its_faults_and_nothing_is_played_fo
     assert (await simulate(office)).json()["code"] == "Malformed"
     assert (await simulate(office, by="cm-anna", program="transitions")).status_code == 403
     assert len((await office.get("cm-anna", "/scenarios", program="transitions")).json()) >= 5
+
+
+async def test_a_file_with_a_day_that_there_is_not_is_refused_like_any_broken_file(office: Office) -> None:
+    """The fault names its line; it is the author's to mend, and no failure of the server."""
+    text = FILE.read_text()
+    broken = await simulate(office, file=text.replace("program: transitions", "program: 2026-99-99"))
+    assert (broken.status_code, broken.json()["code"]) == (422, "BrokenFile")
+    assert any("2026-99-99" in fault for fault in broken.json()["missing"])

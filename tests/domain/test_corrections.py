@@ -446,3 +446,12 @@ def test_a_persons_own_cadence_holds_for_what_is_owed_again() -> None:
     mark(story, wrong)
     clock = contact_clock(story)
     assert (clock.anchor, str(clock.budget)) == (began, "3 calendar days")
+
+
+def test_a_task_that_is_open_again_waits_where_the_person_agrees_to_everything_but_tasks() -> None:
+    """What is owed again is held like every other task, though the consent is in force for other things."""
+    story = Story().planned("education")
+    story.do("complete-task", task_id=story.known.open_tasks[0].id)
+    story.do("record-consent", form="written", scopes=["assessment", "planning", "contacts"])
+    mark(story, last(story, "task-completed"))
+    assert {str(t.status) for t in story.known.open_tasks} == {"on-hold"}

@@ -158,3 +158,18 @@ def test_business_days_count_as_another_library_counts_them() -> None:
             continue
         found = federal.add_working_days(date.fromisoformat(row["start"]), int(row["n"]))
         assert str(found) == row["add_n_federal_backward_roll"], row
+
+
+def test_an_id_that_two_plan_templates_give_to_different_parts_is_refused(tmp_path: Path) -> None:
+    """With both applied the second part would be dropped in silence; file, template and id are named."""
+    faults = broken(tmp_path, "{id: look-at-feet,", "{id: weigh-daily,", "programs/chronic-care-1.yaml")
+    assert (
+        "chronic-care-1.yaml: plan_templates.diabetes: weigh-daily is the id of another part in heart-failure"
+        in faults
+    )
+
+
+def test_a_day_that_no_calendar_has_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    """YAML takes it for a date, and it is told like any other fault."""
+    faults = broken(tmp_path, "program: complex-care", "program: 2026-99-99")
+    assert re.search(r"complex-care-1.yaml:\d+: 2026-99-99: month must be in 1..12", faults)

@@ -131,3 +131,14 @@ def test_a_scenario_that_cannot_be_played_is_told_what_is_wrong_with_it(broken: 
     said = {"name": "s", "title": "S", "says": "x", "starts": "2026-03-02T10:00:00", "days": 20, **broken}
     with pytest.raises(ValidationError, match=says):
         Scenario.model_validate(said)
+
+
+def test_a_step_that_a_file_has_no_rules_for_is_named_and_the_rest_is_played() -> None:
+    """A stratification without the tier that the scenario walks to is the author's to see, not a failure."""
+    said = next(p for p in in_force().programs if p.stratification is not None).model_dump()
+    said["stratification"]["tiers"] = [t for t in said["stratification"]["tiers"] if t["tier"] != "high"]
+    program = Program.model_validate(said)
+    walk = scenario({"walk": "planned"}, {"day": 2, "command": "add-note", "body": {"text": "x"}})
+    found = play(walk, program, alone(in_force(), program))
+    assert found.unexpected[0] == "day 0 at 10:00, walk planned: cannot be played, the file has no high"
+    assert ("add-note", 2) in [(h.title, h.day) for h in found.happenings if h.what == "did"]

@@ -116,3 +116,43 @@ def test_a_consent_of_before_scopes_is_one_to_everything() -> None:
     old = Event.kinds["consent-recorded"].model_validate({"form": "verbal"}).apply(story.known, story.now)
     assert old.consent is not None
     assert (old.consent.scopes, old.consent.until) == (None, None)
+
+
+def decisions(story: Story) -> list[str]:
+    return [c.id for c in story.known.running if c.kind == "consent-decision"]
+
+
+def test_a_consent_to_less_than_the_programme_asks_for_leaves_a_decision_owed() -> None:
+    """In follow-up with consent to tasks alone the case wakes by itself, and all given again ends the decision."""
+    story = Story().followed_up()
+    agree(story, scopes=["tasks"])
+    assert story.wake_at() is not None
+    [decision] = decisions(story)
+    agree(story, scopes=["tasks", "contacts"])
+    assert decisions(story) == [decision], "the same promise goes on"
+    agree(story)
+    assert decisions(story) == []
+    assert any(e.kind == "clock-kept" and e.data["clock_id"] == decision for e in story.timeline)
+
+
+def test_a_narrow_consent_after_a_withdrawal_does_not_keep_the_decision() -> None:
+    """Tasks stay on hold, so what becomes of them is still to be decided, once."""
+    story = Story().planned("education")
+    story.do("withdraw-consent")
+    [decision] = decisions(story)
+    agree(story, scopes=["assessment", "planning", "contacts"])
+    assert (decisions(story), status(story)) == ([decision], {"on-hold"})
+    story.do("withdraw-consent")
+    assert decisions(story) == [decision]
+
+
+def test_a_case_reopened_with_a_narrow_consent_is_as_narrow_as_before() -> None:
+    """The promises that reopening makes wait for consent as they did, and the decision is owed again."""
+    story = Story().planned("education")
+    agree(story, scopes=["planning", "contacts"])
+    story.do("close", reason="moved")
+    story.do("reopen-case", reason="moved back")
+    assert len(decisions(story)) == 1
+    [again] = [c for c in story.known.running if c.kind == "reassessment"]
+    assert again.pause is not None
+    assert status(story) == {"on-hold"}

@@ -280,3 +280,15 @@ def test_no_minutes_are_owed_without_consent_or_after_the_case_is_closed() -> No
     story.do("close", reason="moved")
     story.do("reopen-case", reason="moved back")
     assert set(months(story)) == {"minutes/2026-04"}
+
+
+def test_a_refill_is_not_missed_while_the_person_has_withdrawn_consent() -> None:
+    """Adherence cannot be recorded without it, so its promise waits as well."""
+    story = chronic()
+    days = [story.today - timedelta(days=40), story.today - timedelta(days=10)]
+    fills = [{"drug": "A", "on": str(day), "days": 30} for day in days]
+    story.do("record-adherence", drug_class="statin", fills=fills, until=str(story.today))
+    story.do("withdraw-consent")
+    story.wait(days=60)
+    [refill] = [c for c in story.known.running if c.kind == "refill"]
+    assert (refill.missed_at, refill.pause is not None) == (None, True)

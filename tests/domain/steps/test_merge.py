@@ -219,3 +219,69 @@ def test_stays_that_two_cases_were_told_of_are_put_together() -> None:
     before = owed(target)
     target.do("merge-case", actor=SAM, case_id="case-2", reason="x")
     assert owed(target) == before
+
+
+def test_after_a_merge_only_that_goes_on_which_the_person_agrees_to_in_the_case_that_is_left() -> None:
+    """Without consent to tasks the tasks of both cases wait, and what waits for tasks alone is not let go."""
+    target, _ = pair()
+    target.do("record-consent", form="written", scopes=["assessment", "planning", "contacts"])
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    duties = {t.id for t in target.known.open_tasks if t.urgent}
+    assert {str(t.status) for t in target.known.open_tasks if t.id not in duties} == {"on-hold"}
+    clocks = [target.known.clock(t.clock_id) for t in target.known.open_tasks if t.id not in duties]
+    assert all(clock is not None and clock.pause is not None for clock in clocks)
+    target.do("record-consent", form="written")
+    assert "on-hold" not in {str(t.status) for t in target.known.open_tasks}
+
+
+def ending(target_until: str, source_until: str) -> tuple[Story, Story]:
+    """Two cases whose consents end on different days."""
+    target, source = pair()
+    target.do("record-consent", form="written", until=target_until)
+    source.do("record-consent", form="written", until=source_until)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    return target, source
+
+
+def test_the_consent_of_the_case_that_is_left_holds_as_long_as_it_said() -> None:
+    """The last day of the other one's consent ends nothing there, and the merge undone it ends its own."""
+    target, source = ending("2027-06-30", "2026-03-20")
+    assert len([c for c in target.known.running if c.kind == "consent"]) == 1
+    target.wait(days=30)
+    assert target.known.consent is not None
+    assert target.known.consent.in_force
+    source.now = target.now
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert len([c for c in source.known.running if c.kind == "consent"]) == 1
+    source.wait(minutes=1)
+    assert "consent-lapsed" in source.kinds
+
+
+def test_the_last_day_of_another_consent_ends_none() -> None:
+    """A case that took in such a clock under an earlier release keeps its own consent."""
+    target, source = ending("2027-06-30", "2026-03-20")
+    assert source.known.laid_by is not None
+    [theirs] = [c for c in source.known.laid_by.clocks if c.kind == "consent"]
+    target.case = target.known.changed(clocks=(*target.known.clocks, theirs.changed(id="c999")))
+    target.wait(days=30)
+    assert "consent-lapsed" not in target.kinds
+
+
+def statuses(story: Story) -> list[str]:
+    assert story.known.plan is not None
+    return [str(one.status) for one in story.known.plan.interventions]
+
+
+def test_a_merge_that_is_undone_leaves_the_plan_as_it_was() -> None:
+    """An intervention whose task is open again is planned as before; one done in the other case is achieved."""
+    target, source = pair()
+    before = statuses(source)
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="the same person twice")
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert statuses(source) == before
+    target.do("merge-case", actor=SAM, case_id="case-2", reason="again")
+    assert source.known.laid_by is not None
+    [first, _] = [t.id for t in source.known.laid_by.tasks if t.intervention is not None]
+    target.do("complete-task", task_id=target.known.merges[0].tasks[first])
+    target.do("undo-merge", actor=SAM, case_id="case-2")
+    assert statuses(source) == ["achieved", *before[1:]]

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from domain.programs.pathway import Pathway
+from domain.programs.program import Program
+from domain.simulation.play import alone
 from tests.domain.test_programs import opened
-from tests.story import Story
+from tests.story import Story, in_force
 
 
 def on(story: Story, **more: Any) -> str:
@@ -81,3 +83,32 @@ def test_a_pathway_whose_days_are_not_in_order_is_told_so() -> None:
     rules = opened("transitions").rules["pathways"]["thirty-days-home"]
     with pytest.raises(ValidationError, match="in the order of their days"):
         Pathway.model_validate({**rules, "milestones": rules["milestones"][::-1]})
+
+
+def test_a_pathway_rests_without_the_persons_consent_and_none_begins() -> None:
+    """No milestone is missed while consent is withdrawn; given again, each has the time that it had left."""
+    story = opened("transitions")
+    on(story)
+    story.do("withdraw-consent")
+    story.wait(days=5)
+    milestones = [c for c in story.known.running if c.kind == "milestone"]
+    assert len(milestones) == 6
+    assert not [c for c in milestones if c.missed_at is not None]
+    story.do("record-consent", form="verbal")
+    assert due(story) == [2, 3, 7, 14, 21, 30]
+    other = opened("transitions")
+    other.do("withdraw-consent")
+    assert other.refused("start-pathway", pathway="thirty-days-home") == "ConsentMissing"
+
+
+def test_milestones_whose_long_names_differ_only_at_the_end_have_each_a_promise_of_their_own() -> None:
+    """Reaching the second keeps its own promise and leaves that of the first."""
+    said = in_force().latest("transitions").model_dump()
+    names = [f"{'m' * 63}{last}" for last in "ab"]
+    course = {**said["pathways"]["thirty-days-home"]}
+    course["milestones"] = [{"name": name, "title": "X", "day": 2} for name in names]
+    program = Program.model_validate({**said, "pathways": {"long": course}})
+    story = opened("transitions", rules=alone(in_force(), program))
+    [pathway_id] = story.do("start-pathway", pathway="long").outcome.created
+    story.do("reach-milestone", pathway_id=pathway_id, milestone=names[1])
+    assert [c.about for c in story.known.running if c.kind == "milestone"] == [f"pathway/{pathway_id}/{names[0]}"]

@@ -141,3 +141,40 @@ def test_no_reason_but_death_closes_over_a_duty_and_only_a_lead_gives_one_up() -
     assert story.refused("close", reason="declined") == "StillOpen"
     assert story.refused("cancel-task", task_id=duty.id, reason="not needed") == "DutyNotCancelled"
     story.do("cancel-task", actor=SAM, task_id=duty.id, reason="done by the hospital")
+
+
+def agreed_until(day: str) -> Story:
+    story = opened("complex-care").assess("high")
+    story.do("agree-plan", **story.plan("education"))
+    story.do("record-consent", form="written", until=day)
+    return story
+
+
+def consent(story: Story) -> Any:
+    return story.known.consent
+
+
+def test_a_closure_does_not_move_the_last_day_of_the_consent() -> None:
+    """Closed for ten days and reopened before that day, the consent ends on it as the person said."""
+    story = agreed_until("2026-03-20")
+    story.do("close", reason="moved")
+    story.wait(days=10)
+    story.do("reopen-case", reason="moved back")
+    [clock] = [c for c in story.known.running if c.kind == "consent"]
+    assert str(clock.due_at.astimezone(clock.tz).date()) == "2026-03-20"
+    assert consent(story).in_force
+    story.wait(days=12)
+    assert not consent(story).in_force
+
+
+def test_a_consent_that_ended_while_the_case_was_closed_has_lapsed_when_it_is_reopened() -> None:
+    """What needs it waits at once, nobody has missed anything, and one decision is owed."""
+    story = agreed_until("2026-03-05")
+    story.do("close", reason="moved")
+    story.wait(days=10)
+    story.do("reopen-case", reason="moved back")
+    assert not consent(story).in_force
+    assert "consent-lapsed" in story.kinds
+    kinds = [str(c.kind) for c in story.known.running]
+    assert ("consent" in kinds, kinds.count("consent-decision")) == (False, 1)
+    assert {str(t.status) for t in story.known.open_tasks if not t.urgent} == {"on-hold"}

@@ -266,3 +266,29 @@ def test_what_was_begun_can_be_ended_when_the_file_no_longer_has_it() -> None:
     said = {"approval_id": approval, "approve": True, "comment": "x"}
     assert story.refused("decide-approval", **said) == "NotAnApprover"
     story.do("decide-approval", actor=SAM, **said)
+
+
+def screening_under(criteria: list[dict[str, Any]]) -> Story:
+    """A case of chronic care that is being screened, and a second version that asks for these things."""
+    story = Story("chronic-care").open()
+    story.do("record-consent", form="verbal")
+    said = in_force().latest("chronic-care").model_dump()
+    said["eligibility"]["criteria"] = criteria
+    second = Program.model_validate({**said, "version": 2})
+    story.rulebook = in_force().changed(programs=(*in_force().programs, second))
+    return story
+
+
+def test_screening_asks_for_the_criteria_of_the_version_that_the_case_moved_to() -> None:
+    """What the new version dropped is not asked any more, what it added is; undone, it is as before."""
+    added = {"name": "lives-alone", "title": "Lives alone", "source": "x", "confirm": True}
+    story = screening_under([added])
+    before = story.known.unconfirmed
+    assert "expected-to-last" in before
+    story.do("move-to-program-version", actor=SAM, version=2, reason="x")
+    assert story.known.unconfirmed == ("lives-alone",)
+    assert story.refused("complete-screening", accepted=True) == "EligibilityUnknown"
+    story.do("undo-program-move", actor=SAM, reason="x")
+    assert story.known.unconfirmed == before
+    story.do("move-to-program-version", actor=SAM, version=2, reason="x")
+    story.do("complete-screening", accepted=True, confirmed={"lives-alone": True})

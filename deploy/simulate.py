@@ -150,7 +150,11 @@ def _show_difference(difference: Compared, zone: ZoneInfo, version: int) -> None
     for told in difference.told:
         change = "more" if told.after > told.before else "less"
         table.add_row(f"{told.who} is told", change, f"{told.before} times", f"{told.after} times")
-    console.print(table if table.row_count else f"Nothing differs from version {version} in this scenario.")
+    console.print(
+        table
+        if table.row_count
+        else f"Version {version} asks for the same in this scenario: nothing on another day, nobody else told."
+    )
 
 
 if __name__ == "__main__":

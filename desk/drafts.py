@@ -134,10 +134,12 @@ async def look_at(request: Request, guest: Guest, draft: Draft) -> None:
 
 
 async def as_it_stands(request: Request, guest: Guest, draft: Draft) -> dict[str, Any]:
-    """What a form begins with that replaces something: the plan, or the safety plan, as it stands."""
+    """What a form begins with that replaces something: the plan, the consent, the safety plan as it stands."""
     parts, case = request.app.state.system, draft.found.case
     if draft.command.kind in ("amend-plan", "revise-plan") and case.plan is not None:
         return case.plan.model_dump(mode="json", exclude={"version"}, exclude_none=True)
+    if draft.command.kind == "record-consent" and case.consent is not None:
+        return case.consent.model_dump(mode="json", exclude={"given_at", "withdrawn_at"}, exclude_none=True)
     if draft.command.kind == "write-safety-plan":
         found = await case_history.read_list(
             "safety-plans", draft.case_id, parts, guest.who, await asked_page(None, 1)

@@ -148,6 +148,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
         "caregiver-needs-recorded",
         "conference-held",
         "consent-recorded",
+        "limited-consent-accepted",
         "contact-logged",
         "discharge-planned",
         "goal-progressed",

@@ -48,6 +48,7 @@ BY_ABOUT = {  # the first part of what a promise is about: the command, and the 
     "referral": ("complete-referral", "referral_id"),
     "appointment": ("keep-appointment", "appointment_id"),
 }
+ASKED_ABOUT = "plan/intervention/"  # what the person does without us
 BY_WORD = {"find-somebody": "reassign-case", "safety-plan/review": "review-safety-plan"}
 BY_STAGE = {
     Stage.SCREENING: "complete-screening",
@@ -76,6 +77,8 @@ def keeping(
     first, _, rest = (about or "").partition("/")
     if about in BY_WORD:
         return Keeping(command=BY_WORD[about])
+    if about is not None and about.startswith(ASKED_ABOUT):
+        return Keeping(command="record-intervention", body={"intervention": about.removeprefix(ASKED_ABOUT)})
     if first in BY_ABOUT and rest:
         named, field = BY_ABOUT[first]
         return Keeping(command=named, body={field: rest})

@@ -25,7 +25,7 @@ from domain.promises.deadlines import (
 from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent, waits_for_consent
 from domain.steps.minutes import drop_month, promise_month
-from domain.steps.referrals import revoke
+from domain.steps.referrals import revoke, revoke_unshared
 from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
 
 WITHDRAWN, LAPSED, NARROWED = "consent withdrawn", "consent has ended", "consent does not cover it any more"
@@ -54,6 +54,10 @@ class NoConsentToWithdraw(Rejected):
 
 class ConsentOutdated(Rejected):
     """What is told was overtaken by what the person said later."""
+
+
+class NothingToDecide(Rejected):
+    """The person agrees to all that is asked for, or to nothing: there is no limited consent to go on with."""
 
 
 class UnknownScope(Invalid):
@@ -90,6 +94,15 @@ class ConsentWithdrawn(Event):
     def apply(self, case: Case, at: datetime) -> Case:
         consent = case.consent.changed(withdrawn_at=self.withdrawn_at or at) if case.consent else None
         return case.changed(consent=consent)
+
+
+class LimitedConsentAccepted(Event):
+    """The case goes on with what the person agrees to; the rest is not offered again for now."""
+
+    kind: ClassVar[str] = "limited-consent-accepted"
+
+    lacking: tuple[NeedsConsent, ...]
+    reason: Text
 
 
 class ConsentLapsed(Event):
@@ -174,6 +187,13 @@ def lapse(draft: Draft, clock: Clock) -> None:
         stop_what_needs_consent(draft, LAPSED)
 
 
+def keep_decision(draft: Draft, at: datetime) -> None:
+    """What follows from a consent that was lacking is decided."""
+    for clock in draft.case.running:
+        if clock.kind is ClockKind.CONSENT_DECISION:
+            keep_clock(draft, clock, at)
+
+
 def go_on(draft: Draft) -> None:
     """What waited for consent goes on, as far as the person agrees to it now; contacts are promised again."""
     covers = draft.program.consent.covers
@@ -235,10 +255,11 @@ class RecordConsent(Command):
         lacking = still_lacking(draft)
         if lost := before & lacking:
             stop(draft, lost, NARROWED)
+        revoke_unshared(draft, NARROWED)
         if lacking:
             promise_decision(draft)
         else:
-            self._keep_decision(draft, given_at)
+            keep_decision(draft, given_at or draft.now)
 
     def _check(self, draft: Draft, given_at: datetime | None) -> None:
         consent, covers = draft.case.consent, draft.program.consent.covers
@@ -263,11 +284,22 @@ class RecordConsent(Command):
             promise = Promise(kind=ClockKind.CONSENT, title="Renew the consent before it ends")
             start_clock(draft, promise, policy, draft.now, until_day(draft, self.until))
 
-    def _keep_decision(self, draft: Draft, given_at: datetime | None) -> None:
-        """All that the programme asks for is agreed to: there is nothing left to offer."""
-        for clock in draft.case.running:
-            if clock.kind is ClockKind.CONSENT_DECISION:
-                keep_clock(draft, clock, given_at or draft.now)
+
+class AcceptLimitedConsent(Command):
+    """Decide that the case goes on with what the person agrees to. What she leaves out stays stopped."""
+
+    kind: ClassVar[str] = "accept-limited-consent"
+    says: ClassVar[str] = "Go on with limited consent"
+    example: ClassVar[dict[str, Any]] = {"reason": "She wants calls and no visits; we plan with that"}
+
+    reason: Text
+
+    def decide(self, draft: Draft) -> None:
+        consent, lacking = draft.case.consent, still_lacking(draft)
+        if consent is None or not consent.in_force or not lacking:
+            draft.refuse(NothingToDecide, "send record-consent, withdraw-consent or close")
+        draft.happen(LimitedConsentAccepted(lacking=tuple(sorted(lacking)), reason=self.reason))
+        keep_decision(draft, draft.now)
 
 
 class WithdrawConsent(Command):

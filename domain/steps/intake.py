@@ -213,7 +213,10 @@ class CompleteScreening(Command):
         titles = {criterion.name: criterion.title for criterion in draft.program.eligibility.criteria}
         if unknown := sorted({*self.confirmed} - {*titles}):
             draft.refuse(UnknownCriterion, f"the programme asks: {', '.join(titles) or 'nothing'}", unknown)
-        if left := [titles.get(name, name) for name in draft.case.unconfirmed if name not in self.confirmed]:
+        left = [
+            f"{name}: {titles.get(name, name)}" for name in draft.case.unconfirmed if name not in self.confirmed
+        ]
+        if left:
             draft.refuse(EligibilityUnknown, "say in confirmed, by name, whether each is so", left)
         if lacking := [titles[name] for name, is_so in self.confirmed.items() if not is_so]:
             draft.refuse(NotEligible, "decline with the reason not-eligible", lacking)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from domain.case.command import Command, Draft
-from domain.case.plan_parts import MOST_PARTS, Goal, HealthProblem, Intervention, Part, Strength
+from domain.case.plan_parts import MOST_PARTS, Goal, HealthProblem, Intervention, Part, Plan, Strength
 from domain.clocks.budget import Budget
 from domain.programs.plan_template import PlanTemplate, TemplateGoal, TemplateIntervention
 from domain.steps.planning import AgreePlan, RevisePlan
@@ -19,6 +19,10 @@ class UnknownPlanTemplate(Invalid):
 
 class TooLittleChosen(Invalid):
     """A first plan has a goal and an intervention at least."""
+
+
+class NothingToAdd(Rejected):
+    """The plan has every goal and intervention of the template that was chosen."""
 
 
 class PlanFull(Rejected):
@@ -58,8 +62,15 @@ class ApplyPlanTemplate(Command):
         merged = {name: _added(getattr(before, name), new) for name, new in parts.items()}
         if full := sorted(name for name, there in merged.items() if len(there) > MOST_PARTS):
             draft.refuse(PlanFull, f"a plan holds at most {MOST_PARTS} of each; choose fewer parts", full)
+        if not self._adds(before, parts):
+            draft.refuse(NothingToAdd, "the plan has all of it already")
         rest = {"barriers": before.barriers, "preferences": before.preferences}
         RevisePlan(**merged, **rest, reason=self.reason or f"template {self.template}").decide(draft)
+
+    def _adds(self, before: Plan, parts: dict[str, Any]) -> bool:
+        """Whether a goal or an intervention of the template is not in the plan yet."""
+        there = {part.id for part in (*before.goals, *before.interventions)}
+        return any(part.id not in there for part in (*parts["goals"], *parts["interventions"]))
 
     def _parts(self, draft: Draft, template: PlanTemplate) -> dict[str, Any]:
         """The chosen parts as the plan has them; links to what was not chosen are dropped."""

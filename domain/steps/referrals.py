@@ -193,6 +193,20 @@ class ShareMissing(Rejected):
     """The person has not agreed that this recipient be told; record her consent with a share for it."""
 
 
+def may_be_told(draft: Draft, referral_type: str, recipient: str) -> bool:
+    """Whether the person's consent lets this recipient have a referral of this type."""
+    consent = draft.case.consent
+    needed = policy_of(draft, referral_type).needs_share
+    return not needed or (consent is not None and consent.shared_with(recipient, draft.today))
+
+
+def revoke_unshared(draft: Draft, reason: str) -> None:
+    """Take back what was sent, and nobody has accepted yet, where the recipient must not be told any more."""
+    for referral in draft.case.referrals:
+        if referral.status is S.SENT and not may_be_told(draft, referral.type, referral.recipient):
+            revoke(draft, referral, reason)
+
+
 class DraftReferral(Command):
     """Write a referral down; it waits to be sent, and that has a deadline too."""
 
@@ -241,8 +255,7 @@ class SendReferral(OfOpenReferral):
         if referral.status is not S.DRAFT and self.recipient in (None, referral.recipient):
             draft.refuse(WrongReferralState, "name another recipient to reroute it to")
         policy, recipient = policy_of(draft, referral.type), self.recipient or referral.recipient
-        consent = draft.case.consent
-        if policy.needs_share and not (consent and consent.shared_with(recipient, draft.today)):
+        if not may_be_told(draft, referral.type, recipient):
             draft.refuse(ShareMissing, "send record-consent with a share for the recipient first")
         settle(draft, referral, None if referral.status is S.DRAFT else "rerouted")
         clock_id = promise(draft, referral, policy.answer, f"Answer to the referral: {policy.title}"[:200])

@@ -83,6 +83,7 @@ STORED = (
     "instrument-scored",
     "intervention-progressed",
     "letter-sent",
+    "limited-consent-accepted",
     "licence-lacking",
     "limits-set",
     "medications-reconciled",

@@ -109,6 +109,9 @@ def test_a_referral_is_sent_only_to_whom_the_person_lets_us_tell_where_the_progr
     assert story.refused("send-referral", referral_id=referral.id) == "ShareMissing"
     agree(story, shares=[share])
     story.do("send-referral", referral_id=referral.id)
+    agree(story, shares=[])
+    assert story.known.referrals == (), "what nobody has taken yet is taken back with the share"
+    assert story.timeline[-1].kind in ("referral-revoked", "clock-cancelled")
 
 
 def test_a_consent_of_before_scopes_is_one_to_everything() -> None:
@@ -133,6 +136,19 @@ def test_a_consent_to_less_than_the_programme_asks_for_leaves_a_decision_owed() 
     agree(story)
     assert decisions(story) == []
     assert any(e.kind == "clock-kept" and e.data["clock_id"] == decision for e in story.timeline)
+
+
+def test_somebody_decides_that_a_case_goes_on_with_the_consent_that_there_is() -> None:
+    story = Story().planned("education")
+    assert story.refused("accept-limited-consent", reason="x") == "NothingToDecide"
+    agree(story, scopes=["planning", "contacts"])
+    story.do("accept-limited-consent", reason="calls and no visits")
+    assert (decisions(story), status(story)) == ([], {"on-hold"})
+    said = [e.data["lacking"] for e in story.timeline if e.kind == "limited-consent-accepted"]
+    assert said == [["assessment", "tasks"]]
+    story.do("withdraw-consent")
+    assert len(decisions(story)) == 1
+    assert story.refused("accept-limited-consent", reason="x") == "NothingToDecide"
 
 
 def test_a_narrow_consent_after_a_withdrawal_does_not_keep_the_decision() -> None:

@@ -8,6 +8,7 @@ import pytest
 from domain.case.case import Task
 from domain.case.event import Event
 from domain.case.plan_parts import Plan
+from domain.promises.keeping import keeping
 from tests.domain.test_programs import opened
 from tests.story import SAM, Story
 
@@ -181,6 +182,9 @@ def test_what_a_person_does_herself_is_asked_about_on_its_day_and_has_an_outcome
     [clock] = [c for c in story.known.running if c.about == "plan/intervention/weigh"]
     assert clock.due_at.astimezone(clock.tz).date() == story.today + timedelta(days=10)
     story.wait(days=2)
+    asked = keeping(clock.kind, clock.about)
+    assert asked is not None
+    assert (asked.command, asked.body) == ("record-intervention", {"intervention": "weigh"})
     story.do("record-intervention", intervention="weigh", status="in-progress", note="on most days")
     assert any(c.id == clock.id for c in story.known.running)
     story.do("record-intervention", intervention="weigh", status="achieved")
@@ -269,6 +273,12 @@ def test_what_is_chosen_of_a_template_is_added_to_the_plan_that_is_there_and_nev
     assert (plan.version, [i.id for i in plan.interventions]) == (2, ["weigh-daily", "scale"])
     assert plan.interventions[0] == before
     assert [p.id for p in plan.problems] == ["heart-failure"]
+    again = {
+        "template": "heart-failure",
+        "choose": ["steady-weight", "weigh-daily"],
+        "strengths": ["Never misses"],
+    }
+    assert story.refused("apply-plan-template", **again) == "NothingToAdd"
 
 
 def test_a_template_that_does_not_fit_into_the_plan_is_refused_by_name() -> None:

@@ -49,6 +49,7 @@ from domain.steps import (
 FROM_PEOPLE: tuple[type[Command], ...] = (
     consent.RecordConsent,
     consent.WithdrawConsent,
+    consent.AcceptLimitedConsent,
     intake.CompleteScreening,
     sections.RecordAssessment,
     scores.RecordScore,

@@ -78,7 +78,7 @@ def test_a_programme_refuses_whom_it_is_not_for_and_asks_about_what_nobody_knows
     story.do("record-consent", form="verbal")
     asked = story.send("complete-screening", accepted=True).outcome
     assert asked.error == "EligibilityUnknown"
-    assert asked.missing == ("Expected to last twelve months, with a risk of decline",)
+    assert asked.missing == ("expected-to-last: Expected to last twelve months, with a risk of decline",)
     assert story.refused("complete-screening", accepted=True, confirmed={"rich": True}) == "UnknownCriterion"
     no = {"expected-to-last": False}
     assert story.refused("complete-screening", accepted=True, confirmed=no) == "NotEligible"

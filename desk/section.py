@@ -128,10 +128,7 @@ def _field(
 
 
 def _why_not(question: Question, value: Any, spoken: Words) -> FormField:
-    reasons = [
-        ("", spoken("section.will_be_answered")),
-        *((s.value, spoken(f"section.{s.value}")) for s in Skipped),
-    ]
+    reasons = [(s.value, spoken(f"section.{s.value}")) for s in Skipped]
     label = spoken("section.why_not", question=in_language(question.text, spoken.language))
     return FormField(
         name=f"{ROW}skipped.{question.link}",

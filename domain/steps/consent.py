@@ -266,8 +266,10 @@ class RecordConsent(Command):
         if unknown := sorted({*(self.scopes or ())} - {*covers}):
             draft.refuse(UnknownScope, f"choose from: {', '.join(covers)}", unknown)
         same = consent is not None and all(getattr(consent, n) == getattr(self, n) for n in CONTENT)
+        same = same and not (self.witness or self.document or self.language)  # what is proved later is added
         if consent is not None and consent.in_force and same and consent.form in ("written", self.form):
-            draft.refuse(AlreadyConsented, f"the same consent is in force since {consent.given_at:%Y-%m-%d}")
+            since = draft.program.day_of(consent.given_at)
+            draft.refuse(AlreadyConsented, f"the same consent is in force since {since}")
         ended = consent.withdrawn_at if consent is not None else None
         if given_at is not None and ended is not None and given_at <= ended:
             draft.refuse(ConsentOutdated, "the person's consent has ended since then; record one given after that")

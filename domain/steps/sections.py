@@ -125,7 +125,12 @@ class RecordAssessment(Command):
     says: ClassVar[str] = "Record assessment sections"
     example: ClassVar[dict[str, Any]] = {
         "sections": [
-            {"name": "health-status", "assessed_on": "2026-03-02", "findings": "Short of breath on stairs"}
+            {
+                "name": "health-status",
+                "assessed_on": "2026-03-02",
+                "findings": "Short of breath on stairs",
+                "complete": False,
+            }
         ],
         "baseline": {"well_being": 3, "finances": 4, "appropriate_care": 5},
     }

@@ -173,6 +173,31 @@ async def test_a_section_is_its_form_and_what_was_begun_is_gone_on_with_by_someb
     written = (await office.get("cm-anna", f"/cases/{case_id}/forms/social-determinants")).json()["last"]
     assert (written["author"], written["answers"]["transport"]) == ("cm-ben", ["none"])
     assert written["skipped"] == {"safe-at-home": "declined"}
+    assert f"/desk/cases/{case_id}/sections/social-determinants" in await anna.page(f"/desk/cases/{case_id}")
+    read = await anna.page(f"/desk/cases/{case_id}/sections/social-determinants")
+    assert "Where does the person live?" in read
+    assert "Own home" in read
+    assert "The person does not want to say" in read
+    auditor = await at("aud-1")
+    assert "under the label" in await auditor.page(f"/desk/cases/{case_id}/sections/social-determinants")
+
+
+async def test_a_page_that_was_opened_before_a_colleague_wrote_replaces_nothing_unasked(
+    office: Office, at: Any
+) -> None:
+    """It says so, keeps what was typed, and goes on from what is there now when it is sent again."""
+    case_id = await office.open(owner="cm-anna")
+    await office.do(case_id, "record-consent", form="verbal")
+    await office.do(case_id, "complete-screening", accepted=True)
+    anna, ben = await at("cm-anna"), await at("cm-ben")
+    path, named = f"/desk/cases/{case_id}/do/record-assessment", {"sections.0.name": "social-determinants"}
+    form = {**named, "sections.0.complete": "no", "sections.0.answers.food-short": "often"}
+    mine = {**fields(await anna.page(path, **named)), **form}
+    assert (await ben.post(path, **{**fields(await ben.page(path, **named)), **form})).status_code == 303
+    late = await anna.post(path, **mine)
+    assert late.status_code == 409
+    assert fields(late.text)["sections.0.answers.food-short"] == "often"
+    assert (await anna.post(path, **{**fields(late.text), **form})).status_code == 303
 
 
 async def test_nothing_is_changed_from_elsewhere_or_by_nobody(office: Office, at: Any, case_id: str) -> None:

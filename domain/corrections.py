@@ -333,7 +333,24 @@ def _follow(draft: Draft, together: list[Entry]) -> None:
         for entry in draft.timeline.standing(AlertRaised.kind):
             if entry.seq > since:
                 see_to_alert(draft, str(entry.data["alert"]))
+        _drop_what_no_alert_asks_for(draft, {str(e.data["alert"]) for e in together if e.kind == AlertRaised.kind})
         keep_above_floor(draft, "alerts that stand")
     if any(e.kind == MessageReceived.kind for e in together):
         later = [e for e in draft.timeline.standing(MessageReceived.kind) if e.seq > since]
         promise_reply(draft, min(map(written_at, later), default=None))
+
+
+def _drop_what_no_alert_asks_for(draft: Draft, withdrawn: set[str]) -> None:
+    """A task that an earlier correction put back for another alert ends with the last alert that asks for it."""
+    alerts, timeline = draft.program.alerts, draft.timeline
+    standing = {str(e.data["alert"]) for e in timeline.standing(AlertRaised.kind)}
+    types = {alerts[name].task for name in withdrawn if name in alerts}
+    types -= {alerts[name].task for name in standing if name in alerts}
+    corrections = {e.command_id for e in timeline.entries if e.kind == ENTERED_IN_ERROR}
+    added: list[Any] = [
+        e.data for e in timeline.entries if e.kind == TaskAdded.kind and e.command_id in corrections
+    ]
+    for task in draft.case.open_tasks:
+        if task.type in types and any(data["task"]["id"] == task.id for data in added):
+            cancel_clock(draft, draft.open_clock(task.clock_id), IN_ERROR)
+            draft.happen(TaskCancelled(task_id=task.id, reason=IN_ERROR))

@@ -95,6 +95,10 @@ def _clock(draft: Draft, on: OnPathway, milestone: str) -> Clock | None:
     return next((c for c in draft.case.running if c.about == _about(on.id, milestone)), None)
 
 
+class BeforeThePathway(Invalid):
+    """A milestone comes on the pathway's first day or later."""
+
+
 class StartPathway(Command):
     """Begin a critical pathway on a day: each milestone is promised for its own."""
 
@@ -149,6 +153,8 @@ class ReachMilestone(Command):
         if milestone is None or self.milestone not in ahead:
             draft.refuse(UnknownMilestone, f"still ahead: {', '.join(ahead) or 'none'}")
         day = (draft.program.day_of(at) - on.started_on).days
+        if day < 0:
+            draft.refuse(BeforeThePathway, f"the pathway began on {on.started_on}; give a time from then on")
         reasons = ", ".join(policy.variances)
         if (day > milestone.day and self.variance is None) or self.variance not in {None, *policy.variances}:
             draft.refuse(

@@ -50,6 +50,8 @@ def test_one_that_comes_later_says_why_and_its_promise_has_climbed_meanwhile() -
     assert len(missed) >= 2
     late = {"pathway_id": pathway_id, "milestone": "reached-by-phone"}
     assert story.refused("reach-milestone", **late) == "VarianceMissing"
+    early = (story.now - timedelta(days=9)).isoformat()
+    assert story.refused("reach-milestone", **late, occurred_at=early) == "BeforeThePathway"
     assert story.refused("reach-milestone", **late, variance="weather") == "VarianceMissing"
     said = reach(story, pathway_id, "reached-by-phone", variance="clinic", note="Closed on Monday")
     assert (said["late_by"], said["variance"]) == (3, "clinic")

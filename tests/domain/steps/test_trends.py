@@ -184,3 +184,16 @@ def test_a_supply_of_many_years_is_looked_at_after_one() -> None:
     story.do("record-adherence", **fills(story, *range(1, 16), days=366))
     [clock] = refill(story)
     assert clock.due_at.astimezone(clock.tz).date() == story.today + timedelta(days=366)
+
+
+def test_the_urgent_task_of_a_trend_ends_when_every_value_behind_it_was_entered_in_error() -> None:
+    """While one of them stands somebody still has to look."""
+    story = opened("chronic-care")
+    for kilos in (80, 82.5, 83):
+        weigh(story, kilos)
+        story.wait(hours=2)
+    wrong = [e.seq for e in story.timeline if e.kind == "observation-recorded"][1:]
+    story.do("correct-entry", entry=wrong[0], reason="another person's")
+    assert "same-day-review" in {t.type for t in story.known.open_tasks}
+    story.do("correct-entry", entry=wrong[1], reason="another person's")
+    assert "same-day-review" not in {t.type for t in story.known.open_tasks}

@@ -174,6 +174,8 @@ def _need_of(clock: Clock, draft: Draft) -> NeedsConsent | None:
         return NeedsConsent.ASSESSMENT
     if clock.of_plan:
         return NeedsConsent.PLANNING
+    if any(clock.id == r.clock_id for r in draft.case.referrals if r.status is ReferralStatus.DRAFT):
+        return NeedsConsent.TASKS  # it cannot be sent; what a recipient has taken goes on
     return STAGE_NEEDS.get(draft.case.stage) if clock.kind is ClockKind.STAGE else CLOCK_NEEDS.get(clock.kind)
 
 

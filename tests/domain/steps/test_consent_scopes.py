@@ -89,12 +89,16 @@ def test_a_referral_that_nobody_has_taken_yet_is_taken_back_when_consent_ends() 
     story.do("agree-plan", **story.plan("education"))
     for name in ("Food bank", "Clinic"):
         story.do("draft-referral", type="community", recipient=name, reason="x")
-    sent, taken = story.known.referrals
+    story.do("draft-referral", type="community", recipient="Club", reason="x")
+    sent, taken, drafted = story.known.referrals
     for referral in (sent, taken):
         story.do("send-referral", referral_id=referral.id)
     story.do("accept-referral", referral_id=taken.id)
     story.do("withdraw-consent")
-    assert [r.id for r in story.known.referrals] == [taken.id]
+    assert [r.id for r in story.known.referrals] == [taken.id, drafted.id]
+    waiting = story.known.clock(str(drafted.clock_id))
+    assert waiting is not None
+    assert waiting.pause is not None, "nobody can send it now"
     revoked = [e.data for e in story.timeline if e.kind == "referral-revoked"]
     assert [r["reason"] for r in revoked] == ["consent withdrawn"]
 

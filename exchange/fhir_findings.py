@@ -68,7 +68,7 @@ def answers(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
 
 
 def section(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
-    """A section of the assessment that was answered by its form."""
+    """A section of the assessment that was answered by its form, or its answers under a stricter label."""
     said: Said = entry.data
     if not said.get("form"):
         return
@@ -158,6 +158,7 @@ FindingBuilder = Callable[[Case, Entry, Program], Iterator[Resource]]
 BY_KIND: dict[str, FindingBuilder] = {
     "instrument-scored": answers,
     "section-assessed": section,
+    "answers-kept-apart": section,
     "observation-recorded": value,
     "contact-logged": contact,
 }

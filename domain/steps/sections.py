@@ -98,6 +98,7 @@ class AnswersKeptApart(Event):
     skipped: dict[Slug, Skipped] = {}
     sensitivity: Sensitivity
     alerts: tuple[Slug, ...] = ()
+    complete: bool = True
 
     def apply(self, case: Case, at: datetime) -> Case:
         sections = (s.changed(alerts=(*s.alerts, *self.alerts)) if self._is_of(s) else s for s in case.sections)
@@ -173,6 +174,7 @@ class RecordAssessment(Command):
                     answers=answers.get(stricter, {}),
                     skipped=skipped.get(stricter, {}),
                     sensitivity=stricter,
+                    complete=found.complete,
                     alerts=tuple(name for name, its in alerts.items() if its is stricter),
                 )
             )

@@ -282,3 +282,17 @@ def test_a_case_of_every_programme_is_valid_fhir(name: str) -> None:
     for some in told(story).values():
         for version in some:
             valid(version.resource)
+
+
+def test_answers_under_a_stricter_label_are_a_response_of_their_own_for_whom_they_are() -> None:
+    story = Story().accepted()
+    answers = {"food-short": "often", "safe-at-home": "unsure"}
+    found = {"name": "social-determinants", "assessed_on": str(story.today), "complete": False}
+    story.do("record-assessment", sections=[{**found, "answers": answers}])
+    both = [one.content for one in told(story)["QuestionnaireResponse"]]
+    assert sorted(item["linkId"] for one in both for item in one["item"]) == ["food-short", "safe-at-home"]
+    assert {one["status"] for one in both} == {"in-progress"}
+    marked = [one.resource["meta"].get("security") for one in told(story)["QuestionnaireResponse"]]
+    assert [label is not None for label in marked] == [False, True]
+    [general] = told(story, hidden=Sensitivity.BEHAVIORAL)["QuestionnaireResponse"]
+    assert [item["linkId"] for item in general.content["item"]] == ["food-short"]

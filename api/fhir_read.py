@@ -119,7 +119,7 @@ async def search_resources(
     if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
         raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
     _note(request, kind, given)
-    found = await _found(parts, who, kind, given)
+    found = await _searched(parts, who, kind, given)
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
     following = _next(request, start + _count) if len(found) > start + _count else None
@@ -172,6 +172,16 @@ def _note(request: Request, kind: str, given: dict[str, Any]) -> None:
 
 def _next(request: Request, start: int) -> str:
     return str(request.url.include_query_params(cursor=PAGED.cursor(start)))
+
+
+async def _searched(parts: System, who: Principal, kind: str, given: dict[str, Any]) -> list[Resource]:
+    """What is found; nothing where there is no such person or case, or none that this reader may know of."""
+    try:
+        return await _found(parts, who, kind, given)
+    except Refusal as refusal:
+        if refusal.status != 404:
+            raise
+        return []
 
 
 async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]) -> list[Resource]:

@@ -150,8 +150,8 @@ class Question(Value):
         if self.options:
             named = " or ".join(self.options)
             return f"a list of {named}" if self.type is QuestionType.MANY else named
-        bounds = (f"from {self.low:g}" if self.low is not None else "", f"to {self.high:g}" if self.high else "")
-        number = " ".join(("a whole number" if self.whole else "a number", *(b for b in bounds if b)))
+        bounds = [f"{says} {at:g}" for says, at in (("from", self.low), ("to", self.high)) if at is not None]
+        number = " ".join(("a whole number" if self.whole else "a number", *bounds))
         return {
             QuestionType.YES_NO: "true or false",
             QuestionType.NUMBER: f"{number}{f' in {self.unit}' if self.unit else ''}",

@@ -54,8 +54,9 @@ def carry_out(draft: Draft, plan: Plan) -> None:
     tasks = {name: task.id for name, task in open_tasks.items()}
     for one in plan.interventions:
         after = tuple(tasks[name] for name in one.after if name in tasks)
-        if one.id in open_tasks:
-            _go_on(draft, open_tasks[one.id], one, after)
+        open_task = open_tasks.get(one.id)
+        if open_task is not None and open_task.type == one.task:  # a duty stays beside what takes its place
+            _go_on(draft, open_task, one, after)
         elif one.task is not None and not one.status.over:
             tasks[one.id] = add_task(
                 draft,

@@ -201,7 +201,7 @@ def _gone_on(draft: Draft, found: SectionFinding, policy: SectionPolicy) -> Sect
     label = found.sensitivity or before.sensitivity
     if before.author == draft.actor.subject:
         return found.changed(sensitivity=label)
-    if found.goes_on_from is None:
+    if found.goes_on_from is None and before.entry:  # in 0.4 a section did not know its entry
         draft.refuse(SectionBegun, f"a colleague has begun section {found.name}: read its form and go on from it")
     return found.changed(sensitivity=label, answers={**_kept_apart(draft, found, before, policy), **found.answers})
 
@@ -217,7 +217,8 @@ def _kept_apart(draft: Draft, found: SectionFinding, before: Section, policy: Se
             event: Any = entry.event
             kept |= event.answers
     asked = draft.moment.rulebook.form(policy.form).asked({**kept, **found.answers})
-    return {q.link: kept[q.link] for q in asked if q.link in kept and q.link not in found.skipped}
+    there = [q for q in asked if q.link in kept and q.link not in found.skipped]
+    return {q.link: kept[q.link] for q in there if q.takes(kept[q.link])}
 
 
 def filled(draft: Draft, found: SectionFinding, section: SectionPolicy) -> Filled | None:
@@ -295,8 +296,11 @@ def act_again(draft: Draft, assessed: SectionAssessed, apart: Iterable[AnswersKe
     """Do what the answers of a section ask for that stands, when it was written down with one that was wrong."""
     if assessed.form is None:
         return
-    answers = {**assessed.answers, **{link: a for one in apart for link, a in one.answers.items()}}
+    answers, skipped = dict(assessed.answers), dict(assessed.skipped)
+    for one in apart:
+        answers |= one.answers
+        skipped |= one.skipped
     said = {"name": assessed.name, "assessed_on": assessed.assessed_on, "complete": assessed.complete}
-    found = SectionFinding(**said, answers=answers, findings=assessed.findings, skipped=assessed.skipped)
-    form = Filled(draft.moment.rulebook.form(assessed.form), answers, assessed.skipped)
+    found = SectionFinding(**said, answers=answers, skipped=skipped)
+    form = Filled(draft.moment.rulebook.form(assessed.form), answers, skipped)
     act_on(draft, found, form, None, assessed.sensitivity)

@@ -168,6 +168,18 @@ def test_correcting_one_section_leaves_what_the_other_of_the_same_sitting_found(
     )
 
 
+def test_a_section_of_which_only_a_stricter_question_was_left_out_stands_when_another_is_corrected() -> None:
+    story = Story().accepted()
+    skipped = section(story, skipped={"safe-at-home": "declined"}, complete=False)
+    other = {"name": "benefits", "assessed_on": str(story.today), "findings": "x", "complete": False}
+    story.do("record-assessment", sections=[skipped, other])
+    entry = next(e.seq for e in story.timeline if e.kind == "section-assessed" and e.data["name"] == "benefits")
+    story.do("correct-entry", entry=entry, reason="another person's")
+    assert [s.name for s in story.known.sections] == ["social-determinants"]
+    standing = Timeline(tuple(story.timeline)).standing("answers-kept-apart")
+    assert [e.data["skipped"] for e in standing] == [{"safe-at-home": "declined"}]
+
+
 def test_answers_under_a_stricter_label_are_an_entry_of_their_own() -> None:
     story = Story().accepted()
     assert record(story, answers=SAFE) == ["section-assessed", "answers-kept-apart"]

@@ -68,3 +68,13 @@ async def name_of(parts: System, case: Case) -> str | None:
     """By which the person of a case is called; None where nobody has said it."""
     person_id = case.referral.patient.reference
     return (await called(parts, case.tenant, [person_id])).get(person_id)
+
+
+def titles_of(parts: System, case: Case) -> dict[str, str]:
+    """The programme's own words for what stands in the case as a code."""
+    try:
+        program = parts.rulebook.program(case.program, case.program_version)
+    except LookupError:
+        return {}
+    tasks = {name: task.title for name, task in program.tasks.items()}
+    return {**tasks, case.program: program.title, **{s.name: s.title for s in program.sections}}

@@ -14,7 +14,7 @@ from api.submission import recorded
 from api.system import System
 from desk import needs
 from desk.charts import Band, Line, line
-from desk.names import name_of
+from desk.names import name_of, titles_of
 from desk.paging import asked_page, next_page
 from desk.session import Guest, GuestDep
 from desk.web import FORM_LIMIT, page
@@ -76,7 +76,7 @@ async def show(
         said["stays"] = await case_history.read_stays(case_id, parts, guest.who, request)
         said["safety"] = await _safety_plan(request, guest, case_id)
     said["common"] = _common(found.case, said["steps"])
-    said["titles"] = titles = _titles(parts, found.case)
+    said["titles"] = titles = titles_of(parts, found.case)
     said["settles"] = lambda need: needs.settles(said["steps"], case_id, need)
     said["lacks"] = lambda need: needs.said(need, words_of(guest.session.language), titles)
     possible = {one.command for one in said["steps"].possible} if said["steps"] is not None else set()
@@ -165,16 +165,6 @@ def _common(case: Case, steps: Any) -> tuple[list[Any], list[Any]]:
     return first, sorted(possible.values(), key=lambda one: one.says)
 
 
-def _titles(parts: System, case: Case) -> dict[str, str]:
-    """The programme's own words for what stands in the case as a code."""
-    try:
-        program = parts.rulebook.program(case.program, case.program_version)
-    except LookupError:
-        return {}
-    tasks = {name: task.title for name, task in program.tasks.items()}
-    return {**tasks, case.program: program.title, **{s.name: s.title for s in program.sections}}
-
-
 @router.get("/cases/{case_id}/timeline", name="read-timeline")
 async def whole_timeline(
     request: Request,
@@ -221,7 +211,7 @@ async def printed(request: Request, case_id: CaseId, what: str, guest: GuestDep)
         "what": what,
         "person": await _person(parts, guest, person_id),
         "safety": await _safety_plan(request, guest, case_id),
-        "titles": _titles(parts, found.case),
+        "titles": titles_of(parts, found.case),
         "name": await name_of(parts, found.case),
     }
     return page(request, "print.html", guest, **said)

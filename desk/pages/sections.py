@@ -10,7 +10,7 @@ from api.commands import CaseId
 from api.forms import SectionTime
 from api.reading import read_case
 from api.system import System
-from desk.names import name_of
+from desk.names import name_of, titles_of
 from desk.session import GuestDep
 from desk.web import page
 from desk.words import Words
@@ -36,14 +36,14 @@ async def show(
     shown = next((time for time in times if entry in (None, time.seq)), None)
     before = next((time for time in times if shown is not None and time.seq < shown.seq), None)
     said: dict[str, Any] = {"case": found.case, "zone": found.case.zone, "name": await name_of(parts, found.case)}
-    said |= {"times": times, "shown": shown, "before": before, "title": _title(parts, found.case, section)}
+    said |= {
+        "times": times,
+        "shown": shown,
+        "before": before,
+        "title": titles_of(parts, found.case).get(section, section),
+    }
     said["rows"] = _rows(parts, shown, before, words_of(guest.session.language)) if shown is not None else []
     return page(request, "section.html", guest, **said)
-
-
-def _title(parts: System, case: Any, section: str) -> str:
-    program = parts.rulebook.program(case.program, case.program_version)
-    return next((policy.title for policy in program.sections if policy.name == section), section)
 
 
 def _rows(parts: System, shown: SectionTime, before: SectionTime | None, spoken: Words) -> list[dict[str, Any]]:

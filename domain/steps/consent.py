@@ -258,10 +258,10 @@ class RecordConsent(Command):
         if lost := before & lacking:
             stop(draft, lost, NARROWED)
         revoke_unshared(draft, NARROWED)
-        if lacking:
-            promise_decision(draft)
-        else:
+        if not lacking:
             keep_decision(draft, given_at or draft.now)
+        elif lost or not before:  # as narrow as before, or less so, it is decided already or still owed
+            promise_decision(draft)
 
     def _check(self, draft: Draft, given_at: datetime | None) -> None:
         consent, covers = draft.case.consent, draft.program.consent.covers

@@ -194,10 +194,11 @@ class ShareMissing(Rejected):
 
 
 def may_be_told(draft: Draft, referral_type: str, recipient: str) -> bool:
-    """Whether the person's consent lets this recipient have a referral of this type."""
-    consent = draft.case.consent
-    needed = policy_of(draft, referral_type).needs_share
-    return not needed or (consent is not None and consent.shared_with(recipient, draft.today))
+    """Whether the person's consent lets this recipient have a referral of this type, as the programme has it."""
+    consent, policy = draft.case.consent, draft.program.referrals.get(referral_type)
+    if policy is None or not policy.needs_share:
+        return True
+    return consent is not None and consent.shared_with(recipient, draft.today)
 
 
 def revoke_unshared(draft: Draft, reason: str) -> None:

@@ -118,6 +118,18 @@ def test_a_referral_is_sent_only_to_whom_the_person_lets_us_tell_where_the_progr
     assert story.timeline[-1].kind in ("referral-revoked", "clock-cancelled")
 
 
+def test_consent_can_be_recorded_while_a_referral_is_out_that_the_programme_does_not_have_any_more() -> None:
+    story = opened("complex-care").assess("high")
+    story.do("draft-referral", type="community", recipient="Club", reason="company")
+    story.do("send-referral", referral_id=story.known.referrals[0].id)
+    program = story.rulebook.latest("complex-care")
+    without = program.model_copy(update={"referrals": {}})
+    others = tuple(p for p in story.rulebook.programs if p is not program)
+    story.rulebook = story.rulebook.changed(programs=(*others, without))
+    agree(story, form="written")
+    assert [r.status for r in story.known.referrals] == ["sent"]
+
+
 def test_a_consent_of_before_scopes_is_one_to_everything() -> None:
     story = Story().planned("education")
     old = Event.kinds["consent-recorded"].model_validate({"form": "verbal"}).apply(story.known, story.now)
@@ -147,7 +159,8 @@ def test_somebody_decides_that_a_case_goes_on_with_the_consent_that_there_is() -
     assert story.refused("accept-limited-consent", reason="x") == "NothingToDecide"
     agree(story, scopes=["planning", "contacts"])
     story.do("accept-limited-consent", reason="calls and no visits")
-    assert (decisions(story), status(story)) == ([], {"on-hold"})
+    agree(story, scopes=["planning", "contacts"], document="box 7")
+    assert (decisions(story), status(story)) == ([], {"on-hold"}), "its proof opens nothing again"
     said = [e.data["lacking"] for e in story.timeline if e.kind == "limited-consent-accepted"]
     assert said == [["assessment", "tasks"]]
     story.do("withdraw-consent")

@@ -30,9 +30,11 @@ def connect(url: str) -> AsyncEngine:
     `BEGIN IMMEDIATE`, WAL and a busy time-out they queue.
     """
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_pre_ping=True, pool_size=10, connect_args=PATIENCE)
-    engine = create_async_engine(url, connect_args=ON_SQLITE)
-    _listen(engine.sync_engine)
+        engine = create_async_engine(url, pool_pre_ping=True, pool_size=10, connect_args=PATIENCE)
+    else:
+        engine = create_async_engine(url, connect_args=ON_SQLITE)
+        _listen(engine.sync_engine)
+    _close_what_comes_late(engine.sync_engine)
     return engine
 
 
@@ -51,9 +53,12 @@ def blocking(url: str | URL) -> Engine:
     """
     found = make_url(url)
     if found.get_backend_name() != "sqlite":
-        return create_engine(found, pool_pre_ping=True, pool_size=10, connect_args=PATIENCE)
-    engine = create_engine(found.set(drivername="sqlite"), connect_args={**ON_SQLITE, "check_same_thread": False})
-    _listen(engine)
+        engine = create_engine(found, pool_pre_ping=True, pool_size=10, connect_args=PATIENCE)
+    else:
+        own = {**ON_SQLITE, "check_same_thread": False}
+        engine = create_engine(found.set(drivername="sqlite"), connect_args=own)
+        _listen(engine)
+    _close_what_comes_late(engine)
     return engine
 
 
@@ -84,6 +89,24 @@ def writers(engine: Engine) -> ThreadPoolExecutor:
 def reading(engine: Either) -> Either:
     """The same engine for queries only: on SQLite they take no write lock."""
     return engine.execution_options(caseloom_reading=True)
+
+
+def _close_what_comes_late(engine: Engine) -> None:
+    """Close a connection that was still out when its engine was disposed of, as soon as it is given back.
+
+    `dispose()` closes those that are in the pool; a query that is still running, whose asker has gone, gives its
+    connection back to a pool that nobody has any more, and the server would keep it until it is collected.
+    """
+
+    def connected(_: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        entry.info["pool"] = engine.pool
+
+    def given_back(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        if entry.info.get("pool", engine.pool) is not engine.pool:
+            entry.invalidate()
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "checkin", given_back)
 
 
 def _listen(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 """What somebody owes, in one list: tasks, promises, approvals, signatures, offers, reviews, escalations."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,7 @@ OPEN = ("running", "missed")
 DUTY_CASE = aliased(CaseRow)  # also where promises are counted without their cases
 LEADS = tuple(RANK_OF_ROLE)
 NOBODY = "none"
+HANDED_OVER = timedelta(hours=1)  # whoever comes next has to read what she finds before she can answer it
 OWN = (None, *DUE, "on-hold")
 
 
@@ -109,7 +110,7 @@ async def work(
 
     `group=waiting` is what others owe in your cases, `on-hold` what rests until a day, `escalated` what climbed to
     you, `unowned` what nobody answers for in the cases of your teams, `covering` what you cover for others,
-    `on-duty` what cannot wait until your turn ends in the cases of the teams for which you are on duty.
+    `on-duty` what cannot wait until an hour after your turn in the cases of the teams for which you are on duty.
     """
     counted = page.after is None and wanted.format == "json" and not _wide(wanted)
     found = await page_of(parts, who, page, wanted, counted)
@@ -198,7 +199,10 @@ def _resting(who: Principal, of: str, now: datetime) -> dict[Group, ColumnElemen
     covered = select_columns(col(StaffRow.subject)).where(
         col(StaffRow.tenant) == who.tenant, col(StaffRow.cover) == of, col(StaffRow.absent_until) > now
     )
-    turns = [and_(col(DUTY_CASE.team) == duty.team, col(ClockRow.due_at) < duty.until) for duty in who.duties]
+    turns = [
+        and_(col(DUTY_CASE.team) == duty.team, col(ClockRow.due_at) <= duty.until + HANDED_OVER)
+        for duty in who.duties
+    ]
     in_turn = exists().where(col(DUTY_CASE.id) == col(ClockRow.case_id), or_(*turns)) if turns else false()
     return {
         "on-duty": and_(_of_tenant(who), col(ClockRow.duty), state.in_(OPEN), in_turn),

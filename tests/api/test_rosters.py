@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -45,6 +46,17 @@ async def test_a_roster_shows_its_turns_and_the_times_in_which_nobody_is_there(h
     assert len(away["gaps"]) > len(found)
     empty = (await hired.get("cm-anna", "/rosters/south")).json()
     assert (empty["shifts"], empty["on_duty"]) == ([], [])
+
+
+async def test_a_crisis_of_the_last_minutes_of_a_turn_is_in_the_list_of_whoever_is_on_duty(hired: Office) -> None:
+    """It is answered within the hour, which is after her turn; the next one does not know of it yet."""
+    now = datetime.now(ZoneInfo("America/Los_Angeles"))
+    shift = {"starts": f"{now - timedelta(hours=1):%H:%M}", "ends": f"{now + timedelta(minutes=10):%H:%M}"}
+    assert (await put(hired, "sup-1", "north", {"person": "cm-cora", **shift}))[0] == 200
+    case_id = await hired.open()
+    await hired.do(case_id, "raise-crisis", description="x", immediate_danger=False)
+    listed = (await hired.get("cm-cora", "/work", group="on-duty")).json()["items"]
+    assert [(item["case_id"], item["kind"]) for item in listed] == [(case_id, "crisis")]
 
 
 async def test_a_roster_is_kept_by_its_teams_lead_with_people_who_are_at_work(hired: Office) -> None:

@@ -1,6 +1,7 @@
 """Persons: who somebody is, found by name, birth date, number or identifier, and made once."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from api.person_search import Found, search
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import visible
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.persons.person import Person
+from domain.persons.person import Identifier, Person
 from domain.values import Instant, Line, Opaque, Text
 from infra.person_tables import LikenessRow, PersonRow
 from infra.persons import Persons
@@ -266,6 +267,23 @@ async def on_record(parts: System, who: Principal, person_id: str) -> tuple[Pers
     if found is None or not await known_to(parts, who, {found[0].id: found}):
         raise Refusal(404, "NotFound", "there is no such person, or she is not yours to know of")
     return found
+
+
+async def give_identifiers(
+    parts: System, who: Principal, person_id: str, identifiers: Iterable[Identifier]
+) -> None:
+    """Let a person be found by these numbers from now on. Raises 409 where one of them is somebody else's."""
+    row, person = await on_record(parts, who, person_id)
+    changed = person.changed(identifiers=tuple(dict.fromkeys((*person.identifiers, *identifiers))))
+
+    def write(store: Persons) -> None:
+        store.lock()
+        now = _same_version(store, row.id, row.version)
+        _not_anothers(store, now, person, changed)
+        store.save(now, changed, "changed", who.sub, datetime.now(UTC))
+
+    if changed != person:
+        await with_persons(parts, who.tenant, write, write=True)
 
 
 def _view(row: PersonRow, person: Person) -> PersonView:

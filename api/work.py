@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from api.duty import Duty
+from api.inbound import unplaced_for
 from api.owed import DUE, Days, Group, Owed, items_of, owed
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
@@ -36,7 +37,7 @@ OWN = (None, *DUE, "on-hold")
 
 
 class Counts(BaseModel):
-    """How much there is of each group; `proposals` and `unread` have lists of their own."""
+    """How much there is of each group; `proposals`, `inbound` and `unread` have lists of their own."""
 
     overdue: int = 0
     today: int = 0
@@ -49,6 +50,7 @@ class Counts(BaseModel):
     covering: int = 0
     on_duty: int = 0
     proposals: int = 0
+    inbound: int = 0
     unread: int = 0
 
 
@@ -268,9 +270,10 @@ def _counting(cases: Select[Any], conditions: Mapping[Any, ColumnElement[bool]])
 
 
 def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
-    """What has a list of its own: notices not read yet, and for leads the proposals of feeds."""
+    """What has a list of its own: notices not read yet, and for leads what feeds have told."""
     unread = (col(OutboxRow.tenant) == who.tenant, col(OutboxRow.recipient) == who.sub)
     found = {"unread": select_columns(func.count()).where(*unread, col(OutboxRow.read_at).is_(None))}
     if parts.policy.reach_of(who.role, "list-proposals"):
         found["proposals"] = select_columns(func.count()).where(*waiting_for(who))
+        found["inbound"] = select_columns(func.count()).where(*unplaced_for(who))
     return found

@@ -19,6 +19,7 @@ from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column, ids
 from infra import catalog, database, temporal, watchdog
+from infra.inbound_tables import InboundRow
 from infra.notice_tables import DeliveryRow
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
@@ -82,6 +83,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
     yield _queued(connection, now)
     yield from _mail(connection, settings, now)
     yield _webhooks(connection, now)
+    yield from _inbound(connection, now)
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
         "bulk actions",
@@ -109,6 +111,27 @@ def _webhooks(connection: Connection, now: datetime) -> Check:
         not endpoints,
         f"{len(endpoints)} endpoints have taken nothing for an hour: {' '.join(endpoints[:SHOWN])}",
         "GET /webhooks says why, GET /webhooks/{id}/attempts what they answered; POST …/replay begins again",
+    )
+
+
+def _inbound(connection: Connection, now: datetime) -> Iterator[Check]:
+    """Whether what feeds have sent is worked off, and what waits for people."""
+    in_state = select(func.count()).select_from(InboundRow)
+    late = in_state.where(col(InboundRow.state) == "waiting", col(InboundRow.received_at) < now - LATE_MAIL)
+    waits = connection.execute(late).scalar_one()
+    yield Check(
+        "feeds",
+        not waits,
+        f"{waits} messages of feeds have waited for ten minutes",
+        "start `python listener.py` with their feeds in CASELOOM_FEEDS; its log says what it waits for",
+    )
+    asked = col(InboundRow.received_at) < now - LATELY
+    people = connection.execute(in_state.where(col(InboundRow.state) == "open", asked)).scalar_one()
+    yield Check(
+        "unplaced",
+        not people,
+        f"{people} messages of feeds have waited for a person for a day",
+        "GET /inbound lists them with the reason; a lead assigns, tries again or discards them",
     )
 
 

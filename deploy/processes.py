@@ -29,6 +29,7 @@ class System:
     def __init__(self, data_dir: Path, port: int) -> None:
         self.data_dir, self.port = data_dir, port
         self.engine_port, self.ui_port, self.metrics_port, self.mail_port = (free_port() for _ in range(4))
+        self.hl7_port = free_port()
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.lock = -1
         self.up = False
@@ -46,6 +47,7 @@ class System:
             "TEMPORAL_ADDRESS": f"127.0.0.1:{self.engine_port}",
             "CASELOOM_LOG_FORMAT": "json",
             "CASELOOM_SMTP_URL": os.environ.get("CASELOOM_SMTP_URL", f"smtp://127.0.0.1:{self.mail_port}"),
+            "CASELOOM_FEEDS": os.environ.get("CASELOOM_FEEDS", f"demo-hospital:{self.hl7_port}"),
             "CASELOOM_PUBLIC_URL": os.environ.get("CASELOOM_PUBLIC_URL", self.address),
             "PYTHONPATH": str(ROOT),
         }
@@ -120,7 +122,7 @@ class System:
 
     async def stop(self) -> None:
         """Stop the parts, the engine last, and wait for them."""
-        for name in ("api", "worker", "mail", "engine"):
+        for name in ("listener", "api", "worker", "mail", "engine"):
             process = self.children.get(name)
             if process is None or process.returncode is not None:
                 continue

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 from activities.rows import table_of
 from deploy import running
 from deploy.console import console as shown
-from infra import item_tables, notice_tables, person_tables, tables, webhook_tables
+from infra import inbound_tables, item_tables, notice_tables, person_tables, tables, webhook_tables
 from infra import row_places as places
 from infra.encryption import TEXT, KeyMissing, KeyRing, ring_of
 
@@ -60,6 +60,8 @@ EVERYTHING = (
     Kept(tables.QuarantineRow, "envelope", lambda r: places.quarantined(r.case_id, r.command_id)),
     Kept(tables.ProposalRow, "message", lambda r: places.proposal(r.id)),
     Kept(tables.ProposalRow, "reason", lambda r: places.proposal_reason(r.id), text=True),
+    Kept(inbound_tables.InboundRow, "sealed", lambda r: places.inbound(r.id)),
+    Kept(inbound_tables.InboundRow, "reason", lambda r: places.inbound_reason(r.id), text=True),
     Kept(person_tables.PersonRow, "sealed", lambda r: places.person(r.tenant, r.id)),
     Kept(
         person_tables.PersonHistoryRow, "sealed", lambda r: places.person_version(r.tenant, r.person_id, r.version)

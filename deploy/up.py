@@ -92,6 +92,7 @@ async def start_parts(system: System, settings: Settings) -> None:
         *PATIENCE,
     )
     await system.start("api", *uvicorn, "--port", str(system.port), CASELOOM_LOCAL_SIGN_IN=local_sign_in())
+    await system.start("listener", sys.executable, "listener.py")
     await keep_history(system)
     async with asyncio.timeout(WAIT_SECONDS):
         while not await asyncio.to_thread(_well, system.port):
@@ -143,6 +144,7 @@ def say(system: System, settings: Settings, new: bool) -> None:
         console.out(f"  curl -H \"Authorization: Bearer $TOKEN\" '{system.address}/{path}'", highlight=False)
     console.out("  make demo                      # in another terminal: a missed follow-up climbs by itself")
     console.print(f"\nData and logs: {system.data_dir}")
+    console.print(f"HL7 v2 (MLLP) is taken here: {system.environment['CASELOOM_FEEDS']}")
     console.print("Mail that leaves the house is kept there: `make mail` shows it")
     console.print("Ctrl-C or `make down` stops everything; `make up` finds it again.\n")
 

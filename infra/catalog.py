@@ -1,7 +1,7 @@
 """Reads `catalog/` into the rulebook. A broken file is refused with its name, the line and the field."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import (
 
 from domain.clocks.calendar import WorkingCalendar
 from domain.programs.access import AccessPolicy
+from domain.programs.feed import Feed
 from domain.programs.form import Form
 from domain.programs.instrument import Instrument
 from domain.programs.places import Place
@@ -130,12 +131,14 @@ def load(folder: Path = CATALOG) -> Rulebook:
         places=tuple(_read(folder / "places", Place, faults)),
         policy=_policy(folder / "policy.yaml", faults),
     )
+    senders = list(_read(folder / "feeds", Feed, faults))
     if not faults:  # a calendar that cannot be read would be missed by every clock of every programme
         for program in programs:
             name = f"{program.program}-{program.version}.yaml"
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
         faults += _misplaced(rulebook)
         faults += lost_in_forms(rulebook)
+        faults += _lost_in_feeds(senders, rulebook)
     list(_read(folder / "scenarios", Scenario, faults))
     if faults:
         raise CatalogError("\n".join(dict.fromkeys(faults)))  # what several programmes inherit is told once
@@ -169,6 +172,28 @@ def scenarios(program: str, name: str | None = None, folder: Path = CATALOG) -> 
     if faults:
         raise CatalogError("\n".join(faults))
     return [one for one in found if name in (None, one.name) and program in (one.programs or (program,))]
+
+
+def feeds(folder: Path = CATALOG) -> dict[str, Feed]:
+    """The feeds of HL7 v2 messages, by name. Raises `CatalogError`."""
+    faults: list[str] = []
+    found = {feed.name: feed for feed in _read(folder / "feeds", Feed, faults)}
+    if faults:
+        raise CatalogError("\n".join(faults))
+    return found
+
+
+def _lost_in_feeds(found: Iterable[Feed], rulebook: Rulebook) -> list[str]:
+    """What a feed names and no programme has."""
+    programs = {program.program for program in rulebook.programs}
+    settings = {name.rpartition("-")[0] for program in rulebook.programs for name in program.transitions}
+    faults = []
+    for feed in found:
+        named = {*feed.classes.values(), feed.emergency} - {None}
+        faults += [f"{feed.name}.yaml: classes: no programme has the setting {s}" for s in named - settings]
+        if feed.open_in is not None and feed.open_in not in programs:
+            faults.append(f"{feed.name}.yaml: open_in: there is no programme {feed.open_in}")
+    return faults
 
 
 def with_text(text: str, folder: Path = CATALOG) -> tuple[Rulebook, Program]:

@@ -48,6 +48,14 @@ def proposal_reason(proposal_id: str) -> str:
     return f"proposals/{proposal_id}/reason"
 
 
+def inbound(message_id: str) -> str:
+    return f"inbound/{message_id}"
+
+
+def inbound_reason(message_id: str) -> str:
+    return f"inbound/{message_id}/reason"
+
+
 def bulk_action(action_id: str) -> str:
     return f"bulk_actions/{action_id}"
 

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     smtp_url: str = ""
     mail_from: str = Field(default="caseloom@localhost", pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")
     public_url: str = "http://127.0.0.1:8000"
+    feeds: str = ""
+    hl7_host: str = "127.0.0.1"
+    hl7_certificate: str = ""
+    hl7_key: str = ""
+    hl7_clients: str = ""
     log_format: str = Field(default="", pattern="^(|json|console)$")
 
     @property

@@ -28,7 +28,7 @@ def known_variables() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["migrate", "worker", "api"])
+@pytest.mark.parametrize("name", ["migrate", "worker", "api", "listener"])
 def test_every_variable_of_ours_is_one_that_the_settings_read(services: dict[str, Any], name: str) -> None:
     """A misspelt variable would be ignored in silence."""
     given = set(services[name]["environment"])
@@ -51,7 +51,7 @@ def test_images_are_current_and_pinned_and_nothing_secret_is_written_down(servic
 def test_only_loopback_is_published_and_the_engine_is_not(services: dict[str, Any]) -> None:
     """TLS and the outside are a proxy's business."""
     ports = {name: s["ports"] for name, s in services.items() if "ports" in s}
-    assert set(ports) == {"temporal-ui", "api"}
+    assert set(ports) == {"temporal-ui", "api", "listener"}
     assert all(port.startswith("127.0.0.1:") for found in ports.values() for port in found)
 
 

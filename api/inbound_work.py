@@ -1,0 +1,222 @@
+"""Works off what feeds of HL7 v2 have sent: whose it is, what it means, and her cases told.
+
+While the record or the engine is away a message waits and is tried again; one that a rule cannot place waits for
+a person (`GET /inbound`). Told again after a kill it changes nothing: each part has a key of its own.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+import structlog
+from fastapi import Response
+from sqlalchemy import Connection, exists, func, tuple_, update
+from sqlmodel import col, select
+
+from api.cases import refer_as
+from api.feeds import FeedMessage, Told, found_by_feed, require_taken, tell_one
+from api.identity import by_identifiers, with_persons
+from api.problems import Refusal
+from api.submission import Wish
+from api.system import FEED, Principal, System
+from domain.persons.person import Person
+from domain.programs.feed import Feed
+from domain.steps.transitions import RecordTransition
+from domain.values import Role
+from exchange import hl7_message
+from exchange.hl7_meaning import Because, Meaning, Stay, meaning
+from infra import row_places
+from infra.inbound import visit_id
+from infra.inbound_tables import InboundRow
+from infra.notice_tables import OutboxRow
+from infra.notices import settled, tell_leads
+from infra.persons import one_person
+from infra.tables import CaseRow
+
+log = structlog.get_logger()
+SUBJECT = "inbound"
+MOST_CASES = 20
+# What a case says of a stay that is none of its own business, or over for long: nobody need look at it.
+NOT_FOR_IT = {"UnknownSetting": Because.NO_STAY, "TooLongAgo": Because.TOO_LONG_AGO}
+
+
+class Placed(NamedTuple):
+    """What became of a message."""
+
+    state: str
+    because: str | None = None
+    cases: tuple[Told, ...] = ()
+
+
+class Nobody(Exception):
+    """The message names nobody who is known, or several; `because` says which."""
+
+    def __init__(self, because: Because) -> None:
+        super().__init__(because)
+        self.because = because
+
+
+async def work_off(parts: System, feed: Feed, row: InboundRow) -> Placed:
+    """Place one message and write down what became of it. Raises `Refusal` (5xx) where it has to wait."""
+    try:
+        placed = await _placed(parts, feed, row)
+    except Nobody as nobody:
+        placed = Placed("open", nobody.because)
+    except (hl7_message.Unreadable, ValueError):
+        placed = Placed("open", Because.UNREADABLE)
+    await write_down(parts, row, placed)
+    log.info("inbound_worked", feed=row.feed, message=row.event, state=placed.state, because=placed.because)
+    return placed
+
+
+async def _placed(parts: System, feed: Feed, row: InboundRow) -> Placed:
+    said = meaning(hl7_message.read(raw_of(parts, row), feed.charset), feed)
+    if not said.stays:
+        return Placed("open" if said.people else "nothing", said.people or said.nothing)
+    stays = await _not_said_later(parts, feed, row, said.stays)
+    if not stays and not said.people:
+        return Placed("nothing", Because.SUPERSEDED)
+    person_id = row.person_id or await _person(parts, row.tenant, said)
+    cases = await _open_cases(parts, row.tenant, person_id)
+    if not cases:
+        found = await _found(parts, feed, row, said)
+        if found is None:
+            return Placed("open" if said.people else "nothing", said.people or Because.NO_CASE)
+        cases = [found]
+    told = [one for stay_n, stay in enumerate(stays) for one in await _tell(parts, row, cases, stay_n, stay)]
+    return _summed_up(said, told)
+
+
+async def _not_said_later(parts: System, feed: Feed, row: InboundRow, stays: tuple[Stay, ...]) -> tuple[Stay, ...]:
+    """Those parts of a stay of which the sender has not said otherwise in a later message that came sooner."""
+    later = select(InboundRow).where(
+        col(InboundRow.tenant) == row.tenant,
+        col(InboundRow.visit) == row.visit,
+        tuple_(col(InboundRow.sent_at), col(InboundRow.n)) > tuple_(row.sent_at, row.n),
+        col(InboundRow.state).in_(("done", "open")),
+    )
+    async with parts.session() as session:
+        rows = list((await session.exec(later)).all())
+    said = {
+        (stay.visit, stay.event)
+        for other in rows
+        if any(told["status"] != "refused" for told in other.cases)
+        for stay in meaning(hl7_message.read(raw_of(parts, other), feed.charset), feed).stays
+    }
+    return tuple(stay for stay in stays if (stay.visit, stay.event) not in said)
+
+
+def _summed_up(said: Meaning, told: list[Told]) -> Placed:
+    refused = [one for one in told if one.status == "refused"]
+    others = [one for one in refused if one.code not in NOT_FOR_IT]
+    cases = tuple(told)
+    if said.people or others:
+        return Placed("open", said.people or Because.REFUSED, cases)
+    if len(refused) == len(told):
+        return Placed("nothing", NOT_FOR_IT[refused[0].code or ""], cases)
+    return Placed("done", None, cases)
+
+
+async def _person(parts: System, tenant: str, said: Meaning) -> str:
+    found = await with_persons(parts, tenant, lambda store: list(by_identifiers(store, said.about)))
+    if len(found) != 1:
+        raise Nobody(Because.AMBIGUOUS if found else Because.UNMATCHED)
+    return found[0]
+
+
+async def _open_cases(parts: System, tenant: str, person_id: str) -> list[str]:
+    async with parts.connection() as connection:
+        names = await connection.run_sync(lambda plain: one_person(plain, tenant, person_id))
+        references = await with_persons(parts, tenant, lambda store: _references(store.read(names).values()))
+        query = select(col(CaseRow.id)).where(
+            col(CaseRow.tenant) == tenant,
+            col(CaseRow.person_id).in_([*names, *references]),  # cases of releases up to 0.3 have the reference
+            col(CaseRow.status) == "open",
+        )
+        return list((await connection.execute(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).scalars())
+
+
+def _references(found: Iterable[tuple[Any, Any]]) -> list[str]:
+    return [reference for _, person in found for reference in person.references]
+
+
+async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> str | None:
+    """A case for somebody known who has none, where the feed names a programme that finds cases."""
+    stay = said.stays[-1]
+    if feed.open_in is None or stay.retracted:
+        return None
+    if not parts.rulebook.latest(feed.open_in, row.received_at).case_finding:
+        return None
+    who, message = _sender(row), FeedMessage(patient=row.lane, command=_body(parts, row, stay))
+    new = found_by_feed(message, feed.open_in, feed.team)
+    new = new.model_copy(update={"person": Person(identifiers=said.about)})  # her number alone says who she is
+    try:
+        require_taken(parts, who, new, RecordTransition.kind, message)
+        case_id = parts.derived_id(f"{row.tenant}/inbound/{row.id}")
+        return (await refer_as(parts, who, case_id, new, Wish(key="found"), Response())).case_id
+    except Refusal as refusal:
+        if refusal.status >= 500:
+            raise
+        return None
+
+
+async def _tell(parts: System, row: InboundRow, cases: list[str], stay_n: int, stay: Stay) -> list[Told]:
+    message = FeedMessage(patient=row.lane, command=_body(parts, row, stay))
+    wish = Wish(key=f"inbound/{row.id}/{row.tries}/{stay_n}")
+    return [
+        await tell_one(parts, _sender(row), case_id, RecordTransition.kind, message, wish) for case_id in cases
+    ]
+
+
+def _body(parts: System, row: InboundRow, stay: Stay) -> dict[str, Any]:
+    """What `record-transition` takes."""
+    visit = visit_id(parts.index_key, row.tenant, row.feed, stay.visit)
+    at: date = stay.at
+    said = {
+        "event_id": f"{visit}.{stay.event}",
+        "event": stay.event,
+        "setting": stay.setting,
+        "occurred_at": at.isoformat(),
+        "encounter": visit,
+        "retracted": stay.retracted,
+    }
+    return {**said, "disposition": stay.disposition.value} if stay.disposition else said
+
+
+def _sender(row: InboundRow) -> Principal:
+    return Principal(sub=row.feed, role=Role.INTEGRATOR, tenant=row.tenant, scope=FEED)
+
+
+def raw_of(parts: System, row: InboundRow) -> bytes:
+    """A message as it came. Raises `ValueError` where somebody has changed it by hand."""
+    plain = parts.keys.decrypted(bytes(row.sealed), row_places.inbound(row.id))
+    if plain is None:
+        raise ValueError("the message was changed outside the system")
+    return plain
+
+
+async def write_down(parts: System, row: InboundRow, placed: Placed, **more: Any) -> None:
+    """What became of a message; leads hear once of each patient of whom something waits for them."""
+    now = datetime.now(UTC)
+    values = {"state": placed.state, "because": placed.because, "cases": [c.model_dump() for c in placed.cases]}
+    change = update(InboundRow).where(col(InboundRow.id) == row.id).values(**values, **more)
+
+    def write(connection: Connection) -> None:
+        connection.execute(change)
+        waits = exists().where(
+            col(InboundRow.tenant) == row.tenant, col(InboundRow.lane) == row.lane, col(InboundRow.state) == "open"
+        )
+        if not connection.execute(select(waits)).scalar():
+            settled(connection, row.lane, now)
+        elif placed.state == "open":
+            tell_once(parts, connection, row, now)
+
+    async with parts.engine.begin() as connection:
+        await connection.run_sync(write)
+
+
+def tell_once(parts: System, connection: Connection, row: InboundRow, now: datetime) -> None:
+    """Tell the leads, unless they have not read yet that something of this patient waits."""
+    unread = select(func.count()).where(col(OutboxRow.case_id) == row.lane, col(OutboxRow.read_at).is_(None))
+    if not connection.execute(unread).scalar_one():
+        tell_leads(connection, parts.keys, row.tenant, row.team, row.lane, SUBJECT, now)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from api.app import connect
-from api.inbound_work import Placed, work_off, write_down
+from api.inbound_work import NotYet, Placed, work_off, write_down
 from api.problems import Refusal
 from api.system import System
 from domain.programs.feed import Feed
@@ -189,7 +189,7 @@ class Bench:
             for row in rows:
                 try:
                     await work_off(self._parts, self._feeds[row.feed], row)
-                except (Refusal, SQLAlchemyError, OSError) as fault:
+                except (NotYet, Refusal, SQLAlchemyError, OSError) as fault:
                     log.warning("inbound_waits", feed=row.feed, message=row.event, fault=type(fault).__name__)
                     return False
                 except Exception as fault:  # one message that meets a fault of ours keeps no other from its case

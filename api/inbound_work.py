@@ -48,6 +48,10 @@ class Placed(NamedTuple):
     cases: tuple[Told, ...] = ()
 
 
+class NotYet(Exception):
+    """A case has the message and has not decided on it: nobody knows yet whether it takes it."""
+
+
 class Nobody(Exception):
     """The message names nobody who is known, or several; `because` says which."""
 
@@ -57,7 +61,7 @@ class Nobody(Exception):
 
 
 async def work_off(parts: System, feed: Feed, row: InboundRow) -> Placed:
-    """Place one message and write down what became of it. Raises `Refusal` (5xx) where it has to wait."""
+    """Place one message and write down what became of it. Raises `NotYet`, or `Refusal` (5xx), where it waits."""
     try:
         placed = await _placed(parts, feed, row)
     except Nobody as nobody:
@@ -107,6 +111,8 @@ async def _not_said_later(parts: System, feed: Feed, row: InboundRow, stays: tup
 
 
 def _summed_up(said: Meaning, told: list[Told]) -> Placed:
+    if any(one.status == "queued" for one in told):
+        raise NotYet
     refused = [one for one in told if one.status == "refused"]
     others = [one for one in refused if one.code not in NOT_FOR_IT]
     cases = tuple(told)

@@ -1,6 +1,7 @@
 """A listener that is killed at any moment: what it has acknowledged is on record, and is told once."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.encryption import load_keys
 from infra.loopback import free_port
+from infra.settings import Settings
 from listener import BEGIN, END
 from tests.exchange.test_hl7 import hl7
 from tests.listener.test_listener import NUMBER, at
@@ -28,6 +31,8 @@ async def started(office: Office, address: str, keys: str, port: int) -> asyncio
         "DATABASE_URL": office.parts.engine.url.render_as_string(hide_password=False),
         "TEMPORAL_ADDRESS": address,
         "CASELOOM_TASK_QUEUE": settings.task_queue,
+        # the engine of the tests has a key of its own, and what is on record another
+        "CASELOOM_ENCRYPTION_KEYS": ",".join([keys, *_of_record(settings)]),
         "CASELOOM_FEEDS": f"demo-hospital:{port}",
         "PYTHONPATH": str(ROOT),
     }
@@ -45,6 +50,10 @@ async def started(office: Office, address: str, keys: str, port: int) -> asyncio
                 writer.close()
                 return process
             await asyncio.sleep(0.05)
+
+
+def _of_record(settings: Settings) -> list[str]:
+    return [base64.b64encode(key).decode() for key in load_keys(settings.encryption_keys, settings.data_dir)]
 
 
 async def keep_sending(port: int, sender: int, acknowledged: set[str], stop: asyncio.Event) -> None:

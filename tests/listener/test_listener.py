@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.testing import WorkflowEnvironment
 
 from infra.loopback import free_port
+from infra.settings import Settings
 from listener import BEGIN, END, FeedsWrong, listening, ports_of, tls_of
 from tests.exchange.test_hl7 import hl7
 from tests.office import Office
+from tests.story import in_force
+from worker import worker
 
 ALICE = {"names": [{"family": "Zephyrine", "given": ["Alice"]}], "birth_date": "1951-03-02"}
 NUMBER = {"system": "urn:demo:meadow-hospital", "value": "4711"}
@@ -241,3 +246,22 @@ async def test_feeds_that_nobody_could_listen_to_are_refused_with_what_to_do(off
             ports_of(settings.model_copy(update={"feeds": wrong}))
     with pytest.raises(FeedsWrong, match="over TLS only"):
         tls_of(settings.model_copy(update={"hl7_host": "0.0.0.0"}))
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_what_no_worker_has_decided_on_waits_and_is_told_when_one_is_back(
+    quiet_office: Office, environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
+) -> None:
+    """Queued is not taken: the case may still refuse it, and then a lead has to know."""
+    async with worker(environment.client, settings, in_force(), engine.url):
+        case_id = await known(quiet_office)
+    port = free_port()
+    given = quiet_office.parts.settings.model_copy(update={"feeds": f"demo-hospital:{port}"})
+    async with listening(quiet_office.parts, given, ports_of(given)):
+        await Hospital(port).send(left(pv1={45: f"{datetime.now(UTC) + timedelta(days=2):%Y%m%d%H%M%S}+0000"}))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(settled(quiet_office, "done"), 2)
+        async with worker(environment.client, settings, in_force(), engine.url):
+            [refused] = await settled(quiet_office, "open")
+    assert [told["code"] for told in refused["cases"] if told["status"] == "refused"] == ["NotYetHappened"]
+    assert refused["cases"][0]["case_id"] == case_id

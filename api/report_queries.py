@@ -194,6 +194,7 @@ async def referral_loops(connection: AsyncConnection, scope: Scope) -> Rows:
         "sent": "referral-sent",
         "accepted": "referral-accepted",
         "declined": "referral-declined",
+        "failed": "referral-failed",
         "done": "referral-done",
         "closed": "referral-loop-closed",
         "revoked": "referral-revoked",

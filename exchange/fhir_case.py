@@ -42,7 +42,10 @@ REFERRAL = {
     ReferralStatus.DRAFT: "draft",
     ReferralStatus.SENT: "active",
     ReferralStatus.ACCEPTED: "active",
+    ReferralStatus.IN_PROGRESS: "active",
+    ReferralStatus.ON_HOLD: "on-hold",
     ReferralStatus.DECLINED: "active",
+    ReferralStatus.FAILED: "active",
     ReferralStatus.DONE: "completed",
 }
 LIFECYCLE = {Achievement.ACHIEVED: "completed", Achievement.NOT_ATTAINABLE: "cancelled"}

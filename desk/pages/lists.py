@@ -29,7 +29,10 @@ OF_REFERRAL = {
     "draft": "send-referral",
     "sent": "accept-referral",
     "accepted": "complete-referral",
+    "in-progress": "complete-referral",
+    "on-hold": "begin-referral-service",
     "declined": "send-referral",
+    "failed": "send-referral",
     "done": "close-referral-loop",
 }
 

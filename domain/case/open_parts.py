@@ -165,7 +165,10 @@ class ReferralStatus(StrEnum):
     DRAFT = "draft"
     SENT = "sent"
     ACCEPTED = "accepted"
+    IN_PROGRESS = "in-progress"
+    ON_HOLD = "on-hold"
     DECLINED = "declined"
+    FAILED = "failed"
     DONE = "done"
 
 

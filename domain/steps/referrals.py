@@ -68,6 +68,30 @@ class ReferralDeclined(OfReferral):
     reason: Text
 
 
+class ReferralInProgress(OfReferral):
+    """The recipient has begun; the service is owed as before."""
+
+    kind: ClassVar[str] = "referral-in-progress"
+
+    note: Text | None = None
+
+
+class ReferralOnHold(OfReferral):
+    """The recipient waits for something; the service is owed as before, for the person still needs it."""
+
+    kind: ClassVar[str] = "referral-on-hold"
+
+    reason: Text
+
+
+class ReferralFailed(OfReferral):
+    """The recipient could not give the service: it is rerouted or revoked."""
+
+    kind: ClassVar[str] = "referral-failed"
+
+    reason: Text
+
+
 class ReferralDone(OfReferral):
     """The service was given; the loop is closed when its report is back and gone through."""
 
@@ -247,7 +271,7 @@ class SendReferral(OfOpenReferral):
     kind: ClassVar[str] = "send-referral"
     says: ClassVar[str] = "Send or reroute a referral"
     example: ClassVar[dict[str, Any]] = {"referral_id": "r9"}
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.DECLINED)
+    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.DECLINED, S.ON_HOLD, S.FAILED)
 
     recipient: Line | None = None
 
@@ -262,54 +286,6 @@ class SendReferral(OfOpenReferral):
         clock_id = promise(draft, referral, policy.answer, f"Answer to the referral: {policy.title}"[:200])
         sent = referral.changed(status=S.SENT, clock_id=clock_id, recipient=recipient, routed=referral.routed + 1)
         draft.happen(ReferralSent(referral=sent))
-
-
-class AcceptReferral(OfOpenReferral):
-    """Record that the recipient takes the person; the service is owed."""
-
-    kind: ClassVar[str] = "accept-referral"
-    says: ClassVar[str] = "Record that a referral was accepted"
-    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "First visit on Tuesday"}
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT,)
-
-    note: Text | None = None
-
-    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        service = policy_of(draft, referral.type).service
-        accepted = advance(draft, referral, S.ACCEPTED, service, "Service by referral", self.at(draft))
-        draft.happen(ReferralAccepted(referral=accepted, note=self.note))
-
-
-class DeclineReferral(OfOpenReferral):
-    """Record that the recipient does not take the person, and why; it is to be rerouted."""
-
-    kind: ClassVar[str] = "decline-referral"
-    says: ClassVar[str] = "Record that a referral was declined"
-    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Takes no new patients"}
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.SENT, S.ACCEPTED)
-
-    reason: Text
-
-    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        answer = policy_of(draft, referral.type).answer
-        declined = advance(draft, referral, S.DECLINED, answer, "Reroute the referral", self.at(draft))
-        draft.happen(ReferralDeclined(referral=declined, reason=self.reason))
-
-
-class CompleteReferral(OfOpenReferral):
-    """Record that the service was given; the report is owed."""
-
-    kind: ClassVar[str] = "complete-referral"
-    says: ClassVar[str] = "Record that the service was given"
-    example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "note": "Seen on Tuesday"}
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.ACCEPTED,)
-
-    note: Text
-
-    def go_on(self, draft: Draft, referral: SpecialistReferral) -> None:
-        loop = policy_of(draft, referral.type).loop
-        done = advance(draft, referral, S.DONE, loop, "Close the loop", self.at(draft))
-        draft.happen(ReferralDone(referral=done, note=self.note))
 
 
 class CloseReferralLoop(OfOpenReferral):
@@ -333,7 +309,7 @@ class RevokeReferral(OfOpenReferral):
     kind: ClassVar[str] = "revoke-referral"
     says: ClassVar[str] = "Revoke a referral"
     example: ClassVar[dict[str, Any]] = {"referral_id": "r9", "reason": "Moved"}
-    needs: ClassVar[tuple[ReferralStatus, ...]] = (S.DRAFT, S.SENT, S.ACCEPTED, S.DECLINED, S.DONE)
+    needs: ClassVar[tuple[ReferralStatus, ...]] = tuple(S)
 
     reason: Text
 

@@ -78,3 +78,35 @@ def test_a_case_holds_a_stated_number_of_open_referrals() -> None:
     assert story.refused("draft-referral", type="wizard", recipient="x", reason="y") == "TooMany"
     story.do("revoke-referral", referral_id=story.known.referrals[0].id, reason="x")
     assert story.refused("draft-referral", type="wizard", recipient="x", reason="y") == "UnknownReferralType"
+
+
+def test_a_recipient_who_has_begun_or_waits_still_owes_the_service_by_its_day() -> None:
+    """Waiting for something moves no deadline: the person still needs the service."""
+    story = at_work()
+    referral = {"referral_id": drafted(story)}
+    story.do("send-referral", **referral)
+    assert story.refused("hold-referral", **referral, reason="x") == "WrongReferralState"
+    story.do("accept-referral", actor=EHR, **referral)
+    [owed] = [c for c in story.known.running if c.kind == "referral"]
+    for kind, more in (
+        ("begin-referral-service", {}),
+        ("hold-referral", {"reason": "waits for proof of income"}),
+        ("begin-referral-service", {"note": "goes on"}),
+    ):
+        story.do(kind, actor=EHR, **referral, **more)
+        assert [(c.id, c.due_at) for c in story.known.running if c.kind == "referral"] == [(owed.id, owed.due_at)]
+    assert story.refused("begin-referral-service", **referral) == "WrongReferralState"
+    story.do("complete-referral", actor=EHR, **referral, note="done")
+    assert waiting(story) == ["Close the loop: Specialist"]
+
+
+def test_a_referral_that_failed_is_to_be_rerouted_and_that_is_promised() -> None:
+    story = at_work()
+    referral = {"referral_id": drafted(story)}
+    story.do("send-referral", **referral)
+    story.do("accept-referral", actor=EHR, **referral)
+    story.do("fail-referral", actor=EHR, **referral, reason="not reached at three visits")
+    assert waiting(story) == ["Reroute the referral: Specialist"]
+    assert story.refused("complete-referral", **referral, note="x") == "WrongReferralState"
+    story.do("send-referral", **referral, recipient="Heart clinic, Dr. Ng")
+    assert waiting(story) == ["Answer to the referral: Specialist"]

@@ -48,6 +48,7 @@ def test_every_notice_has_words_in_every_language(language: str) -> None:
         "clock-missed",
         "reminder",
         "severe-side-effect",
+        "inbound",
         "proposal",
         "webhook-disabled",
     }

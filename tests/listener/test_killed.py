@@ -57,11 +57,14 @@ def _of_record(settings: Settings) -> list[str]:
 
 
 async def keep_sending(port: int, sender: int, acknowledged: set[str], stop: asyncio.Event) -> None:
-    """Send one message after another, and each again until it is answered, as a hospital's engine does."""
+    """Send one message after another, and each again until it is answered, as a hospital's engine does.
+
+    No two of the visits began at once: one setting at one time is one stay, whoever tells it.
+    """
     number = 0
     while not stop.is_set():
         visit = f"S{sender}N{number}"
-        message = hl7("A04", {2: "E", 44: at(minutes=number + 1), 19: visit}, id=visit)
+        message = hl7("A04", {2: "E", 44: at(hours=1 + number, minutes=sender), 19: visit}, id=visit)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             with contextlib.closing(writer):

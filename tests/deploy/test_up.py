@@ -32,7 +32,7 @@ def listed(address: str, data_dir: Path) -> list[dict[str, Any]]:
 
 
 def kill_every_part(data_dir: Path) -> dict[str, int]:
-    """SIGKILL to engine, worker, API, listener and mail server, as a machine short of memory does; return who they were."""
+    """SIGKILL to every part, as a machine short of memory does; return who they were."""
     parts: dict[str, int] = written(data_dir)["parts"]
     assert set(parts) == {"engine", "worker", "api", "listener", "mail"}
     for part in parts.values():

@@ -17,7 +17,6 @@ from api.reading import read_case
 from api.scope import WHOLE, visible
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.case.event import label_of
-from domain.programs.program import Program
 from domain.values import Opaque
 from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
 from exchange.fhir_catalog import of_form, of_instrument
@@ -282,12 +281,11 @@ async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]
     """What one case says. Raises 404 unless this person may read all of it."""
     found = await read_case(parts, who, case_id, WHOLE)
 
-    def program_of(case: Any) -> Program:
-        return parts.rulebook.program(case.program, case.program_version)
-
     def readable(entry: Any) -> bool:
         own = entry.actor.subject == who.sub
         return own or parts.policy.reads(who.role, label_of(entry.data), found.ways)
 
     async with parts.connection() as connection:
-        return await connection.run_sync(lambda c: resources(states(c, parts.keys, case_id), program_of, readable))
+        return await connection.run_sync(
+            lambda c: resources(states(c, parts.keys, case_id), parts.rulebook, readable)
+        )

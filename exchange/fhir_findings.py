@@ -5,7 +5,8 @@ from typing import Any
 
 from domain.case.case import Case
 from domain.case.event import Entry, label_of
-from domain.programs.program import Program
+from domain.programs.form import Question, QuestionType, in_language
+from domain.programs.rulebook import Rulebook, UnknownForm
 from exchange.fhir_codes import (
     ACT_CODE,
     HL7,
@@ -25,7 +26,7 @@ Said = dict[str, Any]
 MODES = {"in-person": "AMB", "telephone": "VR", "video": "VR"}
 
 
-def answers(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+def answers(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
     """The answers to an instrument, and what they come to."""
     said: Said = entry.data
     result = said["result"]
@@ -67,13 +68,14 @@ def answers(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
     )
 
 
-def section(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+def section(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
     """A section of the assessment that was answered by its form, or its answers under a stricter label."""
     said: Said = entry.data
     if not said.get("form"):
         return
     name, _, version = said["form"].rpartition("-")
-    items = [_item(link, answer) for link, answer in said.get("answers", {}).items()]
+    questions = _questions(known, said["form"])
+    items = [_answered(questions.get(link), link, answer) for link, answer in said.get("answers", {}).items()]
     yield resource(
         "QuestionnaireResponse",
         f"{case.id}-e{entry.seq}",
@@ -89,6 +91,33 @@ def section(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
     )
 
 
+def _questions(known: Rulebook, form: str) -> dict[str, Question]:
+    """The questions of a form by their links; of one that the catalogue has lost nothing is known."""
+    try:
+        return {question.link: question for question in known.form(form).questions}
+    except UnknownForm:
+        return {}
+
+
+def _answered(question: Question | None, link: str, answer: Any) -> Said:
+    """An answer in the type that the form's Questionnaire has for it."""
+    if question is None:
+        return _item(link, answer)
+    if question.type in (QuestionType.CHOICE, QuestionType.MANY):
+        chosen = answer if isinstance(answer, list) else [answer]
+        return {"linkId": link, "answer": [{"valueCoding": _option(question, str(code))} for code in chosen]}
+    if question.type is QuestionType.NUMBER:
+        return {"linkId": link, "answer": [{"valueDecimal": answer}]}
+    if question.type is QuestionType.DATE:
+        return {"linkId": link, "answer": [{"valueDate": str(answer)}]}
+    return _item(link, answer)
+
+
+def _option(question: Question, code: str) -> Said:
+    words = question.options.get(code)
+    return {"code": code, **({"display": in_language(words, "en")} if words is not None else {})}
+
+
 def _item(link: str, answer: Any) -> Said:
     given = answer if isinstance(answer, list) else [answer]
     return {"linkId": link, "answer": [_value(one) for one in given]}
@@ -102,9 +131,10 @@ def _value(answer: Any) -> Said:
     return {"valueDecimal": answer} if isinstance(answer, float) else {"valueString": str(answer)}
 
 
-def value(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+def value(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
     """A measurement in the programme's unit."""
     said: Said = entry.data
+    program = known.program(case.program, case.program_version)
     policy = program.indicators.get(said["indicator"])
     code, unit = INDICATORS.get(said["indicator"], (None, None))
     quantity = {"value": said["value"], "unit": said["unit"]}
@@ -124,7 +154,7 @@ def value(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
     )
 
 
-def contact(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
+def contact(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
     """Somebody was met or spoken to (an encounter), was written to, or could not be reached (communications)."""
     said: Said = entry.data["contact"]  # type: ignore[assignment]
     label, subject = label_of(entry.data), reference("Patient", case.referral.patient.reference)
@@ -154,7 +184,7 @@ def contact(case: Case, entry: Entry, program: Program) -> Iterator[Resource]:
     yield resource("Communication", name, label, fields)
 
 
-FindingBuilder = Callable[[Case, Entry, Program], Iterator[Resource]]
+FindingBuilder = Callable[[Case, Entry, Rulebook], Iterator[Resource]]
 BY_KIND: dict[str, FindingBuilder] = {
     "instrument-scored": answers,
     "section-assessed": section,

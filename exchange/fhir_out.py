@@ -10,7 +10,7 @@ from datetime import datetime
 
 from domain.case.case import Case
 from domain.case.event import ENTERED_IN_ERROR, Entry
-from domain.programs.program import Program
+from domain.programs.rulebook import Rulebook
 from exchange.fhir_case import BUILDERS, ENDED, Standing
 from exchange.fhir_codes import Resource, at
 from exchange.fhir_findings import BY_KIND
@@ -44,7 +44,7 @@ Found = dict[tuple[str, str], Version]
 
 def resources(
     steps: Iterable[tuple[Case | None, Entry, Case]],
-    program_of: Callable[[Case], Program],
+    known: Rulebook,
     readable: Callable[[Entry], bool],
 ) -> list[Version]:
     """The resources of a case, from every entry with the case before and after it.
@@ -54,7 +54,7 @@ def resources(
     found: Found = {}
     by_command: dict[str, list[tuple[str, str]]] = {}
     for before, entry, after in steps:
-        program = program_of(after)
+        program = known.program(after.program, after.program_version)
         standing = Standing(after, program, after.referral.patient.reference)
         for builder, parts in BUILDERS:
             if before is None or any(getattr(before, p) is not getattr(after, p) for p in parts):
@@ -63,7 +63,7 @@ def resources(
                 earlier = builder(Standing(before, program, standing.person_id)) if before is not None else ()
                 _end(found, made, earlier, entry)
         if entry.kind in BY_KIND and readable(entry):
-            made = list(BY_KIND[entry.kind](after, entry, program))
+            made = list(BY_KIND[entry.kind](after, entry, known))
             _put(found, made, entry)
             by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
         if entry.kind == ENTERED_IN_ERROR:

@@ -32,11 +32,7 @@ def told(story: Story, hidden: Sensitivity | None = None) -> dict[str, list[Vers
     """The resources of a story by type; what stands under `hidden` is not for this reader."""
     found: dict[str, list[Version]] = {}
     book = story.rulebook
-    every = resources(
-        steps(story),
-        lambda case: book.program(case.program, case.program_version),
-        lambda entry: label_of(entry.data) != hidden,
-    )
+    every = resources(steps(story), book, lambda entry: label_of(entry.data) != hidden)
     for version in every:
         found.setdefault(version.kind, []).append(version)
     return found
@@ -230,6 +226,25 @@ def test_what_stands_under_a_label_is_marked_and_is_not_told_to_who_may_not_read
     [response] = told(story)["QuestionnaireResponse"]
     assert [coding["code"] for coding in response.resource["meta"]["security"]] == ["PSY", "R"]
     assert "QuestionnaireResponse" not in told(story, hidden=Sensitivity.BEHAVIORAL)
+
+
+def test_an_answer_goes_out_in_the_type_that_its_question_has_in_the_questionnaire() -> None:
+    """Options as codings with their words, numbers as decimals, days as dates, yes and no as booleans."""
+    story = opened("complex-care").assess("high")
+    forms = {form.id: form for form in story.rulebook.forms}
+    wanted = {"choice": "valueCoding", "many": "valueCoding", "number": "valueDecimal", "date": "valueDate"}
+    wanted |= {"yes-no": "valueBoolean", "line": "valueString", "text": "valueString"}
+    seen = set()
+    for response in told(story)["QuestionnaireResponse"]:
+        name = response.content["questionnaire"].rpartition("/")[2].replace("|", "-")
+        for item in response.content["item"] if name in forms else ():
+            question = next(q for q in forms[name].questions if q.link == item["linkId"])
+            for answer in item["answer"]:
+                assert list(answer) == [wanted.get(question.type, "valueString")], question
+                seen.add(str(question.type))
+                if "valueCoding" in answer:
+                    assert answer["valueCoding"]["display"]
+    assert {"choice", "yes-no"} <= seen, seen
 
 
 def test_free_text_cannot_become_markup_in_the_narrative() -> None:

@@ -119,6 +119,10 @@ class BaselineRated(Event):
         return case.changed(baseline=self.ratings)
 
 
+class BaselineKnown(Rejected):
+    """The case has its baseline, and another one would move what its outcome is measured by."""
+
+
 class RecordAssessment(Command):
     """Record sections of the assessment, each with its own date. It may be done in several sittings."""
 
@@ -136,15 +140,25 @@ class RecordAssessment(Command):
         "baseline": {"well_being": 3, "finances": 4, "appropriate_care": 5},
     }
 
-    sections: tuple[SectionFinding, ...] = Field(min_length=1, max_length=40)
-    baseline: OutcomeRatings | None = None
+    sections: tuple[SectionFinding, ...] = Field(max_length=40)
+    baseline: OutcomeRatings | None = Field(
+        default=None, description="How the person is at the beginning, once for the case; also without sections"
+    )
     legal_ground: Line | None = Field(
         default=None, description="Why it may be recorded without the person's consent, as a duty of law"
     )
 
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.sections and self.baseline is None:
+            raise ValueError("give a section, or the baseline")
+        return self
+
     def decide(self, draft: Draft) -> None:
         draft.require_stage(*ACTIVE)
         draft.require_consent(NeedsConsent.ASSESSMENT, self.legal_ground)
+        if self.baseline is not None and draft.case.baseline not in (None, self.baseline):
+            draft.refuse(BaselineKnown, "a case begins once; correct a wrong rating with correct-entry")
         known = {s.name: s for s in draft.program.sections}
         if unknown := sorted({found.name for found in self.sections} - set(known)):
             draft.refuse(UnknownSection, f"choose from: {', '.join(sorted(known))}", unknown)

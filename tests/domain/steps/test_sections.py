@@ -210,3 +210,14 @@ def test_a_section_entered_in_error_takes_its_stricter_answers_alerts_and_scores
     assert all(t.type != "safety-check" for t in story.known.open_tasks)
     standing = Timeline(tuple(story.timeline)).standing("answers-kept-apart")
     assert [e.data["answers"] for e in standing] == [{"safe-at-home": "yes"}]
+
+
+def test_a_baseline_is_sent_by_itself_and_once() -> None:
+    """The same again changes nothing; another one is refused, and nothing at all is unreadable."""
+    story = Story("complex-care").accepted()
+    ratings = {"well_being": 3, "finances": 4, "appropriate_care": 5}
+    story.do("record-assessment", sections=[], baseline=ratings)
+    assert story.known.baseline is not None
+    assert story.do("record-assessment", sections=[], baseline=ratings).entries == ()
+    assert story.refused("record-assessment", sections=[], baseline={**ratings, "finances": 1}) == "BaselineKnown"
+    assert story.refused("record-assessment", sections=[]) == "UnreadableCommand"

@@ -9,13 +9,14 @@ import contextlib
 import ipaddress
 import re
 import signal
+import socket
 import ssl
 import sys
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -29,7 +30,7 @@ from api.system import System
 from domain.programs.feed import Feed
 from exchange import hl7_message
 from exchange.hl7_answer import Code, answer, wants_none
-from exchange.hl7_meaning import Because, meaning, sent_at, visit_of
+from exchange.hl7_meaning import Because, fit, meaning, patient_of, sent_at, visit_of
 from infra import catalog, database, logs, profile
 from infra.inbound import Inbox, Received
 from infra.inbound_tables import InboundRow
@@ -41,6 +42,8 @@ LONGEST, MOST_CONNECTIONS = 4 * 1024 * 1024, 16
 BLOCK_SECONDS = 60.0  # from the first byte of a message to its last
 AT_ONCE, BATCH = 8, 500
 IDLE_SECONDS, AWAY_SECONDS = 1.0, 2.0
+AHEAD = timedelta(minutes=5)  # a sender's clock may be before ours; one that is years before would hold for ever
+KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 EVENT = re.compile(r"[A-Za-z0-9]{2,4}")
 
 
@@ -90,13 +93,18 @@ class Door:
         """Take one message after another until the sender goes, or something is wrong with the connection."""
         self._connections += 1
         try:
-            if self._connections <= MOST_CONNECTIONS:
+            _keep_alive(writer)
+            if self._connections > MOST_CONNECTIONS:
+                log.warning("too_many_connections", feed=self._feed.name)
+            else:
                 while (block := await _block(reader)) is not None:
                     said = await self._take(block)
                     if said:
                         writer.write(BEGIN + said + END)
                         await writer.drain()
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError) as fault:
+        except asyncio.LimitOverrunError:
+            log.warning("message_too_long", feed=self._feed.name, limit=LONGEST)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as fault:
             log.info("connection_ended", feed=self._feed.name, fault=type(fault).__name__)
         except (SQLAlchemyError, Refusal) as fault:  # not answered: the sender keeps its message, and its order
             log.warning("not_stored", feed=self._feed.name, fault=type(fault).__name__)
@@ -108,34 +116,27 @@ class Door:
 
     async def _take(self, raw: bytes) -> bytes:
         """Keep a message and say so."""
-        now, message, event, says = datetime.now(UTC), None, "unreadable", ""
+        now, message, says = datetime.now(UTC), None, ""
         verdict: Code = "AA"
         try:
             message = hl7_message.read(raw, self._feed.charset)
-            event = _named(message)
-            verdict, says = _fit(message, self._feed)
+            verdict, says = fit(message, self._feed)
             if verdict == "AA":
                 meaning(message, self._feed)
         except hl7_message.Unreadable as fault:
             verdict, says = ("AR" if message is None else "AE"), str(fault)
-        because = Because.UNREADABLE if verdict != "AA" else None
-        patient, visit = (message.first("PID").raw(3), visit_of(message)) if message else ("", "")
-        sent = (message and sent_at(message, ZoneInfo(self._feed.zone))) or now
-        await self._inbox.keep(Received(raw, now, sent, event, patient, visit, verdict, because))
+        received = Received(raw, now, now, "unreadable", "", "", verdict)
+        if message is not None:
+            sent = sent_at(message, ZoneInfo(self._feed.zone)) or now
+            number, visit = patient_of(message, self._feed), visit_of(message)
+            event = _named(message)
+            received = Received(raw, now, min(sent, now + AHEAD), event, number, visit, verdict)
+        await self._inbox.keep(received)
         self._rung.set()
-        log.info("inbound", feed=self._feed.name, message=event, answer=verdict)
+        log.info("inbound", feed=self._feed.name, message=received.event, answer=verdict)
         if message is not None and wants_none(message, verdict):
             return b""
         return answer(message, verdict, now, uuid.uuid4().hex[:20], says)
-
-
-def _fit(message: hl7_message.Message, feed: Feed) -> tuple[Code, str]:
-    """Whether the message is one for this feed at all."""
-    if not EVENT.fullmatch(message.kind):
-        return "AR", "MSH-9 names no message type"
-    if message.header.value(11) in ("T", "D") and not feed.test:
-        return "AR", "MSH-11 marks a test, and this feed takes none"
-    return "AA", ""
 
 
 def _named(message: hl7_message.Message) -> str:
@@ -143,14 +144,24 @@ def _named(message: hl7_message.Message) -> str:
     return "-".join(parts) or "unreadable"
 
 
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Notice within two minutes that a sender is gone which has not said so: its place is another's."""
+    found: socket.socket | None = writer.get_extra_info("socket")
+    if found is not None:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEP_ALIVE:
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 async def _block(reader: asyncio.StreamReader) -> bytes | None:
     """The next message without its frame, and without what stands before that. None when the sender goes."""
-    first = await reader.read(1)
+    while (first := await reader.read(1)).isspace():  # some end a frame with a line feed as well
+        pass
     if not first:
         return None
     async with asyncio.timeout(BLOCK_SECONDS):
         block = first + await reader.readuntil(END)
-    return block[block.find(BEGIN) + 1 : -len(END)] if BEGIN in block else block[: -len(END)]
+    return block[block.rfind(BEGIN) + 1 : -len(END)]  # before the last beginning stands what was cut off
 
 
 class Bench:
@@ -167,7 +178,7 @@ class Bench:
             try:
                 rows = await self._waiting()
                 well = all(await asyncio.gather(*(self._lane(lane) for lane in _lanes(rows))))
-            except (SQLAlchemyError, OSError) as fault:
+            except Exception as fault:  # whatever it is: a door that says AA needs somebody at the bench
                 log.warning("bench_waits", fault=type(fault).__name__)
                 rows, well = [], False
             if not well:

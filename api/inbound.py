@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, and_, or_, update
 from sqlmodel import col, select
 
 from api.feeds import Told
@@ -93,7 +93,8 @@ async def read_inbound(message_id: MessageId, parts: SystemDep, who: PrincipalDe
     """One message as it came, whatever its character set."""
     row = await _of_id(parts, who, message_id)
     try:
-        text = raw_of(parts, row).decode("utf-8", errors="replace")
+        feed = catalog.feeds().get(row.feed)
+        text = hl7_message.text_of(raw_of(parts, row), feed.charset if feed else "utf-8")
     except ValueError:
         raise Refusal(409, "Unreadable", "the message cannot be read any more; discard it with a reason") from None
     return InboundMessage(**Inbound.model_validate(row).model_dump(), text=text.replace("\r", "\n"))
@@ -159,7 +160,9 @@ async def _waits(parts: System, who: Principal, message_id: str) -> InboundRow:
 
 async def _again(parts: System, who: Principal, row: InboundRow, more: dict[str, Any]) -> Inbound:
     """Give it back to be worked off; with whose it is, all that waits of the same patient goes to her."""
-    which = col(InboundRow.lane) == row.lane if more else col(InboundRow.id) == row.id
+    unknown = col(InboundRow.because).in_((Because.UNMATCHED, Because.AMBIGUOUS))
+    which = col(InboundRow.id) == row.id
+    which = or_(which, and_(col(InboundRow.lane) == row.lane, unknown)) if more else which
     change = update(InboundRow).where(which, *_theirs(who), col(InboundRow.state) == "open")
     values = {"state": "waiting", "because": None, "tries": col(InboundRow.tries) + 1, **_settled(who), **more}
     async with parts.engine.begin() as connection:

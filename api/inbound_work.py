@@ -5,12 +5,13 @@ a person (`GET /inbound`). Told again after a kill it changes nothing: each part
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import structlog
 from fastapi import Response
-from sqlalchemy import Connection, exists, func, tuple_, update
+from sqlalchemy import Connection, exists, func, update
 from sqlmodel import col, select
 
 from api.cases import refer_as
@@ -24,9 +25,8 @@ from domain.programs.feed import Feed
 from domain.steps.transitions import RecordTransition
 from domain.values import Role
 from exchange import hl7_message
-from exchange.hl7_meaning import Because, Meaning, Stay, meaning
+from exchange.hl7_meaning import Because, Meaning, Stay, fit, meaning
 from infra import row_places
-from infra.inbound import visit_id
 from infra.inbound_tables import InboundRow
 from infra.notice_tables import OutboxRow
 from infra.notices import settled, tell_leads
@@ -46,6 +46,9 @@ class Placed(NamedTuple):
     state: str
     because: str | None = None
     cases: tuple[Told, ...] = ()
+
+
+REFUSED = Placed("open", Because.REFUSED)
 
 
 class NotYet(Exception):
@@ -74,40 +77,79 @@ async def work_off(parts: System, feed: Feed, row: InboundRow) -> Placed:
 
 
 async def _placed(parts: System, feed: Feed, row: InboundRow) -> Placed:
-    said = meaning(hl7_message.read(raw_of(parts, row), feed.charset), feed)
+    message = hl7_message.read(raw_of(parts, row), feed.charset)
+    if fit(message, feed)[0] != "AA":
+        return Placed("open", Because.UNREADABLE)
+    said = meaning(message, feed)
+    others = await _of_the_stay(parts, feed, row) if row.visit else []
+    if said.people is None and _changes_its_kind(said, others):
+        return Placed("open", Because.STAY_CHANGED)
     if not said.stays:
         return Placed("open" if said.people else "nothing", said.people or said.nothing)
-    stays = await _not_said_later(parts, feed, row, said.stays)
+    stays = [stay for stay in said.stays if not any(o.row_later and o.speaks_of(stay) for o in others)]
     if not stays and not said.people:
         return Placed("nothing", Because.SUPERSEDED)
     person_id = row.person_id or await _person(parts, row.tenant, said)
     cases = await _open_cases(parts, row.tenant, person_id)
     if not cases:
         found = await _found(parts, feed, row, said)
-        if found is None:
-            return Placed("open" if said.people else "nothing", said.people or Because.NO_CASE)
+        if isinstance(found, Placed):
+            return found
         cases = [found]
-    told = [one for stay_n, stay in enumerate(stays) for one in await _tell(parts, row, cases, stay_n, stay)]
+    told: list[Told] = []
+    for stay_n, stay in enumerate(stays):
+        before = sum(not o.row_later and o.takes_back(stay) for o in others)
+        told += await _tell(parts, row, cases, stay_n, stay, before)
     return _summed_up(said, told)
 
 
-async def _not_said_later(parts: System, feed: Feed, row: InboundRow, stays: tuple[Stay, ...]) -> tuple[Stay, ...]:
-    """Those parts of a stay of which the sender has not said otherwise in a later message that came sooner."""
-    later = select(InboundRow).where(
+@dataclass(frozen=True)
+class Other:
+    """Another message about the same stay: what it says, whether a case was told, whether it was written later."""
+
+    said: Meaning
+    told: bool
+    row_later: bool
+
+    def speaks_of(self, stay: Stay) -> bool:
+        return any(mine.event == stay.event for mine in self.said.stays)
+
+    def takes_back(self, stay: Stay) -> bool:
+        return any(mine.event == stay.event and mine.retracted for mine in self.said.stays)
+
+
+async def _of_the_stay(parts: System, feed: Feed, row: InboundRow) -> list[Other]:
+    """The other messages of a stay that were worked off. What a case refused, or somebody set aside, says nothing.
+
+    One patient's messages are worked off one after another: what still waits here has not been said yet.
+    """
+    query = select(InboundRow).where(
         col(InboundRow.tenant) == row.tenant,
         col(InboundRow.visit) == row.visit,
-        tuple_(col(InboundRow.sent_at), col(InboundRow.n)) > tuple_(row.sent_at, row.n),
-        col(InboundRow.state).in_(("done", "open")),
+        col(InboundRow.id) != row.id,
+        col(InboundRow.answer) == "AA",
+        col(InboundRow.state).in_(("done", "nothing", "open")),
     )
     async with parts.session() as session:
-        rows = list((await session.exec(later)).all())
-    said = {
-        (stay.visit, stay.event)
+        rows = list((await session.exec(query)).all())
+    void = (Because.REFUSED, Because.UNREADABLE, Because.FAULT)
+    return [
+        Other(
+            said=meaning(hl7_message.read(raw_of(parts, other), feed.charset), feed),
+            told=any(told["status"] != "refused" for told in other.cases),
+            row_later=(other.sent_at, other.n or 0) > (row.sent_at, row.n or 0),
+        )
         for other in rows
-        if any(told["status"] != "refused" for told in other.cases)
-        for stay in meaning(hl7_message.read(raw_of(parts, other), feed.charset), feed).stays
-    }
-    return tuple(stay for stay in stays if (stay.visit, stay.event) not in said)
+        if other.because not in void
+    ]
+
+
+def _changes_its_kind(said: Meaning, others: list[Other]) -> bool:
+    """Whether a stay of which a case was told is something else now: outpatient, or a visit to emergency only."""
+    told = {stay.event for other in others if other.told for stay in other.said.stays}
+    if said.nothing is Because.NO_STAY:
+        return bool(told)
+    return "admission" in told and any(stay.event == "visit" for stay in said.stays)
 
 
 def _summed_up(said: Meaning, told: list[Told]) -> Placed:
@@ -146,14 +188,16 @@ def _references(found: Iterable[tuple[Any, Any]]) -> list[str]:
     return [reference for _, person in found for reference in person.references]
 
 
-async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> str | None:
-    """A case for somebody known who has none, where the feed names a programme that finds cases."""
-    stay = said.stays[-1]
+async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> str | Placed:
+    """A case for somebody known who has none, where the feed names a programme that finds cases; else why not."""
+    stay, nobodys = said.stays[-1], Because.NO_CASE
+    if said.people is not None:
+        return Placed("open", said.people)
     if feed.open_in is None or stay.retracted:
-        return None
-    if not parts.rulebook.latest(feed.open_in, row.received_at).case_finding:
-        return None
-    who, message = _sender(row), FeedMessage(patient=row.lane, command=_body(parts, row, stay))
+        return Placed("nothing", nobodys)
+    if row.person_id is not None or not parts.rulebook.latest(feed.open_in, row.received_at).case_finding:
+        return Placed("open", nobodys)  # whose it is was said by a lead, who opens the case as well
+    who, message = _sender(row), FeedMessage(patient=row.lane, command=_body(row, stay, 0))
     new = found_by_feed(message, feed.open_in, feed.team)
     new = new.model_copy(update={"person": Person(identifiers=said.about)})  # her number alone says who she is
     try:
@@ -163,29 +207,32 @@ async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> s
     except Refusal as refusal:
         if refusal.status >= 500:
             raise
-        return None
+        return Placed("nothing", Because.TOO_LONG_AGO) if refusal.problem.code == "TooLongAgo" else REFUSED
 
 
-async def _tell(parts: System, row: InboundRow, cases: list[str], stay_n: int, stay: Stay) -> list[Told]:
-    message = FeedMessage(patient=row.lane, command=_body(parts, row, stay))
-    wish = Wish(key=f"inbound/{row.id}/{row.tries}/{stay_n}")
-    return [
-        await tell_one(parts, _sender(row), case_id, RecordTransition.kind, message, wish) for case_id in cases
-    ]
+async def _tell(
+    parts: System, row: InboundRow, cases: list[str], stay_n: int, stay: Stay, taken_back: int
+) -> list[Told]:
+    message = FeedMessage(patient=row.lane, command=_body(row, stay, taken_back))
+    who, wish = _sender(row), Wish(key=f"inbound/{row.id}/{row.tries}/{stay_n}")
+    return [await tell_one(parts, who, case_id, RecordTransition.kind, message, wish) for case_id in cases]
 
 
-def _body(parts: System, row: InboundRow, stay: Stay) -> dict[str, Any]:
-    """What `record-transition` takes."""
-    visit = visit_id(parts.index_key, row.tenant, row.feed, stay.visit)
+def _body(row: InboundRow, stay: Stay, taken_back: int) -> dict[str, Any]:
+    """What `record-transition` takes.
+
+    What was taken back is so for good: what the sender tells of the stay after that is a fact of its own, with the
+    number of times that it was `taken_back` in its id, and stands by its time and setting.
+    """
     at: date = stay.at
     said = {
-        "event_id": f"{visit}.{stay.event}",
+        "event_id": f"{row.visit}.{stay.event}" + (f".{taken_back}" if taken_back else ""),
         "event": stay.event,
         "setting": stay.setting,
         "occurred_at": at.isoformat(),
-        "encounter": visit,
         "retracted": stay.retracted,
     }
+    said |= {} if taken_back else {"encounter": row.visit}
     return {**said, "disposition": stay.disposition.value} if stay.disposition else said
 
 

@@ -18,7 +18,7 @@ from api.identity import survivor, with_persons
 from api.problems import BODY_LIMIT, Refusal
 from api.reading import read_case
 from api.scope import Seen
-from api.submission import CommandResult, Wish, enveloped, send
+from api.submission import CommandResult, Wish, command_id, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Case
 from domain.case.event import Position
@@ -35,7 +35,7 @@ from domain.steps.referral_answers import (
 from domain.steps.referrals import ReferralDrafted
 from domain.values import Instant, Line, Role, Slug
 from infra.encryption import KeyMissing
-from infra.tables import CaseRow, StateRow
+from infra.tables import CaseRow, StateRow, TimelineRow
 from infra.timeline import decrypted_state, timeline_of
 
 router = APIRouter(tags=["cases"], max_body_size=BODY_LIMIT)
@@ -121,6 +121,8 @@ async def link_referral(
         raise Refusal(404, "UnknownReference", "the case has no open referral of this id")
     if referral.status not in OPEN:
         raise Refusal(409, "WrongReferralState", f"the referral is {referral.status}; send it first")
+    if not _agreed(parts, found.case):
+        raise Refusal(409, "ConsentMissing", "send record-consent first: the person agrees to nothing now")
     ends_at = datetime.now(UTC) + timedelta(days=wanted.days)
     said = Sealed(
         tenant=who.tenant, case_id=case_id, referral_id=referral_id, routed=referral.routed, ends_at=ends_at
@@ -165,8 +167,8 @@ async def partner_referral(parts: System, said: Sealed) -> PartnerView:
         seq=case.seq,
         ends_at=said.ends_at,
     )
-    if referral.status is ReferralStatus.SENT:
-        return view
+    if referral.status is ReferralStatus.SENT or not _agreed(parts, case):
+        return view  # what the recipient has taken goes on; who the person is, it has been told before
     person = await _person(parts, said.tenant, case)
     contacts = [f"{contact.kind}: {contact.value}" for contact in person.contacts]
     return view.model_copy(update={"name": person.called, "language": person.language, "contacts": contacts})
@@ -178,8 +180,7 @@ async def answer_partner_referral(parts: System, said: Sealed, kind: Answer, tex
     command = next(c for c in ANSWERS if c.kind == kind)
     field = "reason" if "reason" in command.model_fields else "note"
     body: dict[str, Any] = {"referral_id": referral.id, **({field: text} if text else {})}
-    who = Principal(sub=f"{PARTNER}-{referral.id}", role=Role.INTEGRATOR, tenant=said.tenant)
-    wish = Wish(key=f"partner/{referral.id}/{referral.routed}/{kind}/{seq}")
+    who, wish = _sender(said), _wish(said, kind, seq)
     query = select(col(CaseRow.seq), col(CaseRow.head), col(CaseRow.sealed)).where(
         col(CaseRow.tenant) == said.tenant, col(CaseRow.id) == case.id
     )
@@ -188,6 +189,28 @@ async def answer_partner_referral(parts: System, said: Sealed, kind: Answer, tex
     envelope = enveloped(parts, who, case.id, kind, body, wish)
     seen = Seen(Position(seq=row[0], head=row[1]), row[2], frozenset())
     return await send(parts, said.tenant, case.id, envelope, seen, wish, Response())
+
+
+async def was_answered(parts: System, said: Sealed, kind: Answer, seq: int) -> bool:
+    """Whether this very answer is on record already."""
+    sent_as = command_id(parts.index_key, _sender(said), said.case_id, _wish(said, kind, seq).key)
+    query = select(TimelineRow.seq).where(TimelineRow.case_id == said.case_id, TimelineRow.command_id == sent_as)
+    async with parts.session() as session:
+        return (await session.exec(query.limit(1))).first() is not None
+
+
+def _sender(said: Sealed) -> Principal:
+    return Principal(sub=f"{PARTNER}-{said.referral_id}", role=Role.INTEGRATOR, tenant=said.tenant)
+
+
+def _wish(said: Sealed, kind: Answer, seq: int) -> Wish:
+    return Wish(key=f"partner/{said.referral_id}/{said.routed}/{kind}/{seq}")
+
+
+def _agreed(parts: System, case: Case) -> bool:
+    """Whether the person still agrees, where the programme asks for that."""
+    wanted = parts.rulebook.program(case.program, case.program_version).consent.required
+    return not wanted or (case.consent is not None and case.consent.in_force)
 
 
 async def _of_link(parts: System, said: Sealed) -> tuple[Case, SpecialistReferral]:

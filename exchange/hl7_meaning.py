@@ -4,6 +4,7 @@ Where only somebody who knows the person can say what it means (two records of o
 the feed's file does not know) it is left to people, and never guessed.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -18,9 +19,11 @@ from exchange.hl7_time import when
 
 Happened = datetime | date
 EventKind = Literal["admission", "discharge", "visit"]
+KIND = re.compile(r"[A-Za-z0-9]{2,4}")
 BEGINS, TAKEN_BACK, UPDATED = {"A01", "A06"}, {"A11": "admission", "A13": "discharge"}, {"A02", "A08"}
 UNITED = {"A18", "A34", "A36", "A39", "A40"}
-FOR_PEOPLE = {"A07", "A37", "A41", "A45", "A47"}
+# Visits and numbers moved, deleted or merged by the sender.
+FOR_PEOPLE = {"A07", "A23", "A24", "A30", "A35", "A37", "A41", "A42", "A43", "A44", "A45", "A47", "A50", "A51"}
 REFERRALS = {"I12", "I13", "I14", "I15"}
 
 
@@ -75,13 +78,34 @@ def identifiers(message: Message, feed: Feed) -> tuple[Identifier, ...]:
     for repeat in patient.repeats(3):
         for one in feed.patients:
             if (number := patient.part(repeat, 1)) and _of(one, patient, repeat):
-                found[Identifier(system=one.system, value=number)] = None
+                try:
+                    found[Identifier(system=one.system, value=number)] = None
+                except ValueError:
+                    raise Unreadable("PID-3 is no number that a person could have") from None
     return tuple(found)
 
 
 def _of(one: Authority, patient: Segment, repeat: str) -> bool:
     assigner, kind = patient.part(repeat, 4), patient.part(repeat, 5)
     return one.assigner in (None, assigner) and one.type in (None, kind)
+
+
+def patient_of(message: Message, feed: Feed) -> str:
+    """By what messages about one patient are told from others': the first of her numbers that the file reads."""
+    try:
+        found = {number.system: number.value for number in reversed(identifiers(message, feed))}
+    except Unreadable:
+        return ""
+    return next((f"{one.system}|{found[one.system]}" for one in feed.patients if one.system in found), "")
+
+
+def fit(message: Message, feed: Feed) -> tuple[Literal["AA", "AR"], str]:
+    """Whether the message is one for this feed at all, and why not."""
+    if not KIND.fullmatch(message.kind):
+        return "AR", "MSH-9 names no message type"
+    if message.header.value(11) in ("T", "D") and not feed.test:
+        return "AR", "MSH-11 marks a test, and this feed takes none"
+    return "AA", ""
 
 
 def meaning(message: Message, feed: Feed) -> Meaning:
@@ -131,8 +155,8 @@ def _told(message: Message, feed: Feed, event: str, setting: str) -> tuple[Stay,
     if not visit:
         return Because.NO_VISIT
     if setting == feed.emergency:
+        gone = event in TAKEN_BACK
         at = began or ended or (None if event in UPDATED else now)
-        gone = event == "A11"
         return (Stay(visit, "visit", setting, at, retracted=gone),) if at else Because.NO_TIME
     left = feed.dispositions.get(pv1.value(36))
     if event in UPDATED:
@@ -165,9 +189,9 @@ def sent_at(message: Message, zone: ZoneInfo) -> datetime | None:
 def visit_of(message: Message) -> str:
     """The sender's number of the stay; without one its patient and the beginning stand for it."""
     patient, visit = message.first("PID"), message.first("PV1")
-    number = visit.value(19) or patient.value(18) or visit.value(50)
-    if number:
-        return number
+    for segment, field in ((visit, 19), (patient, 18), (visit, 50)):
+        if number := segment.value(field):
+            return f"{number}^{segment.value(field, 4)}"
     began = visit.value(44)
     return f"{patient.value(3)}@{began}" if began and patient.value(3) else ""
 

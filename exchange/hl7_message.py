@@ -115,6 +115,12 @@ class Message:
         return self.header.value(10)
 
 
+def text_of(raw: bytes, charset: str) -> str:
+    """A message as people read it, also one that is none; `charset` is that of a message that names none."""
+    raw = raw.lstrip(BEFORE)
+    return _decoded(raw, _named_charset(raw[:1000].decode("ascii", errors="replace")) or charset)[0]
+
+
 def read(raw: bytes, charset: str) -> Message:
     """Read one message. `charset` is that of a message that names none. Raises `Unreadable`."""
     raw = raw.lstrip(BEFORE)
@@ -122,14 +128,19 @@ def read(raw: bytes, charset: str) -> Message:
     if not head.startswith("MSH") or len(head) < 8:
         raise Unreadable("it does not begin with MSH")
     by = _separators(head)
-    first = re.split(r"[\r\n]", head, maxsplit=1)[0].split(by.field)
-    named = first[17].split(by.repetition)[0].strip().upper() if len(first) > 17 else ""
-    text, guessed = _decoded(raw, CHARSETS.get(named) or charset)
+    text, guessed = _decoded(raw, _named_charset(head) or charset)
     lines = [line.strip(FRAMES) for line in re.split(r"\r\n|\r|\n", text)]
     segments = tuple(_segment(line, by) for line in lines if line.strip())
     if any(s.name in ("FHS", "BHS") for s in segments) or sum(s.name == "MSH" for s in segments) > 1:
         raise Unreadable("it is a batch; send one message at a time")
     return Message(segments, guessed)
+
+
+def _named_charset(head: str) -> str | None:
+    """The character set that MSH-18 names, where it is one that we know."""
+    first = re.split(r"[\r\n]", head, maxsplit=1)[0].split(head[3:4] or "|")
+    named = re.split(r"[^A-Z0-9 /-]", first[17].strip().upper())[0] if len(first) > 17 else ""
+    return CHARSETS.get(named)
 
 
 def _separators(head: str) -> Separators:

@@ -29,12 +29,6 @@ class Received:
     patient: str
     visit: str
     answer: str
-    because: str | None = None
-
-
-def visit_id(index_key: bytes, tenant: str, feed: str, number: str) -> str | None:
-    """What stands for a sender's number of a stay: the number itself is nobody's to read in an id."""
-    return derived_id(index_key, f"{tenant}/{feed}/visit/{number}").hex if number else None
 
 
 class Inbox:
@@ -87,9 +81,8 @@ class Inbox:
             event=received.event,
             sent_at=received.sent,
             lane=lane,
-            visit=visit_id(self._index_key, self._feed.tenant, self._feed.name, received.visit),
-            state="open" if received.because else "waiting",
-            because=received.because,
+            visit=derived_id(self._index_key, f"{lane}/visit/{received.visit}").hex if received.visit else None,
+            state="waiting",
             answer=received.answer,
             sealed=self._keys.encrypted(received.raw, row_places.inbound(message_id)),
         )

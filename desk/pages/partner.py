@@ -40,9 +40,13 @@ async def answer(
     parts: System = request.app.state.system
     try:
         said = await _opened(request, token)
-        await partners.answer_partner_referral(parts, said, kind, text.strip(), seq)
     except partners.LinkOver:
         return page(request, "partner_over.html", None, 404, done=False)
+    try:
+        await partners.answer_partner_referral(parts, said, kind, text.strip(), seq)
+    except partners.LinkOver:
+        done = await partners.was_answered(parts, said, kind, seq)  # a second click on what ended the link
+        return page(request, "partner_over.html", None, 200 if done else 404, done=done)
     except Refusal as refusal:
         view = await partners.partner_referral(parts, said)
         told = {"view": view, "needs": NEEDS_TEXT, "done": False, "fault": refusal.problem.code}

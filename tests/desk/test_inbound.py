@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from infra import catalog, database
 from infra.inbound import Inbox, Received
+from infra.inbound_tables import InboundRow
 from tests.exchange.test_hl7 import hl7
 from tests.office import Office
 
@@ -20,8 +22,10 @@ async def test_a_lead_reads_a_message_finds_the_person_and_gives_it_to_her(offic
     inbox = Inbox(engine, office.parts.keys, office.parts.index_key, catalog.feeds()["demo-hospital"])
     for visit in ("V1", "V2"):
         raw = hl7("A01", {2: "zz", 19: visit})
-        await inbox.keep(Received(raw, now, now, "adt-a01", visit, visit, "AA", "unknown-patient"))
+        await inbox.keep(Received(raw, now, now, "adt-a01", visit, visit, "AA"))
     inbox.close()
+    with engine.begin() as connection:  # as the listener does with a number that nobody here has
+        connection.execute(update(InboundRow).values(state="open", because="unknown-patient"))
     engine.dispose()
     browser = await at("sup-1")
     assert "/desk/inbound" in await browser.page("/desk/")

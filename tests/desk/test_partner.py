@@ -73,6 +73,8 @@ async def test_a_food_bank_accepts_waits_and_completes_and_the_case_manager_is_t
         "referral-done",
     ]
     assert (await stranger.get(path)).status_code == 404, "what is done is over"
+    again = await stranger.post(path, kind="complete-referral", seq=seq_of(html), text="a word")
+    assert again.status_code == 200, "a second click on the last answer is thanked for like the first"
     told = {n["subject"] for n in (await office.get("cm-anna", "/notices", limit=200)).json()["items"]}
     assert {"referral-accepted", "referral-on-hold", "referral-done"} <= told
 
@@ -112,3 +114,18 @@ async def test_a_link_does_nothing_that_is_not_the_recipients(office: Office, at
     assert "/desk/partner/" in shown.text
     rows = (await office.get("dir-1", "/audit", case_id=case_id)).json()["items"]
     assert {"partner-referral", "answer-partner-referral", "link-referral"} <= {row["action"] for row in rows}
+
+
+async def test_who_has_taken_her_consent_back_is_named_to_nobody_any_more(office: Office, at: Any) -> None:
+    """What the recipient has taken goes on; no new link is made."""
+    case_id, referral_id = await sent(office)
+    path = await link_of(office, case_id, referral_id)
+    stranger = Browser(office, "nobody")
+    html = await stranger.page(path)
+    assert (await stranger.post(path, kind="accept-referral", seq=seq_of(html), text="")).status_code == 303
+    assert "Zephyrine" in await stranger.page(path)
+    await office.do(case_id, "withdraw-consent", reason="changed her mind")
+    html = await stranger.page(path)
+    assert "Zephyrine" not in html
+    made = await office.post("cm-anna", f"/cases/{case_id}/referrals/{referral_id}/link", {})
+    assert made.json()["code"] == "ConsentMissing"

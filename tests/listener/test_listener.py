@@ -101,7 +101,7 @@ async def test_a_discharge_reaches_the_case_and_a_repeat_is_told_once(office: Of
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 5])
 async def test_a_day_in_any_order_with_repeats_and_cancels_ends_in_the_same_stays(
     office: Office, hospital: Hospital, seed: int
 ) -> None:
@@ -113,12 +113,15 @@ async def test_a_day_in_any_order_with_repeats_and_cancels_ends_in_the_same_stay
         hl7("A03", {44: when[4], 45: when[3], 19: "V1", 36: "01"}, id="c"),
         hl7("A01", {44: when[2], 19: "V2"}, id="d"),
         hl7("A11", {44: when[2], 19: "V2"}, id="e"),
+        hl7("A13", {44: when[4], 19: "V1"}, id="g"),
+        hl7("A03", {44: when[4], 45: when[3], 19: "V1", 36: "02"}, id="h"),
         hl7("A04", {2: "E", 44: when[1], 19: "V3"}, id="f"),
     ]
     case_id = await known(office)
     day = [said.replace(b"20261120120000", f"202611201200{n:02}".encode(), 1) for n, said in enumerate(day)]
     shuffled = [*day, *day[2:5]]
-    random.Random(seed).shuffle(shuffled)
+    if seed:  # else in the order in which they were written
+        random.Random(seed).shuffle(shuffled)
     assert all("MSA|AA|" in one for one in await hospital.send(*shuffled))
 
     async def all_worked_off() -> bool:
@@ -132,7 +135,7 @@ async def test_a_day_in_any_order_with_repeats_and_cancels_ends_in_the_same_stay
     )
     assert found == [
         ("admission", "inpatient", None, when[4]),
-        ("discharge", "inpatient", "home", when[3]),
+        ("discharge", "inpatient", "facility", when[3]),
         ("visit", "emergency", None, when[1]),
     ]
 
@@ -208,7 +211,7 @@ async def test_what_is_no_message_or_not_for_this_feed_is_answered_as_that_and_k
     answers = await hospital.send(b"garbage", test, came(pid={3: ""}), came())
     assert [a.split("\rMSA|")[1][:2] for a in answers] == ["AR", "AR", "AE", "AA"]
     assert not any("Zephyrine" in one or "4711" in one for one in answers)
-    waiting = (await office.get("sup-1", "/inbound")).json()["items"]
+    waiting = await settled(office, "open", 4)
     assert [m["because"] for m in waiting][:3] == ["unreadable"] * 3
 
 
@@ -265,3 +268,44 @@ async def test_what_no_worker_has_decided_on_waits_and_is_told_when_one_is_back(
             [refused] = await settled(quiet_office, "open")
     assert [told["code"] for told in refused["cases"] if told["status"] == "refused"] == ["NotYetHappened"]
     assert refused["cases"][0]["case_id"] == case_id
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_message_that_no_rule_foresaw_stops_no_other_and_the_leads_are_told(
+    office: Office, hospital: Hospital
+) -> None:
+    """A number that nobody could have, one cut off in the middle, one marked as a test."""
+    case_id = await known(office)
+    for wrong in (came(pid={3: "9" * 300 + "^^^MH^MR"}), came(pid={3: "4711\\X07\\^^^MH^MR"})):
+        assert "MSA|AE|" in (await hospital.send(wrong))[0]
+    cut = hl7("A01", {19: "OTHER"}, pid={3: "4711^^^MH^MR"})[:90]
+    answers = await hospital.send(cut + BEGIN + came(pid={3: "888^^^MH^MR"}, pv1={19: "V8"}, id="c8"))
+    assert "MSA|AA|c8" in answers[0]
+    assert "MSA|AR|" in (await hospital.send(came(pv1={19: "TEST"}).replace(b"|P|2.5", b"|T|2.5")))[0]
+    waiting = await settled(office, "open", 4)
+    assert sorted(m["because"] for m in waiting) == ["unknown-patient", *["unreadable"] * 3]
+    assert "transition-recorded" not in await office.kinds(case_id)
+    told = (await office.get("sup-1", "/notices", limit=200)).json()["items"]
+    assert "inbound" in {notice["subject"] for notice in told}
+    [test] = [m for m in waiting if m["because"] == "unreadable"][-1:]
+    assert (await office.post("sup-1", f"/inbound/{test['id']}/work-again", {})).status_code == 200
+    await settled(office, "open", 4)
+    assert "transition-recorded" not in await office.kinds(case_id), "refused at the door, told to nobody"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_patients_without_a_number_are_not_one_and_a_stay_that_becomes_another_asks_people(
+    office: Office, hospital: Hospital
+) -> None:
+    case_id = await known(office)
+    nobody = {3: "^^^MH^MR"}
+    await hospital.send(came(pid=nobody, pv1={19: "V5"}), came(pid=nobody, pv1={19: "V6"}, id="c6"))
+    first, second = await settled(office, "open", 2)
+    person = (await office.get("cm-anna", "/persons", q="zephyrine")).json()["items"][0]["person_id"]
+    answer = await office.post("sup-1", f"/inbound/{first['id']}/assign", {"person_id": person})
+    assert answer.status_code == 200, answer.text
+    await settled(office, "done")
+    assert [m["id"] for m in await settled(office, "open")] == [second["id"]]
+    await hospital.send(came(), came("A08", pv1={2: "O"}, id="c9"))
+    assert "changed-by-the-sender" in {m["because"] for m in await settled(office, "open", 2)}
+    assert (await office.kinds(case_id)).count("transition-recorded") == 2

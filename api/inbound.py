@@ -127,7 +127,8 @@ async def discard_inbound(message_id: MessageId, why: Discard, parts: SystemDep,
     row = await _waits(parts, who, message_id)
     reason = parts.keys.encrypted_text(why.reason, row_places.inbound_reason(row.id))
     placed = Placed("discarded", row.because, tuple(Told.model_validate(told) for told in row.cases))
-    await write_down(parts, row, placed, **_settled(who), reason=reason)
+    if not await write_down(parts, row, placed, **_settled(who), reason=reason):
+        raise Refusal(409, "NotWaiting", "somebody else has just decided on this message")
 
 
 def unplaced_for(who: Principal) -> list[ColumnElement[bool]]:

@@ -248,14 +248,19 @@ def raw_of(parts: System, row: InboundRow) -> bytes:
     return plain
 
 
-async def write_down(parts: System, row: InboundRow, placed: Placed, **more: Any) -> None:
-    """What became of a message; leads hear once of each patient of whom something waits for them."""
+async def write_down(parts: System, row: InboundRow, placed: Placed, **more: Any) -> bool:
+    """What became of a message; leads hear once of each patient of whom something waits for them.
+
+    False where somebody else has decided on it since `row` was read: then nothing is changed.
+    """
     now = datetime.now(UTC)
     values = {"state": placed.state, "because": placed.because, "cases": [c.model_dump() for c in placed.cases]}
-    change = update(InboundRow).where(col(InboundRow.id) == row.id).values(**values, **more)
+    as_read = (col(InboundRow.id) == row.id, col(InboundRow.state) == row.state)
+    change = update(InboundRow).where(*as_read).values(**values, **more)
 
-    def write(connection: Connection) -> None:
-        connection.execute(change)
+    def write(connection: Connection) -> bool:
+        if not connection.execute(change).rowcount:
+            return False
         waits = exists().where(
             col(InboundRow.tenant) == row.tenant, col(InboundRow.lane) == row.lane, col(InboundRow.state) == "open"
         )
@@ -263,9 +268,10 @@ async def write_down(parts: System, row: InboundRow, placed: Placed, **more: Any
             settled(connection, row.lane, now)
         elif placed.state == "open":
             tell_once(parts, connection, row, now)
+        return True
 
     async with parts.engine.begin() as connection:
-        await connection.run_sync(write)
+        return await connection.run_sync(write)
 
 
 def tell_once(parts: System, connection: Connection, row: InboundRow, now: datetime) -> None:

@@ -82,6 +82,7 @@ REPORTS: dict[str, Report] = {
             "sent",
             "accepted",
             "declined",
+            "failed",
             "done",
             "closed",
             "revoked",

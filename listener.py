@@ -125,6 +125,8 @@ class Door:
                 meaning(message, self._feed)
         except hl7_message.Unreadable as fault:
             verdict, says = ("AR" if message is None else "AE"), str(fault)
+        except ValueError:  # its text could quote the message
+            verdict, says = "AE", "a value in it is not of the right form"
         received = Received(raw, now, now, "unreadable", "", "", verdict)
         if message is not None:
             sent = sent_at(message, ZoneInfo(self._feed.zone)) or now

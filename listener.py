@@ -7,7 +7,6 @@ says which feeds of `catalog/feeds` listen where (`demo-hospital:2575`). Without
 import asyncio
 import contextlib
 import ipaddress
-import re
 import signal
 import socket
 import ssl
@@ -44,7 +43,6 @@ AT_ONCE, BATCH = 8, 500
 IDLE_SECONDS, AWAY_SECONDS = 1.0, 2.0
 AHEAD = timedelta(minutes=5)  # a sender's clock may be before ours; one that is years before would hold for ever
 KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-EVENT = re.compile(r"[A-Za-z0-9]{2,4}")
 
 
 class FeedsWrong(ValueError):
@@ -66,8 +64,12 @@ def ports_of(settings: Settings) -> dict[str, int]:
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
     """How the sender is met: by TLS, with its certificate where one is asked for. Raises `FeedsWrong`."""
+    try:
+        loopback = ipaddress.ip_address(settings.hl7_host).is_loopback
+    except ValueError:
+        raise FeedsWrong("CASELOOM_HL7_HOST: give an address of this machine, such as 127.0.0.1") from None
     if not settings.hl7_certificate:
-        if not ipaddress.ip_address(settings.hl7_host).is_loopback:
+        if not loopback:
             raise FeedsWrong("CASELOOM_HL7_CERTIFICATE: beyond loopback a feed is taken over TLS only")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -106,7 +108,7 @@ class Door:
             log.warning("message_too_long", feed=self._feed.name, limit=LONGEST)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as fault:
             log.info("connection_ended", feed=self._feed.name, fault=type(fault).__name__)
-        except (SQLAlchemyError, Refusal) as fault:  # not answered: the sender keeps its message, and its order
+        except SQLAlchemyError as fault:  # not answered: the sender keeps its message, and its order
             log.warning("not_stored", feed=self._feed.name, fault=type(fault).__name__)
         finally:
             self._connections -= 1
@@ -131,19 +133,15 @@ class Door:
         if message is not None:
             sent = sent_at(message, ZoneInfo(self._feed.zone)) or now
             number, visit = patient_of(message, self._feed), visit_of(message)
-            event = _named(message)
+            event = message.named or "unreadable"
             received = Received(raw, now, min(sent, now + AHEAD), event, number, visit, verdict)
         await self._inbox.keep(received)
         self._rung.set()
-        log.info("inbound", feed=self._feed.name, message=received.event, answer=verdict)
+        guessed = message is not None and message.guessed  # the sender does not say, or says wrongly
+        log.info("inbound", feed=self._feed.name, message=received.event, answer=verdict, charset_guessed=guessed)
         if message is not None and wants_none(message, verdict):
             return b""
         return answer(message, verdict, now, uuid.uuid4().hex[:20], says)
-
-
-def _named(message: hl7_message.Message) -> str:
-    parts = [part.lower() for part in (message.kind, message.event) if EVENT.fullmatch(part)]
-    return "-".join(parts) or "unreadable"
 
 
 def _keep_alive(writer: asyncio.StreamWriter) -> None:

@@ -3,6 +3,7 @@
 The person is named in the body, never in an address or a log. A feed reads no case.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -119,9 +120,13 @@ def _check(kind: str, message: FeedMessage) -> None:
 
 async def open_cases(parts: System, who: Principal, patient: str) -> list[str]:
     """The open cases of one person, of all who opened them."""
-    names = await cases_of_reference(parts, who.tenant, patient)
+    return await open_cases_of(parts, who.tenant, await cases_of_reference(parts, who.tenant, patient))
+
+
+async def open_cases_of(parts: System, tenant: str, names: Iterable[str]) -> list[str]:
+    """The open cases that are kept under any of these names of one person."""
     query = select(col(CaseRow.id)).where(
-        CaseRow.tenant == who.tenant, col(CaseRow.person_id).in_(names), CaseRow.status == "open"
+        CaseRow.tenant == tenant, col(CaseRow.person_id).in_(names), CaseRow.status == "open"
     )
     async with parts.session() as session:
         return list((await session.exec(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).all())

@@ -4,8 +4,6 @@ While the record or the engine is away a message waits and is tried again; one t
 a person (`GET /inbound`). Told again after a kill it changes nothing: each part has a key of its own.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -15,8 +13,8 @@ from sqlalchemy import Connection, exists, func, update
 from sqlmodel import col, select
 
 from api.cases import refer_as
-from api.feeds import FeedMessage, Told, found_by_feed, require_taken, tell_one
-from api.identity import by_identifiers, with_persons
+from api.feeds import FeedMessage, Told, found_by_feed, open_cases_of, require_taken, tell_one
+from api.identity import by_identifiers, names_of, survivor, with_persons
 from api.problems import Refusal
 from api.submission import Wish
 from api.system import FEED, Principal, System
@@ -25,17 +23,16 @@ from domain.programs.feed import Feed
 from domain.steps.transitions import RecordTransition
 from domain.values import Role
 from exchange import hl7_message
-from exchange.hl7_meaning import Because, Meaning, Stay, fit, meaning
+from exchange.hl7_meaning import Because, Meaning, fit, meaning
+from exchange.hl7_stay import Other, ToTell, changes_its_kind, to_tell
 from infra import row_places
 from infra.inbound_tables import InboundRow
 from infra.notice_tables import OutboxRow
 from infra.notices import settled, tell_leads
-from infra.persons import one_person
-from infra.tables import CaseRow
+from infra.persons import Persons
 
 log = structlog.get_logger()
 SUBJECT = "inbound"
-MOST_CASES = 20
 # What a case says of a stay that is none of its own business, or over for long: nobody need look at it.
 NOT_FOR_IT = {"UnknownSetting": Because.NO_STAY, "TooLongAgo": Because.TOO_LONG_AGO}
 
@@ -82,12 +79,12 @@ async def _placed(parts: System, feed: Feed, row: InboundRow) -> Placed:
         return Placed("open", Because.UNREADABLE)
     said = meaning(message, feed)
     others = await _of_the_stay(parts, feed, row) if row.visit else []
-    if said.people is None and _changes_its_kind(said, others):
+    if said.people is None and changes_its_kind(said, others):
         return Placed("open", Because.STAY_CHANGED)
     if not said.stays:
         return Placed("open" if said.people else "nothing", said.people or said.nothing)
-    stays = [stay for stay in said.stays if not any(o.row_later and o.speaks_of(stay) for o in others)]
-    if not stays and not said.people:
+    holds = to_tell(said, others)
+    if not holds and not said.people:
         return Placed("nothing", Because.SUPERSEDED)
     person_id = row.person_id or await _person(parts, row.tenant, said)
     cases = await _open_cases(parts, row.tenant, person_id)
@@ -96,26 +93,8 @@ async def _placed(parts: System, feed: Feed, row: InboundRow) -> Placed:
         if isinstance(found, Placed):
             return found
         cases = [found]
-    told: list[Told] = []
-    for stay_n, stay in enumerate(stays):
-        before = sum(not o.row_later and o.takes_back(stay) for o in others)
-        told += await _tell(parts, row, cases, stay_n, stay, before)
+    told = [one for n, part in enumerate(holds) for one in await _tell(parts, row, cases, n, part)]
     return _summed_up(said, told)
-
-
-@dataclass(frozen=True)
-class Other:
-    """Another message about the same stay: what it says, whether a case was told, whether it was written later."""
-
-    said: Meaning
-    told: bool
-    row_later: bool
-
-    def speaks_of(self, stay: Stay) -> bool:
-        return any(mine.event == stay.event for mine in self.said.stays)
-
-    def takes_back(self, stay: Stay) -> bool:
-        return any(mine.event == stay.event and mine.retracted for mine in self.said.stays)
 
 
 async def _of_the_stay(parts: System, feed: Feed, row: InboundRow) -> list[Other]:
@@ -137,19 +116,11 @@ async def _of_the_stay(parts: System, feed: Feed, row: InboundRow) -> list[Other
         Other(
             said=meaning(hl7_message.read(raw_of(parts, other), feed.charset), feed),
             told=any(told["status"] != "refused" for told in other.cases),
-            row_later=(other.sent_at, other.n or 0) > (row.sent_at, row.n or 0),
+            later=(other.sent_at, other.n or 0) > (row.sent_at, row.n or 0),
         )
         for other in rows
         if other.because not in void
     ]
-
-
-def _changes_its_kind(said: Meaning, others: list[Other]) -> bool:
-    """Whether a stay of which a case was told is something else now: outpatient, or a visit to emergency only."""
-    told = {stay.event for other in others if other.told for stay in other.said.stays}
-    if said.nothing is Because.NO_STAY:
-        return bool(told)
-    return "admission" in told and any(stay.event == "visit" for stay in said.stays)
 
 
 def _summed_up(said: Meaning, told: list[Told]) -> Placed:
@@ -173,19 +144,13 @@ async def _person(parts: System, tenant: str, said: Meaning) -> str:
 
 
 async def _open_cases(parts: System, tenant: str, person_id: str) -> list[str]:
-    async with parts.connection() as connection:
-        names = await connection.run_sync(lambda plain: one_person(plain, tenant, person_id))
-        references = await with_persons(parts, tenant, lambda store: _references(store.read(names).values()))
-        query = select(col(CaseRow.id)).where(
-            col(CaseRow.tenant) == tenant,
-            col(CaseRow.person_id).in_([*names, *references]),  # cases of releases up to 0.3 have the reference
-            col(CaseRow.status) == "open",
-        )
-        return list((await connection.execute(query.order_by(col(CaseRow.id)).limit(MOST_CASES))).scalars())
+    """Her open cases, under whichever record of hers they were opened."""
 
+    def names(store: Persons) -> list[str]:
+        row = survivor(store, person_id)
+        return list(names_of(store, {row.id: store.open(row)})) if row is not None else [person_id]
 
-def _references(found: Iterable[tuple[Any, Any]]) -> list[str]:
-    return [reference for _, person in found for reference in person.references]
+    return await open_cases_of(parts, tenant, await with_persons(parts, tenant, names))
 
 
 async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> str | Placed:
@@ -197,7 +162,7 @@ async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> s
         return Placed("nothing", nobodys)
     if row.person_id is not None or not parts.rulebook.latest(feed.open_in, row.received_at).case_finding:
         return Placed("open", nobodys)  # whose it is was said by a lead, who opens the case as well
-    who, message = _sender(row), FeedMessage(patient=row.lane, command=_body(row, stay, 0))
+    who, message = _sender(row), FeedMessage(patient=row.lane, command=_body(row, ToTell(stay, 0)))
     new = found_by_feed(message, feed.open_in, feed.team)
     new = new.model_copy(update={"person": Person(identifiers=said.about)})  # her number alone says who she is
     try:
@@ -210,29 +175,28 @@ async def _found(parts: System, feed: Feed, row: InboundRow, said: Meaning) -> s
         return Placed("nothing", Because.TOO_LONG_AGO) if refusal.problem.code == "TooLongAgo" else REFUSED
 
 
-async def _tell(
-    parts: System, row: InboundRow, cases: list[str], stay_n: int, stay: Stay, taken_back: int
-) -> list[Told]:
-    message = FeedMessage(patient=row.lane, command=_body(row, stay, taken_back))
-    who, wish = _sender(row), Wish(key=f"inbound/{row.id}/{row.tries}/{stay_n}")
+async def _tell(parts: System, row: InboundRow, cases: list[str], n: int, part: ToTell) -> list[Told]:
+    message = FeedMessage(patient=row.lane, command=_body(row, part))
+    who, wish = _sender(row), Wish(key=f"inbound/{row.id}/{row.tries}/{n}")
     return [await tell_one(parts, who, case_id, RecordTransition.kind, message, wish) for case_id in cases]
 
 
-def _body(row: InboundRow, stay: Stay, taken_back: int) -> dict[str, Any]:
+def _body(row: InboundRow, part: ToTell) -> dict[str, Any]:
     """What `record-transition` takes.
 
     What was taken back is so for good: what the sender tells of the stay after that is a fact of its own, with the
     number of times that it was `taken_back` in its id, and stands by its time and setting.
     """
+    stay, again = part
     at: date = stay.at
     said = {
-        "event_id": f"{row.visit}.{stay.event}" + (f".{taken_back}" if taken_back else ""),
+        "event_id": f"{row.visit}.{stay.event}" + (f".{again}" if again else ""),
         "event": stay.event,
         "setting": stay.setting,
         "occurred_at": at.isoformat(),
         "retracted": stay.retracted,
     }
-    said |= {} if taken_back else {"encounter": row.visit}
+    said |= {} if again else {"encounter": row.visit}
     return {**said, "disposition": stay.disposition.value} if stay.disposition else said
 
 

@@ -4,7 +4,6 @@ Where only somebody who knows the person can say what it means (two records of o
 the feed's file does not know) it is left to people, and never guessed.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -14,12 +13,11 @@ from zoneinfo import ZoneInfo
 from domain.persons.person import Identifier
 from domain.programs.feed import Authority, Feed
 from domain.programs.policies import Disposition
-from exchange.hl7_message import Message, Segment, Unreadable
+from exchange.hl7_message import CODE, Message, Segment, Unreadable
 from exchange.hl7_time import when
 
 Happened = datetime | date
 EventKind = Literal["admission", "discharge", "visit"]
-KIND = re.compile(r"[A-Za-z0-9]{2,4}")
 BEGINS, TAKEN_BACK, UPDATED = {"A01", "A06"}, {"A11": "admission", "A13": "discharge"}, {"A02", "A08"}
 UNITED = {"A18", "A34", "A36", "A39", "A40"}
 # Visits and numbers moved, deleted or merged by the sender.
@@ -101,7 +99,7 @@ def patient_of(message: Message, feed: Feed) -> str:
 
 def fit(message: Message, feed: Feed) -> tuple[Literal["AA", "AR"], str]:
     """Whether the message is one for this feed at all, and why not."""
-    if not KIND.fullmatch(message.kind):
+    if not CODE.fullmatch(message.kind):
         return "AR", "MSH-9 names no message type"
     if message.header.value(11) in ("T", "D") and not feed.test:
         return "AR", "MSH-11 marks a test, and this feed takes none"
@@ -132,18 +130,24 @@ def _of_a_stay(message: Message, feed: Feed, event: str) -> Meaning:
     died = Because.DIED if _died(message, feed) else None
     stay = event in BEGINS | UPDATED | set(TAKEN_BACK) | {"A03", "A04"}
     if not stay or (event == "A08" and not visit.fields):
-        return Meaning(about, people=died) if died else Meaning(about, nothing=Because.NOT_ADMISSION)
+        return _nothing(about, died, Because.NOT_ADMISSION)
     patient_class = visit.value(2)
     if patient_class not in feed.classes:
         return Meaning(about, people=died or Because.UNKNOWN_CLASS)
     setting = feed.classes[patient_class]
     if setting is None or (event == "A04" and setting != feed.emergency):
-        return Meaning(about, people=died) if died else Meaning(about, nothing=Because.NO_STAY)
+        return _nothing(about, died, Because.NO_STAY)
     found = _told(message, feed, event, setting)
     if isinstance(found, Because):
-        updated = event in UPDATED  # it need not say when the stay began: then it says nothing new of it
-        return Meaning(about, nothing=found) if updated and died is None else Meaning(about, people=died or found)
+        if event in UPDATED:  # it need not say when the stay began: then it says nothing new of it
+            return _nothing(about, died, found)
+        return Meaning(about, people=died or found)
     return Meaning(about, found, people=died)
+
+
+def _nothing(about: tuple[Identifier, ...], died: Because | None, why: Because) -> Meaning:
+    """Nothing for the cases, unless it says that the person has died."""
+    return Meaning(about, people=died) if died else Meaning(about, nothing=why)
 
 
 def _told(message: Message, feed: Feed, event: str, setting: str) -> tuple[Stay, ...] | Because:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+CODE = re.compile(r"[A-Za-z0-9]{2,4}")  # a type of message, or an event
 ESCAPED = re.compile(r"\\([^\\]*)\\")
 CHARSETS = {
     "": None,
@@ -111,8 +112,9 @@ class Message:
         return self.header.value(9, 2)
 
     @property
-    def control_id(self) -> str:
-        return self.header.value(10)
+    def named(self) -> str:
+        """Type and event as they may stand in a list or a log, such as adt-a03; nothing where it has no type."""
+        return "-".join(part.lower() for part in (self.kind, self.event) if CODE.fullmatch(part))
 
 
 def text_of(raw: bytes, charset: str) -> str:

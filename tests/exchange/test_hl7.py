@@ -9,8 +9,9 @@ import pytest
 
 from domain.programs.feed import Feed
 from exchange.hl7_answer import answer, wants_none
-from exchange.hl7_meaning import Because, meaning
+from exchange.hl7_meaning import Because, Meaning, meaning
 from exchange.hl7_message import Unreadable, read
+from exchange.hl7_stay import Other, changes_its_kind, to_tell
 from exchange.hl7_time import when
 from infra import catalog
 
@@ -178,6 +179,30 @@ def test_a_discharge_says_where_she_went_and_a_death_is_told_and_shown() -> None
 def test_what_an_event_must_have_and_has_not_is_named(raw: bytes) -> None:
     with pytest.raises(Unreadable):
         meaning(read(raw, "utf-8"), FEED)
+
+
+def said(event: str, pv1: dict[int, str]) -> Meaning:
+    return meaning(read(hl7(event, pv1), "utf-8"), FEED)
+
+
+def test_of_two_messages_about_one_part_of_a_stay_the_later_one_holds() -> None:
+    """Whichever came first; and what was taken back before is told as something new."""
+    left, cancelled = said("A03", IN | OUT), said("A13", OUT)
+    newer, older = Other(cancelled, told=True, later=True), Other(cancelled, told=True, later=False)
+    assert [part.stay.event for part in to_tell(left, [newer])] == ["admission"]
+    assert [(part.stay.event, part.taken_back) for part in to_tell(left, [older])] == [
+        ("admission", 0),
+        ("discharge", 1),
+    ]
+    assert to_tell(cancelled, []) == [(cancelled.stays[0], 0)]
+
+
+def test_a_stay_that_was_told_and_becomes_another_is_noticed_and_a_new_one_is_not() -> None:
+    told, refused = Other(said("A01", IN), True, False), Other(said("A01", IN), False, False)
+    for changed in (said("A08", {2: "O"}), said("A08", IN | {2: "E"})):
+        assert changes_its_kind(changed, [told])
+        assert not changes_its_kind(changed, [refused])
+    assert not changes_its_kind(said("A03", IN | OUT), [told])
 
 
 def test_an_answer_goes_back_the_way_the_message_came_and_repeats_nothing() -> None:

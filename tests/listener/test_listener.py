@@ -249,6 +249,10 @@ async def test_feeds_that_nobody_could_listen_to_are_refused_with_what_to_do(off
             ports_of(settings.model_copy(update={"feeds": wrong}))
     with pytest.raises(FeedsWrong, match="over TLS only"):
         tls_of(settings.model_copy(update={"hl7_host": "0.0.0.0"}))
+    with pytest.raises(FeedsWrong, match="give an address"):
+        tls_of(settings.model_copy(update={"hl7_host": "localhost"}))
+    with pytest.raises(FeedsWrong, match="cannot be read"):
+        tls_of(settings.model_copy(update={"hl7_certificate": "/nowhere.pem"}))
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

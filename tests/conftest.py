@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -34,6 +36,8 @@ from tests.one_case import Desk
 from tests.story import in_force
 from worker import worker
 
+if postgres.MEMORY:  # what tests write need not outlive the machine
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", postgres.MEMORY)
 KEY = hashlib.sha256(b"a key for tests and recorded histories only").digest()
 WHOLE_SYSTEMS = ("tests/deploy/test_up.py", "tests/deploy/test_upgrade.py", "tests/chaos/")
 # How long an example takes says how busy the machine is, and nothing about the rule.
@@ -56,6 +60,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The demo, which waits, runs while other tests need the machine; faults come when it is quieter."""
     items.sort(key=lambda item: not item.nodeid.startswith(WHOLE_SYSTEMS[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_once() -> Iterator[None]:
+    """Every worker tries its workflows in a sandbox before it starts; once for all the workers here will do."""
+    prepare = SandboxedWorkflowRunner.prepare_workflow
+    seen: set[type] = set()
+
+    def once(runner: SandboxedWorkflowRunner, definition: Any) -> None:
+        if definition.cls not in seen:
+            prepare(runner, definition)
+            seen.add(definition.cls)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SandboxedWorkflowRunner, "prepare_workflow", once)
+        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -114,15 +134,55 @@ def _migrate(url: str) -> None:
         thread.submit(asyncio.run, migrate.upgrade(postgres.by_psycopg(url))).result()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def staffed_sqlite(
+    environment: WorkflowEnvironment, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A data folder with its keys and a record in which the office's people are hired, to be copied."""
+    folder = tmp_path_factory.mktemp("staffed")
+    shutil.copyfile(migrated_sqlite, folder / "record.db")
+    await _hire(environment, folder, f"sqlite+aiosqlite:///{folder / 'record.db'}")
+    return folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def staffed_postgres(
+    environment: WorkflowEnvironment, staffed_sqlite: Path, migrated_postgres: str, postgres_server: str
+) -> str:
+    """The name of a database in which the same people are hired, under the keys of the same folder."""
+    name = f"template{uuid.uuid4().hex}"
+    url = postgres.by_psycopg(postgres.create(postgres_server, name, migrated_postgres))
+    await _hire(environment, staffed_sqlite, url)
+    return name
+
+
+async def _hire(environment: WorkflowEnvironment, folder: Path, url: str) -> None:
+    engine = database.connect(url)
+    async with Office(_parts(environment, engine, Settings(data_dir=folder)), environment) as office:
+        await office.hire()
+    await engine.dispose()
+
+
+@pytest.fixture
+def url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a migrated database: empty, or for tests of the office with its people hired."""
+    hired = "quiet_office" in request.fixturenames
+    if hired:
+        shutil.copytree(request.getfixturevalue("staffed_sqlite"), tmp_path, dirs_exist_ok=True)
+    if backend == "sqlite":
+        if not hired:
+            shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.db")
+        yield f"sqlite+aiosqlite:///{tmp_path / 'record.db'}"
+        return
+    template = request.getfixturevalue("staffed_postgres" if hired else "migrated_postgres")
+    server, name = request.getfixturevalue("postgres_server"), f"t{uuid.uuid4().hex}"
+    yield postgres.by_psycopg(postgres.create(server, name, template))
+    postgres.drop(server, name)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
-    """An empty, migrated database."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'record.db'}"
-    if backend == "postgres":
-        server, template = (request.getfixturevalue(n) for n in ("postgres_server", "migrated_postgres"))
-        url = postgres.by_psycopg(postgres.create(server, f"t{uuid.uuid4().hex}", template))
-    else:
-        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "record.db")
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """A connection to it."""
     found = database.connect(url)
     yield found
     await found.dispose()
@@ -166,7 +226,12 @@ async def quiet_office(
     environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings
 ) -> AsyncIterator[Office]:
     """The API with its staff directory, and no worker."""
-    parts = System(
+    async with Office(_parts(environment, engine, settings), environment) as office:
+        yield office
+
+
+def _parts(environment: WorkflowEnvironment, engine: AsyncEngine, settings: Settings) -> System:
+    return System(
         settings=settings.model_copy(update={"metrics_address": "127.0.0.1:1", "hosts": "caseloom.test"}),
         rulebook=in_force(),
         engine=engine,
@@ -176,9 +241,6 @@ async def quiet_office(
         keys=ring_of(settings),
         index_key=index_key(settings.index_key, settings.data_dir),
     )
-    async with Office(parts, environment) as office:
-        await office.hire()
-        yield office
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psycopg
 
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a copied database is hundreds of small files
+
 
 class Server:
     """A server on a Unix socket of its own. `address` names its maintenance database."""
@@ -43,7 +45,7 @@ class Server:
 @contextmanager
 def server() -> Iterator[Server]:
     """Start a server; it is gone afterwards, with all it holds."""
-    folder = Path(tempfile.mkdtemp(prefix="caseloom-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="caseloom-pg-", dir=MEMORY))
     found = Server(folder)
     try:
         found.set_up()
@@ -61,6 +63,12 @@ def create(address: str, name: str, template: str = "template1") -> str:
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
     return address.replace("/postgres?", f"/{name}?")
+
+
+def drop(address: str, name: str) -> None:
+    """Drop a database, with whoever is still connected to it."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def _binaries() -> Path:

@@ -13,7 +13,6 @@ from domain.values import Instant, Slug, Value
 from infra.directory import people_of
 from infra.rosters import rosters_of
 
-LOOK_SECONDS = 3.0
 KNOWN_SECONDS = 3.0  # how long a roster is believed: whoever is taken off it is out within five seconds
 
 
@@ -27,8 +26,9 @@ class Duty(Value):
 class Duties:
     """Remembers for a moment the rosters of each tenant, and who covers for the people on them."""
 
-    def __init__(self, record: Engine) -> None:
-        self._record = record
+    def __init__(self, record: Engine, patience: float) -> None:
+        """`patience`: after how many seconds without an answer the record is silent."""
+        self._record, self._patience = record, patience
         self._known: dict[str, tuple[float, Directory]] = {}
         self._reading = asyncio.Lock()
 
@@ -46,7 +46,7 @@ class Duties:
 
     async def _look(self, tenant: str) -> Directory:
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(self._patience):
                 staff = await asyncio.to_thread(self._read, tenant)
         except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             raise RecordSilent from None

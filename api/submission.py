@@ -25,7 +25,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
-from api.system import RECORD_SECONDS, Principal, System
+from api.system import Principal, System
 from domain.case.command import Envelope, Outcome
 from infra import row_places
 from infra.encryption import derived_id
@@ -290,7 +290,7 @@ async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope)
         "envelope": parts.keys.encrypted(envelope.model_dump_json().encode(), place),
     }
     try:
-        async with asyncio.timeout(RECORD_SECONDS), parts.engine.begin() as connection:
+        async with asyncio.timeout(parts.settings.record_seconds), parts.engine.begin() as connection:
             await connection.execute(insert(QueuedRow).values(**row))
     except IntegrityError:
         known = await parts.look_up(_RESERVED, {"case_id": case_id, "command_id": envelope.command_id})
@@ -305,5 +305,5 @@ async def _reserve(parts: System, tenant: str, case_id: str, envelope: Envelope)
 async def _take_back(parts: System, case_id: str, command_id: str) -> None:
     mine = (col(QueuedRow.case_id) == case_id, col(QueuedRow.command_id) == command_id)
     with contextlib.suppress(SQLAlchemyError, OSError):
-        async with asyncio.timeout(RECORD_SECONDS), parts.engine.begin() as connection:
+        async with asyncio.timeout(parts.settings.record_seconds), parts.engine.begin() as connection:
             await connection.execute(delete(QueuedRow).where(*mine))

@@ -31,7 +31,6 @@ from infra.encryption import KeyRing, derived_id
 from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
 
-RECORD_SECONDS = 1.5
 FEED = "feed"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 NOTE = "caseloom.note"  # what a request says of itself for the audit, in its ASGI scope
@@ -60,7 +59,7 @@ class System:
 
     @cached_property
     def duties(self) -> Duties:
-        return Duties(self.looking)
+        return Duties(self.looking, self.settings.record_seconds)
 
     @cached_property
     def audit(self) -> Audit:
@@ -91,7 +90,7 @@ class System:
     async def look_up(self, query: Executable, values: dict[str, Any]) -> Any:
         """The first row of a query, or None, in one go on a thread of its own. Raises `RecordSilent`."""
         try:
-            async with asyncio.timeout(RECORD_SECONDS):
+            async with asyncio.timeout(self.settings.record_seconds):
                 return await asyncio.to_thread(self._first, query, values)
         except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
             raise RecordSilent from None

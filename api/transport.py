@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import HEADERS, Problem, RecordSilent, respond
-from api.system import NOTE, RECORD_SECONDS
+from api.system import NOTE
 from domain.commands import ALL
 
 BODY_SECONDS = 20.0
@@ -87,7 +87,7 @@ async def _on_record(scope: Scope, note: dict[str, Any], status: int) -> bool:
     row |= {name: note.get(name, "") for name in ("tenant", "actor", "role")}
     row |= {"at": datetime.now(UTC), "action": action, "status": status, "address": _address(scope)}
     try:
-        async with asyncio.timeout(RECORD_SECONDS):
+        async with asyncio.timeout(parts.settings.record_seconds):
             await parts.audit.note({**row, "purpose": _purpose(scope)})
     except (SQLAlchemyError, OSError):
         return bool(status >= 400)

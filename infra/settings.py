@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(default=1200, ge=1)
     profile: Literal["", "production"] = ""
     update_seconds: float = Field(default=3.0, gt=0)
+    record_seconds: float = Field(default=1.5, gt=0)
     suppress_below: int = Field(default=0, ge=0, le=1000)
     caseload_standard: float = Field(default=20, gt=0)
     caseload_most: int = Field(default=40, gt=0)

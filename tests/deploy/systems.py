@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 def variables(data_dir: Path, port: int = 0, **more: str) -> dict[str, str]:
     here = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    return {**here, "CASELOOM_DATA_DIR": str(data_dir), "PORT": str(port), **more}
+    busy = {"CASELOOM_RECORD_SECONDS": "10"}  # other tests run beside this system
+    return {**here, **busy, "CASELOOM_DATA_DIR": str(data_dir), "PORT": str(port), **more}
 
 
 def tool(name: str, data_dir: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from activities.bulk_action import Acting
 from activities.decide import Rules
 from activities.deliver import Delivering
+from activities.erase import Erasing
 from activities.night_watch import Watching
 from activities.reach import Reach
 from activities.settle import Settling
@@ -33,13 +34,14 @@ from activities.states import States
 from activities.webhooks import Webhooks
 from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
-from infra.encryption import ring_of
+from infra.encryption import index_key, ring_of
 from infra.settings import Settings
 from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
 from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
 from workflows.delivery import Bell, Endpoint, Lane
+from workflows.erasure import Erasure
 from workflows.night_watch import NightWatch
 
 log = structlog.get_logger()
@@ -60,13 +62,15 @@ async def worker(
     webhooks = Webhooks(engine, states.keys, settings)
     delivering = Delivering(engine, states.keys, client, settings, webhooks)
     acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
+    key = index_key(settings.index_key, settings.data_dir)
+    erasing = Erasing(engine, states.keys, key, client)
     try:
         async with (
             at_work(engine, settings, programs_of(rulebook)),
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint],
+                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint, Erasure],
                 activities=[
                     settling.settle,
                     acting.carry_on,
@@ -74,6 +78,7 @@ async def worker(
                     delivering.listen,
                     delivering.deliver,
                     webhooks.post_events,
+                    erasing.erase,
                 ],
                 deployment_config=deployment(settings),
                 sticky_queue_schedule_to_start_timeout=STICKY,

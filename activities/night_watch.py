@@ -48,6 +48,7 @@ class Watching:
         now = datetime.now(UTC)
         await asyncio.to_thread(self._checkpoint, now)
         await self._go_on_with_bulk_actions(now)
+        await self._go_on_with_erasures(now)
         few = asyncio.Semaphore(AT_ONCE)
         left = await asyncio.to_thread(self._undecided, now)
         await asyncio.gather(*(self._send_again(row, few) for row in left))
@@ -85,6 +86,21 @@ class Watching:
                     id=messages.bulk_action(row.id),
                     task_queue=self._settings.task_queue,
                 )
+
+    async def _go_on_with_erasures(self, now: datetime) -> None:
+        """Begin again those that the engine does not carry on."""
+        for row in await asyncio.to_thread(self._unerased, now):
+            with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
+                await self._reach.client.start_workflow(
+                    messages.ERASURE_WORKFLOW,
+                    row.id,
+                    id=messages.erasure(row.id),
+                    task_queue=self._settings.task_queue,
+                )
+
+    def _unerased(self, now: datetime) -> list[Any]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(watchdog.unfinished_erasures(now)).all())
 
     def _unfinished(self, now: datetime) -> list[Any]:
         with self._engine.connect() as connection:

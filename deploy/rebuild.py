@@ -16,6 +16,7 @@ from deploy import running
 from deploy.console import console as shown
 from deploy.console import id_column, ids
 from infra.encryption import KeyRing, ring_of
+from infra.erasure_tables import ErasedCaseRow
 from infra.tables import TimelineRow
 
 SHOWN = 10
@@ -25,7 +26,9 @@ console = shown()
 def rebuild(engine: Engine, keys: KeyRing) -> dict[str, list[str]]:
     """Rebuild every case in a transaction of its own; return for each table the cases that it changed."""
     with engine.connect() as connection:
-        named = select(col(TimelineRow.case_id)).distinct().order_by(col(TimelineRow.case_id))
+        gone = select(ErasedCaseRow.case_id)
+        there = select(col(TimelineRow.case_id)).where(col(TimelineRow.case_id).not_in(gone))
+        named = there.distinct().order_by(col(TimelineRow.case_id))
         cases: list[str] = list(connection.execute(named).scalars())
     changed: dict[str, list[str]] = {
         name: [] for name in (*(str(model.__tablename__) for model in DERIVED), "states")

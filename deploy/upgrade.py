@@ -27,6 +27,7 @@ from domain.persons.person import REFERENCE, Identifier, Person
 from domain.values import Actor, Role
 from infra import database, migrate, row_places, temporal
 from infra.encryption import TEXT, KeyRing, derived_id, index_key, ring_of
+from infra.erasure_tables import ErasedCaseRow
 from infra.persons import Persons
 from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, SnapshotRow, StaffRow, TimelineRow
@@ -99,7 +100,8 @@ def encrypt_old_timelines(engine: Engine, settings: Settings) -> list[tuple[str,
         encrypted = col(TimelineRow.case_id).in_(
             select(col(TimelineRow.case_id)).where(col(TimelineRow.encrypted).is_not(None))
         )
-        query = select(col(TimelineRow.tenant), col(TimelineRow.case_id)).where(~encrypted).distinct()
+        gone = col(TimelineRow.case_id).in_(select(col(ErasedCaseRow.case_id)))
+        query = select(col(TimelineRow.tenant), col(TimelineRow.case_id)).where(~encrypted, ~gone).distinct()
         cases = [(str(tenant), str(case_id)) for tenant, case_id in connection.execute(query)]
     _encrypt_the_rest(engine, keys)
     for tenant, case_id in track(cases, "Encrypting timelines", console=console, transient=True):

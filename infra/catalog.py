@@ -27,6 +27,7 @@ from domain.programs.instrument import Instrument
 from domain.programs.places import Place
 from domain.programs.plan_template import TemplateGoal, TemplateIntervention, TemplateProblem
 from domain.programs.program import Program
+from domain.programs.retention import RetentionRules
 from domain.programs.rulebook import CodeList, Rulebook
 from domain.simulation.scenario import Scenario
 from domain.values import Slug, Value
@@ -130,6 +131,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
         code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
         places=tuple(_read(folder / "places", Place, faults)),
         policy=_policy(folder / "policy.yaml", faults),
+        retention=_retention(folder / "retention.yaml", faults),
     )
     senders = list(_read(folder / "feeds", Feed, faults))
     if not faults:  # a calendar that cannot be read would be missed by every clock of every programme
@@ -137,6 +139,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
             name = f"{program.program}-{program.version}.yaml"
             faults += [f"{name}: {fault}" for fault in _lost(program, rulebook)]
         faults += _misplaced(rulebook)
+        faults += _kept_for_nobody(rulebook)
         faults += lost_in_forms(rulebook)
         faults += _lost_in_feeds(senders, rulebook)
     list(_read(folder / "scenarios", Scenario, faults))
@@ -280,6 +283,21 @@ def _policy(path: Path, faults: list[str]) -> AccessPolicy:
     except CatalogError as fault:
         faults += str(fault).split("\n")
         return AccessPolicy(groups={}, grants=())
+
+
+def _retention(path: Path, faults: list[str]) -> RetentionRules | None:
+    """How long records are kept. Without its file none is ever past its time."""
+    try:
+        return _parse(path, RetentionRules, {}) if path.is_file() else None
+    except CatalogError as fault:
+        faults += str(fault).split("\n")
+        return None
+
+
+def _kept_for_nobody(rulebook: Rulebook) -> Iterator[str]:
+    known = {program.program for program in rulebook.programs}
+    named = rulebook.retention.programs if rulebook.retention else {}
+    yield from (f"retention.yaml: there is no programme {name}" for name in sorted(set(named) - known))
 
 
 def _parse(path: Path, model: type[Model], extendable: Mapping[str, Path]) -> Model:

@@ -20,6 +20,12 @@ PATIENCE = {  # a host that is gone says nothing: without these a thread would w
     "keepalives_interval": 2,
     "keepalives_count": 2,
 }
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",  # what was deleted, or replaced, is overwritten with zeros
+    f"busy_timeout={int(LOCK_SECONDS * 1000)}",
+)
 ON_SQLITE = {"timeout": LOCK_SECONDS, "isolation_level": None}
 
 
@@ -116,7 +122,7 @@ def _listen(engine: Engine) -> None:
 
 def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={int(LOCK_SECONDS * 1000)}"):
+    for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -21,6 +21,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain.programs.rulebook import Rulebook
+from infra.erasure_tables import ErasureRow
 from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, WorkerRow
 
@@ -54,6 +55,13 @@ def unfinished(now: datetime) -> Select[Any]:
     found: Any = select(col(BulkActionRow.id), col(BulkActionRow.per_minute))
     slow = col(BulkActionRow.touched_at) < now - GRACE
     late: Select[Any] = found.where(col(BulkActionRow.status) == "running", slow)
+    return late
+
+
+def unfinished_erasures(now: datetime) -> Select[Any]:
+    """The erasures that were confirmed a while ago and are not done."""
+    found: Any = select(col(ErasureRow.id))
+    late: Select[Any] = found.where(col(ErasureRow.status) == "running", col(ErasureRow.decided_at) < now - GRACE)
     return late
 
 

@@ -85,7 +85,11 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
 
     It looks at its timers a hundred times a second: once, as usual, every wake-up in skipped time takes a second.
     """
-    switches = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="10ms"')
+    switches = (
+        "frontend.WorkflowTimeSkippingEnabled=true",
+        'history.timerProcessorMaxTimeShift="10ms"',
+        'history.transferProcessorUpdateAckInterval="1s"',  # after which a history that is to go is gone
+    )
     async with await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=temporal_binary(),

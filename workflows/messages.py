@@ -16,6 +16,7 @@ from domain.case.event import Position
 from domain.values import Instant, Value
 
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
+ERASURE_WORKFLOW = "Erasure"
 BELL_WORKFLOW, LANE_WORKFLOW, ENDPOINT_WORKFLOW = "Bell", "Lane", "Endpoint"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
@@ -67,6 +68,11 @@ Told = TypeVar("Told", bound=Value)
 def bulk_action(action_id: str) -> str:
     """The id of a bulk action's workflow."""
     return f"bulk-action-{action_id}"
+
+
+def erasure(erasure_id: str) -> str:
+    """The id of an erasure's workflow."""
+    return f"erasure-{erasure_id}"
 
 
 def bell(task_queue: str) -> str:

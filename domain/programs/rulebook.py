@@ -12,6 +12,7 @@ from domain.programs.form import Form
 from domain.programs.instrument import Instrument
 from domain.programs.places import Narrowed, Place, narrowed
 from domain.programs.program import Program
+from domain.programs.retention import RetentionRules
 from domain.values import Invalid, Line, Slug, Text, Value
 
 MOST_NARROWED = 500
@@ -69,6 +70,7 @@ class Rulebook(Value):
     code_lists: tuple[CodeList, ...] = ()
     places: tuple[Place, ...] = ()
     policy: AccessPolicy = AccessPolicy(groups={}, grants=())
+    retention: RetentionRules | None = Field(default=None, description="Without it records are kept for ever")
     _narrowed: dict[Any, Program] = PrivateAttr(default_factory=dict)
 
     def at(self, name: str, version: int, team: str, day: date, personal: tuple[Narrowed, ...] = ()) -> Program:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import infra.erasure_tables
 import infra.inbound_tables
 import infra.item_tables
 import infra.notice_tables

@@ -54,8 +54,8 @@ supervisor           duty     outline read tell task-work urgent
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
-work urgent answer lead above direct watch measure operate looked review events webhooks
-auditor              tenant   anyone events directory lists know outline read watch measure operate
+work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
+auditor              tenant   anyone events directory lists know kept outline read watch measure operate
 integrator           tenant   anyone open feed events
 integrator           opened   outline tell correct
 integrator           feed     tell correct

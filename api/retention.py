@@ -74,6 +74,7 @@ class PastItsTime(BaseModel):
     """Somebody all of whose cases are past their time, and whom no legal hold keeps."""
 
     person_id: str
+    name: str | None
     kept_until: date
     cases: int
 
@@ -151,7 +152,11 @@ async def _past_its_time(parts: System, who: Principal, person_id: str) -> list[
     view = await retention_of(parts, who, *found)
     if view.hindered_by or view.kept_until is None:
         return []
-    return [PastItsTime(person_id=view.person_id, kept_until=view.kept_until, cases=len(view.cases))]
+    return [
+        PastItsTime(
+            person_id=view.person_id, name=found[1].called, kept_until=view.kept_until, cases=len(view.cases)
+        )
+    ]
 
 
 async def retention_of(parts: System, who: Principal, row: PersonRow, person: Person) -> RetentionView:

@@ -101,7 +101,7 @@ async def test_what_is_known_of_her_is_gone_everywhere_and_what_is_left_proves_i
     view = (await office.get("aud-1", f"/persons/{person}/retention")).json()
     assert (view["kept_until"], view["hindered_by"]) == ("2024-03-31", [])
     due = (await office.get("dir-1", "/retention")).json()["items"]
-    assert due == [{"person_id": person, "kept_until": "2024-03-31", "cases": 1}]
+    assert due == [{"person_id": person, "name": "Oda Quasimodo", "kept_until": "2024-03-31", "cases": 1}]
     done = await erase(office, person)
     assert (done["status"], [case["case_id"] for case in done["cases"]]) == ("done", [case_id])
     assert done["rows"]["timeline"] == done["cases"][0]["entries"] > 3

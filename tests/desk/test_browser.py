@@ -224,10 +224,11 @@ async def test_axe_finds_nothing_on_any_page_and_nothing_is_wider_than_the_scree
 
 
 async def test_axe_finds_nothing_on_the_pages_of_a_director(opened: Any) -> None:
-    """Where events are posted: the list, the form, the secret that is shown once, and one endpoint."""
+    """A simulation, what is kept, and where events are posted: list, form, the secret shown once, one endpoint."""
     page, axe = await opened("dir-1", **SMALL), Axe()
     found = {}
-    for path in ("programs/transitions/1/simulation?scenario=friday-discharge", "webhooks", "webhooks/add"):
+    simulation = "programs/transitions/1/simulation?scenario=friday-discharge"
+    for path in (simulation, "retention", "webhooks", "webhooks/add"):
         await page.goto(f"/desk/{path}")
         found[path] = await _violations(axe, page)
     await page.fill("#f-url", "https://example.org/caseloom")

@@ -8,7 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from api.absence import Absence
+from api.erasures import NewErasure
 from api.reach import NewReach
+from api.retention import NewHold
 from api.rosters import Wanted
 from api.webhooks import NewEndpoint
 from desk import needs, words
@@ -58,6 +60,8 @@ OFFICE: dict[str, type[BaseModel]] = {
     "put-roster": Wanted,
     "change-person": Person,
     "create-endpoint": NewEndpoint,
+    "place-legal-hold": NewHold,
+    "ask-erasure": NewErasure,
 }
 
 

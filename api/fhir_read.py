@@ -14,7 +14,7 @@ from api import identity, persons
 from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.reading import read_case
-from api.scope import WHOLE, visible
+from api.scope import visible
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.case.event import label_of
 from domain.values import Opaque
@@ -48,6 +48,7 @@ SERVED = {
     **dict.fromkeys(OF_CASES, ("patient", "_id", "status", "category", "code", "_lastUpdated")),
     "Questionnaire": ("_id", "name"),
 }
+READ = "read-case-resources"
 PAGED = Order([])
 DATED = re.compile(
     r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)", re.ASCII
@@ -259,27 +260,27 @@ def _parsed(text: str) -> datetime | date:
 
 
 async def _patient(parts: System, who: Principal, person_id: str) -> Resource:
-    if not parts.policy.reach_of(who.role, "read-person"):
+    if not parts.policy.reach_of(who.role, READ):
         raise Refusal(403, "NotPermitted", "who somebody is, is not yours to read")
-    row, person = await persons.on_record(parts, who, person_id)
+    row, person = await persons.on_record(parts, who, person_id, READ)
     return patient(row.id, row.version, row.updated_at, person)
 
 
 async def _of_person(parts: System, who: Principal, person_id: str) -> list[Version]:
-    """What the cases of a person say, as far as this reader may read whole cases."""
-    row, person = await persons.on_record(parts, who, person_id)
+    """What the cases of a person say, as far as this reader may read them."""
+    row, person = await persons.on_record(parts, who, person_id, READ)
     names = await identity.with_persons(
         parts, who.tenant, lambda store: identity.names_of(store, {row.id: person})
     )
-    query = select(CaseRow.id).where(visible(parts, who, WHOLE), col(CaseRow.person_id).in_(names))
+    query = select(CaseRow.id).where(visible(parts, who, READ), col(CaseRow.person_id).in_(names))
     async with parts.session() as session:
         cases = list((await session.exec(query.order_by(col(CaseRow.id)))).all())
     return [version for case_id in cases for version in await _of_case(parts, who, case_id)]
 
 
 async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]:
-    """What one case says. Raises 404 unless this person may read all of it."""
-    found = await read_case(parts, who, case_id, WHOLE)
+    """What one case says. Raises 404 unless this reader may read it."""
+    found = await read_case(parts, who, case_id, READ)
 
     def readable(entry: Any) -> bool:
         own = entry.actor.subject == who.sub

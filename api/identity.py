@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from api.problems import Refusal
-from api.scope import visible
+from api.scope import LIST, visible
 from api.system import Principal, System
 from domain.persons.matching import NEAR, Match, compare
 from domain.persons.person import REFERENCE, Identifier, Person
@@ -124,8 +124,10 @@ def near(store: Persons, person: Person) -> tuple[Near, ...]:
     return tuple(sorted(found.values(), key=lambda n: (-n.match.points, n.row.id))[:MOST_SHOWN])
 
 
-async def known_to(parts: System, who: Principal, persons: dict[str, tuple[PersonRow, Person]]) -> set[str]:
-    """Those of some persons whom one may know of: by a case that one may see, or because one has made them.
+async def known_to(
+    parts: System, who: Principal, persons: dict[str, tuple[PersonRow, Person]], action: str = LIST
+) -> set[str]:
+    """Those of some persons whom one may know of: by a case in which one has an action, or as who has made them.
 
     Who is excluded from a case of theirs knows nothing of them in any way.
     """
@@ -136,11 +138,12 @@ async def known_to(parts: System, who: Principal, persons: dict[str, tuple[Perso
         col(CaseRow.tenant) == who.tenant, col(CaseRow.excluded).contains(f"|{who.sub}|", autoescape=True)
     )
     async with parts.connection() as connection:
-        seen = {by_name[name] for name in (await connection.execute(theirs.where(visible(parts, who)))).scalars()}
+        hers = theirs.where(visible(parts, who, action))
+        seen = {by_name[name] for name in (await connection.execute(hers)).scalars()}
         out = {by_name[name] for name in (await connection.execute(shut)).scalars()}
     if Reach.TENANT in parts.policy.reach_of(who.role, "read-whole-case"):
         return set(persons) - out
-    made = {id for id, (row, _) in persons.items() if row.created_by == who.sub}
+    made = {id for id, (row, _) in persons.items() if row.created_by == who.sub and action == LIST}
     return (made | seen) - out
 
 

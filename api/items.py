@@ -36,6 +36,7 @@ LISTS = {  # the path, the kind of its items, and what they are
     "assistance": ("assistance", "Programmes that pay for medication or help, until they end."),
     "emergency-looks": ("emergency-look", "Looks into cases in an emergency, until they are reviewed."),
     "unable-to-contact": ("unable-to-contact", "People who cannot be reached, and how far the protocol is."),
+    "shares": ("share", "Accounts outside that read cases over FHIR by consent; `at` is when it ends."),
     "quality-reviews": ("quality-review", "Quality reviews; the title names the criteria that were not met."),
 }  # fmt: skip
 

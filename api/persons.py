@@ -18,7 +18,7 @@ from api.identity import Meant, OpenCase, known_to, survivor, with_persons
 from api.pages import Order, Page, PagingDep
 from api.person_search import Found, search
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.scope import visible
+from api.scope import LIST, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.persons.person import Identifier, Person
 from domain.values import Instant, Line, Opaque, Text
@@ -256,15 +256,15 @@ async def dismiss_likeness(person_id: PersonId, other_id: PersonId, parts: Syste
     )
 
 
-async def on_record(parts: System, who: Principal, person_id: str) -> tuple[PersonRow, Person]:
-    """Raises 404 for a person who is not there, or whom this person may not know of."""
+async def on_record(parts: System, who: Principal, person_id: str, action: str = LIST) -> tuple[PersonRow, Person]:
+    """Raises 404 for a person who is not there, or whom this person may not know of by a case of that action."""
 
     def read(store: Persons) -> tuple[PersonRow, Person] | None:
         row = survivor(store, person_id)
         return (row, store.open(row)) if row is not None else None
 
     found = await with_persons(parts, who.tenant, read)
-    if found is None or not await known_to(parts, who, {found[0].id: found}):
+    if found is None or not await known_to(parts, who, {found[0].id: found}, action):
         raise Refusal(404, "NotFound", "there is no such person, or she is not yours to know of")
     return found
 

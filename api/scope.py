@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, or_, union
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -15,6 +15,8 @@ from api.system import Principal, System, not_permitted
 from domain.case.command import Outcome
 from domain.case.event import Position
 from domain.programs.access import Reach
+from domain.values import Sensitivity
+from infra.item_tables import ItemRow
 from infra.tables import CaseRow, CommandRow, QueuedRow, TaskRow
 
 LIST, SEE = "list-cases", "read-case"
@@ -22,6 +24,12 @@ WHOLE = "read-whole-case"
 CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
+SHARE = "share"
+UNDER = {
+    Sensitivity.BEHAVIORAL: Reach.SHARED_BEHAVIORAL,
+    Sensitivity.PART2: Reach.SHARED_PART2,
+    Sensitivity.SUD_COUNSELLING: Reach.SHARED_SUD,
+}
 _of_case = select_columns(col(CASE.id))
 _of_task = select_columns(col(MINE.case_id)).where(col(MINE.status).not_in(CLOSED))
 
@@ -68,8 +76,17 @@ def _within_reach(who: Principal, ways: frozenset[Reach]) -> list[Select[Any]]:
         Reach.TASK: task,
         Reach.OFFERED: of_tenant.where(col(CASE.offered_to) == who.sub),
         Reach.OPENED: of_tenant.where(col(CASE.opened_by) == who.sub),
+        Reach.SHARED: _shared(who.tenant, who.sub),
     }
     return [query for way, query in found.items() if way in ways and query is not None]
+
+
+def _shared(tenant: str, sub: str) -> Select[Any]:
+    """The cases whose persons let this account read them, now."""
+    ends = col(ItemRow.at)
+    mine = (col(ItemRow.tenant) == tenant, col(ItemRow.kind) == SHARE, col(ItemRow.asked) == sub)
+    in_force = (col(ItemRow.settled_at).is_(None), or_(ends.is_(None), ends > datetime.now(UTC)))
+    return select_columns(col(ItemRow.case_id)).where(*mine, *in_force)
 
 
 def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
@@ -87,7 +104,14 @@ def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
         Reach.FEED: feed and who.feeds,
         Reach.GLASS: _looks_in(who, row.glass),
     }
-    return frozenset(way for way, holds in found.items() if holds)
+    return frozenset(way for way, holds in found.items() if holds) | _told(row)
+
+
+def _told(row: Any) -> frozenset[Reach]:
+    """What the person lets this account read: the case, and what stands under the labels that she names."""
+    if row.told is None or (row.told_until is not None and row.told_until <= datetime.now(UTC)):
+        return frozenset()
+    return frozenset({Reach.SHARED, *(way for label, way in UNDER.items() if label in row.told)})
 
 
 def _looks_in(who: Principal, glass: str) -> bool:
@@ -141,13 +165,21 @@ def may_see(parts: System, who: Principal, ways: frozenset[Reach], action: str =
     raise not_permitted(parts.policy, action, who.role)
 
 
+def _of_share(column: Any) -> Any:
+    mine = and_(col(ItemRow.kind) == SHARE, col(ItemRow.id) == bindparam("sub"), col(ItemRow.settled_at).is_(None))
+    return select_columns(column).where(col(ItemRow.case_id) == col(CaseRow.id), mine).scalar_subquery()
+
+
+_SHARE = (_of_share(col(ItemRow.type)).label("told"), _of_share(col(ItemRow.at)).label("told_until"))
+
+
 def looking(*more: Any) -> Select[Any]:
     """The columns that tell whether one case may be seen (`case_id`, `tenant`, `sub`), and more of them."""
     mine = and_(col(TaskRow.case_id) == col(CaseRow.id), col(TaskRow.assignee) == bindparam("sub"))
     assigned = exists().where(mine, *(col(TaskRow.status) != closed for closed in CLOSED)).label("assigned")
     names = ("owner", "team", "opened_by", "offered_to", "excluded", "glass", "seq", "head", "sealed")
     seen = [col(getattr(CaseRow, name)) for name in names]
-    return select_columns(*seen, assigned, *more).where(
+    return select_columns(*seen, assigned, *_SHARE, *more).where(
         col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant")
     )
 

@@ -93,6 +93,14 @@ LISTED = (
     Listed("assistance", "assistance", title=lambda a: a.title),
     Listed("emergency-look", "accesses", by=lambda a: a.by, asked=lambda a: a.asked),
     Listed("unable-to-contact", "unreached", type=lambda u: u.step),
+    Listed(
+        "share",
+        "readers",
+        type=lambda r: "-and-".join(r.labels) or "general",
+        title=lambda r: f"{r.with_whom}: {r.purpose}"[:200],
+        asked=lambda r: r.id,
+        at=lambda r: r.ends_at,
+    ),
 )
 KINDS = (*(listed.kind for listed in LISTED), REVIEW)
 

@@ -72,8 +72,10 @@ def labelled(label: Sensitivity) -> dict[str, Any]:
     """The security label of what stands under one of ours; restricted where it is not general."""
     if label is Sensitivity.GENERAL:
         return {}
-    restricted = {"system": f"{HL7}/v3-Confidentiality", "code": "R"}
-    return {"security": [{"system": ACT_CODE, "code": LABELS[label]}, restricted]}
+    found = [{"system": ACT_CODE, "code": LABELS[label]}, {"system": f"{HL7}/v3-Confidentiality", "code": "R"}]
+    if label is not Sensitivity.BEHAVIORAL:  # 42 CFR 2.32: nobody passes it on without a consent to that
+        found.append({"system": ACT_CODE, "code": "NORDSCLCD"})
+    return {"security": found}
 
 
 def resource(kind: str, resource_id: str, label: Sensitivity, fields: Mapping[str, Any]) -> Resource:

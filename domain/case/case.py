@@ -28,6 +28,7 @@ from domain.case.open_parts import (
     Moved,
     OnPathway,
     PersonalLimits,
+    Reader,
     SafetyPlan,
     Score,
     Series,
@@ -354,6 +355,11 @@ class Case(Value):
     @property
     def open_tasks(self) -> tuple[Task, ...]:
         return tuple(t for t in self.tasks if t.open)
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """Who reads the case from outside by the consent that is in force."""
+        return self.consent.readers(self.zone) if self.consent is not None else ()
 
     @property
     def running(self) -> tuple[Clock, ...]:

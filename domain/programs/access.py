@@ -20,6 +20,10 @@ class Reach(StrEnum):
     FEED = "feed"
     DUTY = "duty"
     GLASS = "glass"
+    SHARED = "shared"
+    SHARED_BEHAVIORAL = "shared-behavioral"
+    SHARED_PART2 = "shared-part2"
+    SHARED_SUD = "shared-sud-counselling"
     TENANT = "tenant"
 
 

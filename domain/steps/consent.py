@@ -26,7 +26,7 @@ from domain.steps.contacts import ensure_contact
 from domain.steps.holds import hold_for_consent, resume_after_consent, waits_for_consent
 from domain.steps.minutes import drop_month, promise_month
 from domain.steps.referrals import revoke, revoke_unshared
-from domain.values import Day, Instant, Invalid, Line, Rejected, Slug, Text
+from domain.values import Day, Instant, Invalid, Line, Rejected, Sensitivity, Slug, Text
 
 WITHDRAWN, LAPSED, NARROWED = "consent withdrawn", "consent has ended", "consent does not cover it any more"
 CONTENT = ("scopes", "until", "shares")  # what the person agrees to, in whatever form
@@ -62,6 +62,14 @@ class NothingToDecide(Rejected):
 
 class UnknownScope(Invalid):
     """The programme does not ask for consent to this; the refusal lists what it asks for."""
+
+
+class LabelMissing(Invalid):
+    """Who reads a case outside must be let read what all of it stands under."""
+
+
+class ReaderTwice(Invalid):
+    """Two shares of one consent name the same account."""
 
 
 class ConsentRecorded(Event):
@@ -275,6 +283,12 @@ class RecordConsent(Command):
         ended = consent.withdrawn_at if consent is not None else None
         if given_at is not None and ended is not None and given_at <= ended:
             draft.refuse(ConsentOutdated, "the person's consent has ended since then; record one given after that")
+        label = draft.program.sensitivity
+        readers = [share for share in self.shares if share.reader is not None]
+        if label is not Sensitivity.GENERAL and any(label not in share.labels for share in readers):
+            draft.refuse(LabelMissing, f"all of this case stands under {label}: name it in `labels` of the share")
+        if len({share.reader for share in readers}) < len(readers):
+            draft.refuse(ReaderTwice, "put what one account may read into one share")
         if self.until is not None and draft.program.consent.lapse is None:
             draft.refuse(NotInProgram, "this programme has no rule for a consent that ends")
 

@@ -25,7 +25,7 @@ def actions_of_routes() -> Iterator[str]:
 
 def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() -> None:
     """A new one is refused to everybody until somebody has said for whom it is."""
-    there = {*actions_of_routes(), *(command.kind for command in ALL), "read-whole-case"}
+    there = {*actions_of_routes(), *(command.kind for command in ALL), "read-whole-case", "read-case-resources"}
     said = {action for group in POLICY.groups.values() for action in group} | {*POLICY.public}
     assert there == said
 
@@ -33,32 +33,33 @@ def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() ->
 # role, by which way, the groups of actions; written down a second time, so that a slip in the file shows
 WANTED = """
 case-manager         tenant   anyone open directory lists know describe measure emergency
-case-manager         glass    outline read looked
-case-manager         own      outline read tell correct task-work work urgent answer
-case-manager         team     outline read tell correct task-work work urgent answer
-case-manager         duty     outline read tell task-work urgent
+case-manager         glass    outline read fhir looked
+case-manager         own      outline read fhir tell correct task-work work urgent answer
+case-manager         team     outline read fhir tell correct task-work work urgent answer
+case-manager         duty     outline read fhir tell task-work urgent
 case-manager         task     outline tell correct task-work
 case-manager         offered  outline answer
 senior-case-manager  tenant   anyone open directory lists know describe unite watch measure emergency
-senior-case-manager  glass    outline read looked
-senior-case-manager  own      outline read tell correct task-work work urgent answer lead looked review
-senior-case-manager  team     outline read tell correct task-work work urgent answer lead looked review
-senior-case-manager  duty     outline read tell task-work urgent
+senior-case-manager  glass    outline read fhir looked
+senior-case-manager  own      outline read fhir tell correct task-work work urgent answer lead looked review
+senior-case-manager  team     outline read fhir tell correct task-work work urgent answer lead looked review
+senior-case-manager  duty     outline read fhir tell task-work urgent
 senior-case-manager  task     outline tell task-work
 senior-case-manager  offered  outline answer
 supervisor           tenant   anyone open directory lists know describe unite watch measure emergency
-supervisor           glass    outline read looked
-supervisor           own      outline read tell correct task-work work urgent answer lead above looked review
-supervisor           team     outline read tell correct task-work work urgent answer lead above looked review
-supervisor           duty     outline read tell task-work urgent
+supervisor           glass    outline read fhir looked
+supervisor           own      outline read fhir tell correct task-work work urgent answer lead above looked review
+supervisor           team     outline read fhir tell correct task-work work urgent answer lead above looked review
+supervisor           duty     outline read fhir tell task-work urgent
 supervisor           task     outline tell task-work
 supervisor           offered  outline answer
-director             tenant   anyone open directory lists know describe unite outline read tell correct task-work \
-work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
-auditor              tenant   anyone events directory lists know kept outline read watch measure operate
+director             tenant   anyone open directory lists know describe unite outline read fhir tell correct \
+task-work work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
+auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate
 integrator           tenant   anyone open feed events
 integrator           opened   outline tell correct
 integrator           feed     tell correct
+integrator           shared   fhir
 system               tenant   itself
 """
 LABELS = """
@@ -72,6 +73,9 @@ part2            supervisor           own team glass
 sud-counselling  case-manager         own
 sud-counselling  senior-case-manager  own
 sud-counselling  supervisor           own
+behavioral       integrator           shared-behavioral
+part2            integrator           shared-part2
+sud-counselling  integrator           shared-sud-counselling
 """
 
 

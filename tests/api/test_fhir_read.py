@@ -1,6 +1,8 @@
 """FHIR over HTTP: read, search, everything of a person; errors as OperationOutcome; who may not, finds nothing."""
 
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -135,7 +137,7 @@ async def test_who_may_not_see_the_case_finds_nothing_of_it_and_the_search_is_on
     for by in ("cm-cora", "ehr-1"):
         path = f"/fhir/EpisodeOfCare/{case_id}-episode"
         assert (await office.get(by, path)).status_code == 404
-    assert (await office.get("ehr-1", "/fhir/Patient", _id=person)).status_code == 403
+    assert await search(office, "Patient", "ehr-1", _id=person) == []
     assert await search(office, "EpisodeOfCare", by="aud-1", patient=person)
     looked = (await office.get("aud-1", "/audit", person_id=person)).json()["items"]
     assert "search-resources" in {item["action"] for item in looked}
@@ -166,3 +168,61 @@ async def test_what_the_server_can_do_is_what_its_routes_take(office: Office) ->
             asked = {"patient": "nobody", parameter["name"]: "ge2020-01-01"} if served["type"] != "Patient" else {}
             answer = await office.get("cm-anna", f"/fhir/{served['type']}", **asked)
             assert "UnknownParameter" not in answer.text or served["type"] == "Questionnaire", served
+
+
+async def agree(office: Office, case_id: str, **share: Any) -> None:
+    """She lets the hospital's system read her case."""
+    told = {"with_whom": "Meadow hospital", "what": ["the care plan"], "purpose": "treatment", "reader": "ehr-1"}
+    await office.do(case_id, "record-consent", form="written", shares=[{**told, **share}])
+
+
+async def test_a_system_outside_reads_the_case_while_the_person_agrees_and_no_longer(
+    office: Office, case_id: str
+) -> None:
+    """Not what it opened, not for ever, and not what stands under a label that she has not named."""
+    person = await person_of(office, case_id)
+    call = {"mode": "telephone", "party": "patient", "reached": True, "outcome": "spoke of her week"}
+    await office.do(case_id, "log-contact", **call, sensitivity="part2")
+    await office.do(case_id, "log-contact", **call)
+    assert await search(office, "Encounter", "ehr-1", patient=person) == []
+    assert (await office.get("ehr-1", f"/fhir/Patient/{person}")).status_code == 404
+    await agree(office, case_id)
+    [plan] = await search(office, "CarePlan", "ehr-1", patient=person)
+    assert plan["subject"]["reference"] == f"Patient/{person}"
+    assert (await office.get("ehr-1", f"/fhir/Patient/{person}")).json()["id"] == person
+    some = await search(office, "Encounter", "ehr-1", patient=person)
+    assert some
+    assert not any("security" in one["meta"] for one in some)
+    await agree(office, case_id, labels=["part2"])
+    both = await search(office, "Encounter", "ehr-1", patient=person)
+    codes = {coding["code"] for c in both for coding in c["meta"].get("security", ())}
+    assert (len(both), "NORDSCLCD" in codes) == (len(some) + 1, True)
+    for path in (f"/cases/{case_id}", f"/cases/{case_id}/timeline", f"/persons/{person}"):
+        assert (await office.get("ehr-1", path)).status_code in (403, 404), path
+    assert (await office.get("ehr-2", f"/fhir/CarePlan/{case_id}-plan")).status_code == 404
+    [listed] = (await office.get("sup-1", "/shares")).json()["items"]
+    assert (listed["asked"], listed["type"], listed["case_id"]) == ("ehr-1", "part2", case_id)
+    await office.do(case_id, "withdraw-consent", reason="no more")
+    assert await search(office, "CarePlan", "ehr-1", patient=person) == []
+    assert (await office.get("ehr-1", f"/fhir/Patient/{person}")).status_code == 404
+
+
+async def test_a_share_ends_with_its_last_day_where_the_case_is(office: Office, case_id: str) -> None:
+    """By the clock, without anybody doing anything."""
+    person = await person_of(office, case_id)
+    today = datetime.now(ZoneInfo("America/New_York")).date()
+    await agree(office, case_id, until=str(today))
+    assert await search(office, "CarePlan", "ehr-1", patient=person)
+    await agree(office, case_id, until=str(today - timedelta(days=1)))
+    assert await search(office, "CarePlan", "ehr-1", patient=person) == []
+    assert (await office.get("ehr-1", f"/fhir/CarePlan/{case_id}-plan")).status_code == 404
+
+
+async def test_a_share_says_once_what_an_account_reads_and_names_what_all_of_the_case_stands_under(
+    office: Office,
+) -> None:
+    case_id = await office.open(program="behavioral-health")
+    told = {"with_whom": "Meadow", "what": ["all"], "purpose": "treatment", "reader": "ehr-1"}
+    for shares, code in (([told], "LabelMissing"), ([{**told, "labels": ["behavioral"]}] * 2, "ReaderTwice")):
+        assert await office.refused(case_id, "record-consent", form="verbal", shares=shares) == (422, code)
+    await office.do(case_id, "record-consent", form="verbal", shares=[{**told, "labels": ["behavioral"]}])

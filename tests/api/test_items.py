@@ -23,6 +23,8 @@ async def case_id(office: Office) -> str:
     await office.hire()
     found = await office.open()
     await office.walk(found)
+    share = {"with_whom": "Meadow hospital", "what": ["the plan"], "purpose": "treatment", "reader": "ehr-1"}
+    await office.do(found, "record-consent", form="written", shares=[share])
     await office.do(found, "raise-flag", message="No contact with the family")
     await office.do(found, "make-appointment", title="Home visit", starts_at="2027-10-01T10:00:00Z")
     await office.do(found, "raise-crisis", description="x", immediate_danger=False)

@@ -23,6 +23,7 @@ from domain.steps.care_team import HoldConference
 from domain.steps.consent import still_lacking
 from domain.steps.contacts import AddNote, LogContact
 from domain.steps.discharge import PlanDischarge, RecordAvoidableDays
+from domain.steps.disclosures import RecordDisclosure
 from domain.steps.goals import RecordGoalProgress, SignPlan
 from domain.steps.holds import hold_for_consent
 from domain.steps.medications import ReconcileMedications, RecordAdherence, ReportSideEffect
@@ -45,6 +46,7 @@ BY_ENTRY: dict[str, type[Command]] = {
     "conference-held": HoldConference,
     "contact-logged": LogContact,
     "discharge-planned": PlanDischarge,
+    "disclosure-recorded": RecordDisclosure,
     "goal-progressed": RecordGoalProgress,
     "instrument-scored": RecordScore,
     "medications-reconciled": ReconcileMedications,

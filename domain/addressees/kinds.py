@@ -154,6 +154,7 @@ UNTOLD: dict[str, tuple[str, ...]] = {
         "limited-consent-accepted",
         "contact-logged",
         "discharge-planned",
+        "disclosure-recorded",
         "goal-progressed",
         "graduation-reviewed",
         "guided-concluded",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from domain.case.consents import Consent, Reader
 from domain.case.open_parts import (
     Access,
     Approval,
@@ -17,7 +18,6 @@ from domain.case.open_parts import (
     BookedAppointment,
     CareTeamMember,
     Closure,
-    Consent,
     CorrectiveAction,
     Crisis,
     Flag,
@@ -28,7 +28,6 @@ from domain.case.open_parts import (
     Moved,
     OnPathway,
     PersonalLimits,
-    Reader,
     SafetyPlan,
     Score,
     Series,

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from domain.case.case import Case
 from domain.case.command import Command, Draft, NotInProgram
+from domain.case.consents import Consent, Share
 from domain.case.dates import happened_at, until_day
 from domain.case.event import Event
-from domain.case.open_parts import Consent, ReferralStatus, Share
+from domain.case.open_parts import ReferralStatus
 from domain.clocks.clock import Clock, ClockKind, KeptBy, WaitsFor
 from domain.programs.program import NeedsConsent, Stage
 from domain.promises.deadlines import (

@@ -226,3 +226,32 @@ async def test_a_share_says_once_what_an_account_reads_and_names_what_all_of_the
     for shares, code in (([told], "LabelMissing"), ([{**told, "labels": ["behavioral"]}] * 2, "ReaderTwice")):
         assert await office.refused(case_id, "record-consent", form="verbal", shares=shares) == (422, code)
     await office.do(case_id, "record-consent", form="verbal", shares=[{**told, "labels": ["behavioral"]}])
+
+
+async def test_what_was_told_outside_is_accounted_for_a_person_and_a_period(office: Office, case_id: str) -> None:
+    """What was recorded, sent as a referral, and read by a system outside; what was wrong says so; as CSV too."""
+    person = await person_of(office, case_id)
+    await agree(office, case_id, labels=["part2"])
+    told = {"to": "Meadow hospital", "what": ["the plan"], "purpose": "treatment", "mode": "letter"}
+    sent = await office.do(case_id, "record-disclosure", **told, ground="consent", labels=["part2"])
+    assert "42 CFR part 2" in sent["advice"]
+    wrong = await office.do(case_id, "record-disclosure", **{**told, "to": "Nobody"}, ground="asked-by-person")
+    await office.do(case_id, "correct-entry", entry=wrong["seq"], reason="told nobody")
+    await office.do(case_id, "draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
+    [referral] = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["referrals"]
+    await office.do(case_id, "send-referral", referral_id=referral["id"])
+    await search(office, "CarePlan", "ehr-1", patient=person)
+    path = f"/persons/{person}/disclosures"
+    rows = (await office.get("cm-anna", path)).json()["items"]
+    assert {(row["to"], row["how"], row["entered_in_error"]) for row in rows} == {
+        ("Meadow hospital", "letter", False),
+        ("Nobody", "letter", True),
+        ("Dr. Lim", "referral", False),
+        ("ehr-1", "read here", False),
+    }
+    [by_consent] = [row for row in rows if row["to"] == "Meadow hospital"]
+    assert (by_consent["labels"], bool(by_consent["notice"]), by_consent["ground"]) == ("part2", True, "consent")
+    assert (await office.get("cm-anna", path, last="2020-01-01T00:00:00Z")).json()["items"] == []
+    table = await office.get("dir-1", path, format="csv")
+    assert table.text.splitlines()[0].startswith("at,case_id,to,what,purpose,ground")
+    assert (await office.get("cm-cora", path)).status_code == 404

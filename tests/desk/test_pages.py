@@ -60,6 +60,9 @@ async def test_every_page_opens_for_whom_it_is_and_for_nobody_else(office: Offic
     case_id = await office.open(person=alice, owner="cm-anna")
     await office.walk(case_id)
     clock = (await office.get("cm-anna", "/work")).json()["items"][0]["clock_id"]
+    told = {"to": "Her sister", "what": ["how she is"], "purpose": "own-use", "mode": "telephone"}
+    await office.do(case_id, "record-disclosure", **told, ground="asked-by-person")
+    person = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["referral"]["patient"]["reference"]
     for role in ROLES:
         browser = await at(role)
         for path, those in PAGES.items():
@@ -69,6 +72,9 @@ async def test_every_page_opens_for_whom_it_is_and_for_nobody_else(office: Offic
         for part in (*OF_CASE, f"/why/{clock}"):
             html = await browser.page(f"/desk/cases/{case_id}{part}")
             assert "Alice Zephyrine" in html or part.startswith("/why")
+        assert "Her sister" in await browser.page(f"/desk/people/{person}/disclosures")
+        kept = (await browser.get(f"/desk/people/{person}/retention")).status_code
+        assert kept == (200 if role in ("dir-1", "aud-1") else 403), role
         buttons = re.findall(r"/do/[a-z-]+", await browser.page(f"/desk/cases/{case_id}"))
         assert bool(buttons) == (role != "aud-1"), (role, buttons)
     stranger = await at("cm-cora")

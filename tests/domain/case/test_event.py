@@ -70,6 +70,7 @@ STORED = (
     "crisis-reported",
     "death-reported",
     "discharge-planned",
+    "disclosure-recorded",
     "entered-in-error",
     "escalation-acknowledged",
     "flag-raised",

@@ -23,6 +23,7 @@ from api import (
     erasures,
     feeds,
     fhir_read,
+    fhir_task,
     forecast,
     forms,
     health,
@@ -138,6 +139,7 @@ ROOMS = (
     break_glass,
     webhooks,
     fhir_read,
+    fhir_task,
     health,
 )
 

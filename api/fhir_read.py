@@ -16,13 +16,16 @@ from api.problems import BODY_LIMIT, Refusal
 from api.reading import read_case
 from api.scope import visible
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
+from domain.case.case import Case
 from domain.case.event import label_of
+from domain.programs.access import Reach
 from domain.values import Opaque
 from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
 from exchange.fhir_catalog import of_form, of_instrument
-from exchange.fhir_codes import Resource
+from exchange.fhir_codes import Resource, id_in
 from exchange.fhir_out import Version, resources
 from exchange.fhir_patient import patient
+from exchange.fhir_referral_task import PART
 from infra.tables import CaseRow
 from infra.timeline import states
 
@@ -204,6 +207,11 @@ async def _versions(parts: System, who: Principal, given: dict[str, Any]) -> lis
         found = await _of_person(parts, who, given["patient"].removeprefix("Patient/"))
     elif given.get("_id") is not None:
         found = await _of_case(parts, who, given["_id"].partition("-")[0])
+    elif Reach.SHARED in parts.policy.reach_of(who.role, READ):
+        query = select(CaseRow.id).where(visible(parts, who, READ)).order_by(col(CaseRow.id)).limit(MOST)
+        async with parts.session() as session:
+            cases = list((await session.exec(query)).all())
+        found = [version for case_id in cases for version in await _of_case(parts, who, case_id)]
     else:
         raise Refusal(400, "ParameterMissing", "say whose: `patient`, or which: `_id`", missing=["patient"])
     wanted = given.get("_id")
@@ -287,6 +295,24 @@ async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]
         return own or parts.policy.reads(who.role, label_of(entry.data), found.ways)
 
     async with parts.connection() as connection:
-        return await connection.run_sync(
-            lambda c: resources(states(c, parts.keys, case_id), parts.rulebook, readable)
-        )
+        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
+    every = resources(steps, parts.rulebook, readable)
+    if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
+        return every
+    mine = _referred_to(who.sub, [after for _, _, after in steps])
+    return [version for version in every if version.content["id"] in mine]
+
+
+def _referred_to(reader: str, cases: Sequence[Case]) -> set[str]:
+    """The ids of what tells of the referrals to a recipient whose account reads no more than these."""
+    names = {r.with_whom.casefold() for r in cases[-1].readers if r.id == reader}
+    to_it = {r.id: r for case in cases for r in case.referrals if r.recipient.casefold() in names}
+    return {id_in(cases[-1].id, f"{part}{name}") for name in to_it for part in (PART, "referral-")}
+
+
+async def task_of(parts: System, who: Principal, resource_id: str) -> Resource:
+    """A Task as it is now. Raises 404 for one that this reader may not see."""
+    found = next(iter(await _found(parts, who, "Task", {"_id": resource_id})), None)
+    if found is None:
+        raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
+    return found

@@ -21,6 +21,7 @@ from infra.timeline import RecordAltered
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+FOR_FHIR = {"WrongReferralState": 422}  # a step that the closed loop does not have
 BODY_LIMIT = 64 * 1024
 HEADERS = {  # of every answer, also of those that are given outside `api/transport.py`
     "Cache-Control": "no-store",
@@ -104,7 +105,7 @@ def respond(
 ) -> JSONResponse:
     """The problem; under `/fhir` as FHIR's OperationOutcome."""
     if request is not None and request.url.path.startswith("/fhir/"):
-        status = 400 if problem.status == 422 else problem.status
+        status = FOR_FHIR.get(problem.code, 400 if problem.status == 422 else problem.status)
         places = [*problem.missing, *(error.path for error in problem.errors)]
         said = outcome(status, problem.code, problem.detail, places)
         return JSONResponse(said, status, headers, FHIR)

@@ -76,15 +76,17 @@ def _within_reach(who: Principal, ways: frozenset[Reach]) -> list[Select[Any]]:
         Reach.TASK: task,
         Reach.OFFERED: of_tenant.where(col(CASE.offered_to) == who.sub),
         Reach.OPENED: of_tenant.where(col(CASE.opened_by) == who.sub),
-        Reach.SHARED: _shared(who.tenant, who.sub),
+        Reach.SHARED: _shared(who.tenant, who.sub, "case"),
+        Reach.REFERRED: _shared(who.tenant, who.sub, "referrals"),
     }
     return [query for way, query in found.items() if way in ways and query is not None]
 
 
-def _shared(tenant: str, sub: str) -> Select[Any]:
-    """The cases whose persons let this account read them, now."""
+def _shared(tenant: str, sub: str, reads: str) -> Select[Any]:
+    """The cases whose persons let this account read them now, or the referrals to it."""
     ends = col(ItemRow.at)
-    mine = (col(ItemRow.tenant) == tenant, col(ItemRow.kind) == SHARE, col(ItemRow.asked) == sub)
+    own = and_(col(ItemRow.tenant) == tenant, col(ItemRow.kind) == SHARE, col(ItemRow.asked) == sub)
+    mine = (own, col(ItemRow.type).startswith(reads))
     in_force = (col(ItemRow.settled_at).is_(None), or_(ends.is_(None), ends > datetime.now(UTC)))
     return select_columns(col(ItemRow.case_id)).where(*mine, *in_force)
 
@@ -111,7 +113,8 @@ def _told(row: Any) -> frozenset[Reach]:
     """What the person lets this account read: the case, and what stands under the labels that she names."""
     if row.told is None or (row.told_until is not None and row.told_until <= datetime.now(UTC)):
         return frozenset()
-    return frozenset({Reach.SHARED, *(way for label, way in UNDER.items() if label in row.told)})
+    first = Reach.SHARED if row.told.startswith("case") else Reach.REFERRED
+    return frozenset({first, *(way for label, way in UNDER.items() if label in row.told)})
 
 
 def _looks_in(who: Principal, glass: str) -> bool:

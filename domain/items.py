@@ -96,7 +96,7 @@ LISTED = (
     Listed(
         "share",
         "readers",
-        type=lambda r: "-and-".join(r.labels) or "general",
+        type=lambda r: "-and-".join((r.reads, *r.labels)),
         title=lambda r: f"{r.with_whom}: {r.purpose}"[:200],
         asked=lambda r: r.id,
         at=lambda r: r.ends_at,

@@ -66,7 +66,7 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
                 "resource": [
                     {
                         "type": kind,
-                        "interaction": [{"code": "read"}, {"code": "search-type"}],
+                        "interaction": [{"code": code} for code in ("read", "search-type", *MORE.get(kind, ()))],
                         "versioning": "versioned",
                         "searchParam": [{"name": name, "type": PARAMETERS[name]} for name in names],
                     }
@@ -83,6 +83,7 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
     }
 
 
+MORE = {"Task": ("update",)}
 PARAMETERS = {
     "_id": "token",
     "_lastUpdated": "date",

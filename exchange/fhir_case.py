@@ -14,6 +14,7 @@ from domain.case.open_parts import ReferralStatus, Transition
 from domain.case.plan_parts import Achievement, Plan
 from domain.programs.plan_template import InterventionKind
 from domain.programs.program import Program, Stage
+from exchange import fhir_referral_task
 from exchange.fhir_codes import (
     ACT_CODE,
     HL7,
@@ -48,6 +49,7 @@ REFERRAL = {
     ReferralStatus.FAILED: "active",
     ReferralStatus.DONE: "completed",
 }
+TASK_CODE = "http://hl7.org/fhir/CodeSystem/task-code"
 LIFECYCLE = {Achievement.ACHIEVED: "completed", Achievement.NOT_ATTAINABLE: "cancelled"}
 SETTINGS = {"inpatient": "IMP", "emergency": "EMER", "observation": "OBSENC"}
 
@@ -210,6 +212,26 @@ def service_requests(standing: Standing) -> Iterator[Resource]:
         )
 
 
+def fulfilments(standing: Standing) -> Iterator[Resource]:
+    """What the recipient of each referral that was sent works on."""
+    for referral in standing.case.referrals:
+        if referral.status not in fhir_referral_task.STATUS:
+            continue
+        clock = standing.case.clock(referral.clock_id) if referral.clock_id else None
+        yield standing.make(
+            "Task",
+            f"{fhir_referral_task.PART}{referral.id}",
+            status=fhir_referral_task.STATUS[referral.status],
+            intent="order",
+            code=concept("Fulfill the focal request", (TASK_CODE, "fulfill")),
+            focus=reference("ServiceRequest", standing.id(f"referral-{referral.id}")),
+            **{"for": standing.subject},
+            requester=staff(standing.case.owner) if standing.case.owner else None,
+            owner={"display": referral.recipient},
+            restriction={"period": {"end": at(clock.due_at)}} if clock is not None else None,
+        )
+
+
 def risk(standing: Standing) -> Iterator[Resource]:
     found = standing.case.risk
     if found is None:
@@ -320,6 +342,7 @@ BUILDERS: tuple[tuple[Builder, tuple[str, ...]], ...] = (  # each with the parts
     (problems, ("plan",)),
     (tasks, ("tasks", "clocks", "owner")),
     (service_requests, ("referrals", "owner")),
+    (fulfilments, ("referrals", "owner", "clocks")),
     (risk, ("risk",)),
     (consent, ("consent",)),
     (care_team, ("care_team",)),

@@ -94,6 +94,8 @@ def _end(found: Found, made: list[Resource], earlier: Iterable[Resource], entry:
         if key[0] == "ServiceRequest":
             status = "revoked" if entry.kind == "referral-revoked" else "completed"
             _put(found, [{**content, "status": status}], entry)
+        elif key[0] == "Task" and entry.kind == "referral-revoked":
+            _put(found, [{**content, "status": "cancelled"}], entry)
         elif key[0] == "Encounter" and entry.kind in TAKES_BACK:
             _put(found, [{**content, "status": "entered-in-error"}], entry)
         elif key[0] in ENDED:

@@ -23,6 +23,9 @@ class Share(Value):
     labels: tuple[Sensitivity, ...] = Field(
         default=(), max_length=4, description="What stands under these labels is told too; left out, none of it"
     )
+    reads: Literal["case", "referrals"] = Field(
+        default="case", description="Whether that account reads the case, or only the referrals to this recipient"
+    )
 
 
 class Reader(Value):
@@ -32,6 +35,7 @@ class Reader(Value):
     with_whom: Line
     purpose: Line
     labels: tuple[Sensitivity, ...]
+    reads: Literal["case", "referrals"]
     ends_at: Instant | None
 
 
@@ -74,6 +78,7 @@ class Consent(Value):
                 with_whom=share.with_whom,
                 purpose=share.purpose,
                 labels=share.labels,
+                reads=share.reads,
                 ends_at=_end_of(share.until, zone) if share.until else None,
             )
             for account, share in named

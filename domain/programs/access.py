@@ -21,6 +21,7 @@ class Reach(StrEnum):
     DUTY = "duty"
     GLASS = "glass"
     SHARED = "shared"
+    REFERRED = "referred"
     SHARED_BEHAVIORAL = "shared-behavioral"
     SHARED_PART2 = "shared-part2"
     SHARED_SUD = "shared-sud-counselling"

@@ -16,10 +16,25 @@ from domain.steps.referrals import (
     advance,
     policy_of,
 )
-from domain.values import Text
+from domain.values import Rejected, Text
 
 
-class AcceptReferral(OfOpenReferral):
+class NotYourReferral(Rejected):
+    """An account that reads the case as somebody's recipient answers the referrals to that recipient only."""
+
+
+class ByRecipient(OfOpenReferral):
+    """Base of what the recipient of a referral answers, or somebody of the staff for it."""
+
+    def decide(self, draft: Draft) -> None:
+        names = {r.with_whom.casefold() for r in draft.case.readers if r.id == draft.actor.subject}
+        referral: SpecialistReferral = draft.find("referrals", self.referral_id)
+        if names and referral.recipient.casefold() not in names:
+            draft.refuse(NotYourReferral, "answer a referral to the recipient whose account this is")
+        super().decide(draft)
+
+
+class AcceptReferral(ByRecipient):
     """Record that the recipient takes the person; the service is owed."""
 
     kind: ClassVar[str] = "accept-referral"
@@ -35,7 +50,7 @@ class AcceptReferral(OfOpenReferral):
         draft.happen(ReferralAccepted(referral=accepted, note=self.note))
 
 
-class DeclineReferral(OfOpenReferral):
+class DeclineReferral(ByRecipient):
     """Record that the recipient does not take the person, and why; it is to be rerouted."""
 
     kind: ClassVar[str] = "decline-referral"
@@ -51,7 +66,7 @@ class DeclineReferral(OfOpenReferral):
         draft.happen(ReferralDeclined(referral=declined, reason=self.reason))
 
 
-class BeginReferralService(OfOpenReferral):
+class BeginReferralService(ByRecipient):
     """Record that the recipient has begun, or goes on after it waited."""
 
     kind: ClassVar[str] = "begin-referral-service"
@@ -65,7 +80,7 @@ class BeginReferralService(OfOpenReferral):
         draft.happen(ReferralInProgress(referral=referral.changed(status=S.IN_PROGRESS), note=self.note))
 
 
-class HoldReferral(OfOpenReferral):
+class HoldReferral(ByRecipient):
     """Record that the recipient waits for something, and for what; the service stays owed by its day."""
 
     kind: ClassVar[str] = "hold-referral"
@@ -79,7 +94,7 @@ class HoldReferral(OfOpenReferral):
         draft.happen(ReferralOnHold(referral=referral.changed(status=S.ON_HOLD), reason=self.reason))
 
 
-class FailReferral(OfOpenReferral):
+class FailReferral(ByRecipient):
     """Record that the recipient could not give the service, and why; it is to be rerouted."""
 
     kind: ClassVar[str] = "fail-referral"
@@ -95,7 +110,7 @@ class FailReferral(OfOpenReferral):
         draft.happen(ReferralFailed(referral=failed, reason=self.reason))
 
 
-class CompleteReferral(OfOpenReferral):
+class CompleteReferral(ByRecipient):
     """Record that the service was given; the report is owed."""
 
     kind: ClassVar[str] = "complete-referral"

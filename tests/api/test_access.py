@@ -34,32 +34,35 @@ def test_every_route_and_command_stands_in_the_policy_and_nothing_else_does() ->
 WANTED = """
 case-manager         tenant   anyone open directory lists know describe measure emergency
 case-manager         glass    outline read fhir looked
-case-manager         own      outline read fhir tell correct task-work work urgent answer
-case-manager         team     outline read fhir tell correct task-work work urgent answer
-case-manager         duty     outline read fhir tell task-work urgent
-case-manager         task     outline tell correct task-work
+case-manager         own      outline read fhir tell loop correct task-work work urgent answer
+case-manager         team     outline read fhir tell loop correct task-work work urgent answer
+case-manager         duty     outline read fhir tell loop task-work urgent
+case-manager         task     outline tell loop correct task-work
 case-manager         offered  outline answer
 senior-case-manager  tenant   anyone open directory lists know describe unite watch measure emergency
 senior-case-manager  glass    outline read fhir looked
-senior-case-manager  own      outline read fhir tell correct task-work work urgent answer lead looked review
-senior-case-manager  team     outline read fhir tell correct task-work work urgent answer lead looked review
-senior-case-manager  duty     outline read fhir tell task-work urgent
-senior-case-manager  task     outline tell task-work
+senior-case-manager  own      outline read fhir tell loop correct task-work work urgent answer lead looked review
+senior-case-manager  team     outline read fhir tell loop correct task-work work urgent answer lead looked review
+senior-case-manager  duty     outline read fhir tell loop task-work urgent
+senior-case-manager  task     outline tell loop task-work
 senior-case-manager  offered  outline answer
 supervisor           tenant   anyone open directory lists know describe unite watch measure emergency
 supervisor           glass    outline read fhir looked
-supervisor           own      outline read fhir tell correct task-work work urgent answer lead above looked review
-supervisor           team     outline read fhir tell correct task-work work urgent answer lead above looked review
-supervisor           duty     outline read fhir tell task-work urgent
-supervisor           task     outline tell task-work
+supervisor           own      outline read fhir tell loop correct task-work work urgent answer lead above \
+looked review
+supervisor           team     outline read fhir tell loop correct task-work work urgent answer lead above \
+looked review
+supervisor           duty     outline read fhir tell loop task-work urgent
+supervisor           task     outline tell loop task-work
 supervisor           offered  outline answer
-director             tenant   anyone open directory lists know describe unite outline read fhir tell correct \
+director             tenant   anyone open directory lists know describe unite outline read fhir tell loop correct \
 task-work work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
 auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate
 integrator           tenant   anyone open feed events
-integrator           opened   outline tell correct
-integrator           feed     tell correct
-integrator           shared   fhir
+integrator           opened   outline tell loop correct
+integrator           feed     tell loop correct
+integrator           shared   fhir loop
+integrator           referred fhir loop
 system               tenant   itself
 """
 LABELS = """

@@ -201,7 +201,7 @@ async def test_a_system_outside_reads_the_case_while_the_person_agrees_and_no_lo
         assert (await office.get("ehr-1", path)).status_code in (403, 404), path
     assert (await office.get("ehr-2", f"/fhir/CarePlan/{case_id}-plan")).status_code == 404
     [listed] = (await office.get("sup-1", "/shares")).json()["items"]
-    assert (listed["asked"], listed["type"], listed["case_id"]) == ("ehr-1", "part2", case_id)
+    assert (listed["asked"], listed["type"], listed["case_id"]) == ("ehr-1", "case-and-part2", case_id)
     await office.do(case_id, "withdraw-consent", reason="no more")
     assert await search(office, "CarePlan", "ehr-1", patient=person) == []
     assert (await office.get("ehr-1", f"/fhir/Patient/{person}")).status_code == 404

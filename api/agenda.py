@@ -53,6 +53,12 @@ class Asked(BaseModel):
 @router.get("/agenda", responses=responses(401, 403, 422, 503), response_model=Page[AgendaEntry])
 async def agenda(parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Query()], request: Request) -> Any:
     """What is to be when: one's own appointments and promises of the next days, in order."""
+    entries = await entries_for(parts, who, asked)
+    return page_as(asked.format, "agenda", Page(items=entries), AgendaEntry, request)
+
+
+async def entries_for(parts: System, who: Principal, asked: Asked) -> list[AgendaEntry]:
+    """The same for whoever asks by another way. Raises 422 for days out of order."""
     start, end = ahead(asked.first, asked.last, SHOWN_DAYS, zone_for(parts, who))
     mine = asked.team is None and asked.owner in (None, who.sub)
     cases = select_columns(col(CaseRow.id)).where(visible(parts, who, LIST if mine else WHOLE))
@@ -82,8 +88,7 @@ async def agenda(parts: SystemDep, who: PrincipalDep, asked: Annotated[Asked, Qu
     async with parts.connection() as connection:
         appointments = (await connection.execute(booked.order_by(col(ItemRow.at)).limit(MOST))).all()
         promises = (await connection.execute(due.order_by(col(ClockRow.due_at)).limit(MOST))).all()
-    entries = await _entries(parts, who, appointments, promises)
-    return page_as(asked.format, "agenda", Page(items=entries), AgendaEntry, request)
+    return await _entries(parts, who, appointments, promises)
 
 
 async def _entries(

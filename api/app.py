@@ -14,6 +14,7 @@ from api import (
     audit,
     break_glass,
     bulk_actions,
+    calendars,
     case_history,
     cases,
     clocks,
@@ -117,6 +118,7 @@ ROOMS = (
     lists,
     forecast,
     agenda,
+    calendars,
     staff,
     reach,
     absence,
@@ -144,6 +146,9 @@ ROOMS = (
 )
 
 
+PUBLIC = (health.public, calendars.public)  # asked without a token of sign-in
+
+
 def build() -> FastAPI:
     """The application with all its routes, without a system behind it yet."""
     application = FastAPI(
@@ -166,7 +171,8 @@ def build() -> FastAPI:
     application.add_middleware(Transport)
     for room in ROOMS:
         application.include_router(room.router, dependencies=[Depends(allowed)])
-    application.include_router(health.public)
+    for router in PUBLIC:
+        application.include_router(router)
     docs.install(application)
     return application
 

@@ -95,3 +95,16 @@ class ReachRow(SQLModel, table=True):
     code_tries: int = 0
     verified_at: datetime | None = instant(nullable=True)
     failing_since: datetime | None = instant(nullable=True)
+
+
+class CalendarRow(SQLModel, table=True):
+    """An address by which a calendar fetches somebody's agenda, or a team's; only a digest of it is kept."""
+
+    __tablename__ = "calendars"
+    __table_args__ = (Index("ix_calendars_subject", "tenant", "subject"),)
+
+    digest: str = Field(primary_key=True)
+    tenant: str
+    subject: str
+    team: str | None = None
+    created_at: datetime = instant()

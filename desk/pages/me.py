@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from api import absence, reach, staff, work
+from api import absence, calendars, reach, staff, work
 from api.absence import Absence
+from api.calendars import NewCalendar
 from api.problems import Refusal
 from api.reach import Code, NewReach
 from api.submission import Wish
@@ -30,6 +31,7 @@ async def shown(request: Request, guest: GuestDep) -> Response:
     now = datetime.now(UTC)
     away = entry if entry is not None and entry.absent_until is not None and entry.absent_until > now else None
     said: dict[str, Any] = {"entry": entry, "away": away, "ways": await reach.read_reach(parts, guest.who)}
+    said["calendars"] = await calendars.list_calendars(parts, guest.who)
     return page(request, "me.html", guest, zone=work.zone_for(parts, guest.who).key, **said)
 
 
@@ -41,6 +43,20 @@ def _form(request: Request, guest: Guest, kind: str, model: Any, **more: Any) ->
 def _absence(request: Request, guest: Guest) -> OfficeForm:
     others = [(subject, name) for subject, name in guest.names.choices() if subject != guest.who.sub]
     return _form(request, guest, "set-absence", Absence, choices={"cover": others})
+
+
+@router.post("/me/calendar", name="make-calendar")
+async def calendar(request: Request, guest: GuestDep) -> Response:
+    """Make an address for one's own calendar; the page that follows is the only one that ever shows it."""
+    made = await calendars.make_calendar(NewCalendar(), request.app.state.system, guest.who)
+    return page(request, "calendar-address.html", guest, url=made.url)
+
+
+@router.post("/me/calendar/remove", name="delete-calendars")
+async def no_calendar(request: Request, guest: GuestDep) -> Response:
+    """Let none of one's addresses open anything any more."""
+    await calendars.delete_calendars(request.app.state.system, guest.who)
+    return to(f"{HERE}?saved=yes")
 
 
 @router.get("/me/absence", name="set-absence")

@@ -160,3 +160,14 @@ async def test_a_director_plays_a_programme_and_a_file_that_nobody_has_published
     assert broken.status_code == 422
     assert "titel" in broken.text
     assert (await director.get("/desk/programs/transitions/2")).status_code == 404
+
+
+async def test_somebody_takes_her_agenda_into_her_own_calendar_and_takes_it_back(office: Office, at: Any) -> None:
+    anna = await at("cm-anna")
+    shown = (await anna.post("/desk/me/calendar")).text
+    path = "/calendar/" + shown.partition("/calendar/")[2].partition("<")[0]
+    assert (await office.http.get(path)).headers["content-type"].startswith("text/calendar")
+    assert "/desk/me/calendar/remove" in await anna.page("/desk/me")
+    await anna.post("/desk/me/calendar/remove")
+    assert (await office.http.get(path)).status_code == 404
+    assert "/desk/me/calendar/remove" not in await anna.page("/desk/me")

@@ -1,13 +1,14 @@
 """FHIR R4 out: read and search what the cases of a person say, and the questionnaires of the catalogue."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from operator import eq, ge, gt, le, lt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import StringConstraints
 from sqlmodel import col, select
 
 from api import identity, persons
@@ -45,7 +46,10 @@ OF_CASES = (
     "Observation",
     "Encounter",
     "Communication",
+    "MedicationStatement",
 )
+INCLUDED, BY_WHOM = ("Task:focus",), "Provenance:target"
+Moment = Annotated[str, StringConstraints(max_length=40)]
 SERVED = {
     "Patient": ("_id",),
     **dict.fromkeys(OF_CASES, ("patient", "_id", "status", "category", "code", "_lastUpdated")),
@@ -111,22 +115,27 @@ async def search_resources(
     category: Token = None,
     code: Token = None,
     name: Token = None,
-    _lastUpdated: Annotated[str | None, Query(alias="_lastUpdated", max_length=40)] = None,
+    _lastUpdated: Annotated[list[Moment], Query(alias="_lastUpdated", max_length=4)] = [],  # noqa: B006
+    _include: Annotated[list[Moment], Query(alias="_include", max_length=4)] = [],  # noqa: B006
+    _revinclude: Annotated[list[Moment], Query(alias="_revinclude", max_length=4)] = [],  # noqa: B006
     _count: Annotated[int, Query(alias="_count", ge=1, le=MOST)] = 50,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Any:
     """Resources of one type: of a person's cases, by status, category, code and when they changed last."""
     taken = _require_served(kind)
-    given = {"patient": patient, "_id": _id, "status": status, "category": category, "code": code, "name": name}
-    given["_lastUpdated"] = _lastUpdated
+    given: dict[str, Any] = {"patient": patient, "_id": _id, "status": status, "category": category}
+    given |= {"code": code, "name": name}
+    given["_lastUpdated"] = _lastUpdated or None
     if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
         raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
+    _require_includes(kind, _include, _revinclude)
     _note(request, kind, given)
-    found = await _searched(parts, who, kind, given)
+    found, beside = await _searched(parts, who, kind, given)
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
     following = _next(request, start + _count) if len(found) > start + _count else None
-    return Answer(searchset(_base(request), str(request.url), shown, following))
+    with_it = _included(shown, beside, bool(_include), bool(_revinclude))
+    return Answer(searchset(_base(request), str(request.url), shown, following, with_it))
 
 
 @router.get("/{kind}/{resource_id}", response_class=Answer)
@@ -143,6 +152,47 @@ async def read_resource(
     if etag is not None and request.headers.get("if-none-match") == etag:
         return Answer(None, 304, headers={"ETag": etag})
     return Answer(found, headers={"ETag": etag} if etag else None)
+
+
+@router.get("/{kind}/{resource_id}/_history/{version}", response_class=Answer)
+async def read_version(
+    kind: Kind,
+    resource_id: ResourceId,
+    version: Annotated[int, Path(ge=1, le=10**6)],
+    request: Request,
+    parts: SystemDep,
+    who: PrincipalDep,
+) -> Any:
+    """A resource as it was after an event; 404 for an event that did not change it."""
+    _require_served(kind)
+    _note(request, kind, {"_id": resource_id})
+    if kind not in OF_CASES:
+        raise Refusal(404, "NotFound", "earlier versions are kept of what cases say")
+    versions = await _of_case(parts, who, resource_id.partition("-")[0], version)
+    for found in versions:
+        if (found.kind, found.content["id"], found.seq) == (kind, resource_id, version):
+            return Answer(found.resource, headers={"ETag": f'W/"{version}"'})
+    raise Refusal(404, "NotFound", "there is no such version, or it is not yours to see")
+
+
+def _require_includes(kind: str, include: list[str], revinclude: list[str]) -> None:
+    """Raises 400 for what cannot come along; a server may not leave it out in silence."""
+    known = [name for name in INCLUDED if name.startswith(f"{kind}:")]
+    if lost := sorted({*include} - {*known} | {*revinclude} - {BY_WHOM}):
+        takes = f"_include takes: {', '.join(known) or 'nothing'}; _revinclude takes: {BY_WHOM}"
+        raise Refusal(400, "UnknownParameter", takes, missing=lost)
+
+
+def _included(
+    shown: list[Resource], beside: dict[str, Version], include: bool, revinclude: bool
+) -> Iterator[Resource]:
+    """What comes along with a page: what its tasks are about, and who changed each resource last."""
+    if include:
+        wanted = dict.fromkeys(one["focus"]["reference"] for one in shown if "focus" in one)
+        yield from (beside[name].resource for name in wanted if name in beside)
+    if revinclude:
+        known = (beside.get(f"{one['resourceType']}/{one['id']}") for one in shown)
+        yield from (version.provenance for version in known if version is not None)
 
 
 def _require_served(kind: str) -> Sequence[str]:
@@ -177,14 +227,23 @@ def _next(request: Request, start: int) -> str:
     return str(request.url.include_query_params(cursor=PAGED.cursor(start)))
 
 
-async def _searched(parts: System, who: Principal, kind: str, given: dict[str, Any]) -> list[Resource]:
+Beside = dict[str, Version]  # all that the same cases say, by type and id
+
+
+async def _searched(
+    parts: System, who: Principal, kind: str, given: dict[str, Any]
+) -> tuple[list[Resource], Beside]:
     """What is found; nothing where there is no such person or case, or none that this reader may know of."""
     try:
-        return await _found(parts, who, kind, given)
+        if kind not in OF_CASES:
+            return await _found(parts, who, kind, given), {}
+        versions = await _versions(parts, who, given)
     except Refusal as refusal:
         if refusal.status != 404:
             raise
-        return []
+        return [], {}
+    beside = {f"{version.kind}/{version.content['id']}": version for version in versions}
+    return _chosen(versions, kind, given), beside
 
 
 async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]) -> list[Resource]:
@@ -194,10 +253,14 @@ async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]
         if given.get("_id") is None:
             raise Refusal(400, "ParameterMissing", "say which patient: `_id`", missing=["_id"])
         return [await _patient(parts, who, given["_id"])]
-    versions = await _versions(parts, who, given)
-    found = [version for version in versions if version.kind == kind]
-    if given.get("_lastUpdated") is not None:
-        found = _in_time(found, given["_lastUpdated"])
+    return _chosen(await _versions(parts, who, given), kind, given)
+
+
+def _chosen(versions: list[Version], kind: str, given: dict[str, Any]) -> list[Resource]:
+    wanted = given.get("_id")
+    found = [v for v in versions if v.kind == kind and wanted in (None, v.content["id"])]
+    for when in given.get("_lastUpdated") or ():
+        found = _in_time(found, when)
     return [version.resource for version in found if _fits(version.content, given)]
 
 
@@ -214,8 +277,7 @@ async def _versions(parts: System, who: Principal, given: dict[str, Any]) -> lis
         found = [version for case_id in cases for version in await _of_case(parts, who, case_id)]
     else:
         raise Refusal(400, "ParameterMissing", "say whose: `patient`, or which: `_id`", missing=["patient"])
-    wanted = given.get("_id")
-    return [version for version in found if wanted in (None, version.content["id"])]
+    return found
 
 
 def _questionnaires(parts: System) -> Iterable[Resource]:
@@ -286,8 +348,8 @@ async def _of_person(parts: System, who: Principal, person_id: str) -> list[Vers
     return [version for case_id in cases for version in await _of_case(parts, who, case_id)]
 
 
-async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]:
-    """What one case says. Raises 404 unless this reader may read it."""
+async def _of_case(parts: System, who: Principal, case_id: str, until: int | None = None) -> list[Version]:
+    """What one case says, or said after its event `until`. Raises 404 unless this reader may read it."""
     found = await read_case(parts, who, case_id, READ)
 
     def readable(entry: Any) -> bool:
@@ -296,7 +358,8 @@ async def _of_case(parts: System, who: Principal, case_id: str) -> list[Version]
 
     async with parts.connection() as connection:
         steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
-    every = resources(steps, parts.rulebook, readable)
+    told = [step for step in steps if until is None or step[1].seq <= until]
+    every = resources(told, parts.rulebook, readable)
     if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
         return every
     mine = _referred_to(who.sub, [after for _, _, after in steps])

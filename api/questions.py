@@ -5,7 +5,7 @@ A misspelt filter that is ignored lists everything; of a key that is there twice
 
 import json
 from functools import cache
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.utils import get_flat_params
@@ -36,7 +36,8 @@ def _parameters(request: Request) -> None:
     if unknown := sorted(set(given) - set(known)):
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise Refusal(422, "UnknownParameter", f"this route has no such parameters; {takes}", missing=unknown)
-    if twice := sorted({name for name in given if given.count(name) > 1}):
+    several = _several(request)
+    if twice := sorted({name for name in given if given.count(name) > 1 and name not in several}):
         raise Refusal(422, "RepeatedParameter", "give each parameter once", missing=twice)
 
 
@@ -44,6 +45,12 @@ def _known(request: Request) -> list[str]:
     """The names of the query parameters of the route that was asked, those of a model's fields among them."""
     takes = get_flat_params(request.scope["route"].dependant)
     return sorted({field.alias for field in takes if not isinstance(field.field_info, ELSEWHERE)})
+
+
+def _several(request: Request) -> set[str]:
+    """The parameters that the route takes more than once, such as the two ends of a span of time."""
+    takes = get_flat_params(request.scope["route"].dependant)
+    return {field.alias for field in takes if get_origin(field.field_info.annotation) is list}
 
 
 def _keys(body: bytes) -> None:

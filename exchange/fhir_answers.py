@@ -33,8 +33,10 @@ def outcome(status: int, code: str, detail: str, places: Iterable[str] = ()) -> 
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
-def searchset(base: str, address: str, found: Iterable[Resource], following: str | None) -> Resource:
-    """A page of what was found, with the address of the next one. How many there are in all is not counted."""
+def searchset(
+    base: str, address: str, found: Iterable[Resource], following: str | None, beside: Iterable[Resource] = ()
+) -> Resource:
+    """A page of what was found and what comes along, with the next one's address; all that there are is not counted."""
     links = [{"relation": "self", "url": address}]
     if following is not None:
         links.append({"relation": "next", "url": following})
@@ -43,8 +45,9 @@ def searchset(base: str, address: str, found: Iterable[Resource], following: str
         "type": "searchset",
         "link": links,
         "entry": [
-            {"fullUrl": f"{base}/{one['resourceType']}/{one['id']}", "resource": one, "search": {"mode": "match"}}
-            for one in found
+            {"fullUrl": f"{base}/{one['resourceType']}/{one['id']}", "resource": one, "search": {"mode": mode}}
+            for mode, some in (("match", found), ("include", beside))
+            for one in some
         ],
     }
 
@@ -66,7 +69,7 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
                 "resource": [
                     {
                         "type": kind,
-                        "interaction": [{"code": code} for code in ("read", "search-type", *MORE.get(kind, ()))],
+                        "interaction": [{"code": code} for code in _interactions(kind)],
                         "versioning": "versioned",
                         "searchParam": [{"name": name, "type": PARAMETERS[name]} for name in names],
                     }
@@ -83,7 +86,12 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
     }
 
 
-MORE = {"Task": ("update",)}
+def _interactions(kind: str) -> list[str]:
+    """What can be done with a type: earlier versions are kept of what cases say, a referral's Task is updated."""
+    kept = [] if kind in ("Patient", "Questionnaire") else ["vread"]
+    return ["read", "search-type", *kept, *(["update"] if kind == "Task" else [])]
+
+
 PARAMETERS = {
     "_id": "token",
     "_lastUpdated": "date",

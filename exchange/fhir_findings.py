@@ -1,6 +1,8 @@
 """What was found and done, entry by entry, in FHIR R4: questionnaires answered, values, contacts."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from domain.case.case import Case
@@ -185,7 +187,45 @@ def contact(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
 
 
 FindingBuilder = Callable[[Case, Entry, Rulebook], Iterator[Resource]]
+
+
+def is_newest(case: Case, entry: Entry) -> bool:
+    """Whether a list of medications is the latest that is known; an older one may be typed in after it."""
+    return case.medications_at == datetime.fromisoformat(str(entry.data["occurred_at"]))
+
+
+def medications(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
+    """What the person takes by the list that was gone through; each drug by its name, in whatever list it is."""
+    said: Said = entry.data
+    program = known.program(case.program, case.program_version)
+    for one in said["medications"] if is_newest(case, entry) else ():
+        name = hashlib.sha256(one["name"].casefold().encode()).hexdigest()[:16]
+        how = ", ".join(filter(None, (one.get("dose"), one.get("instructions"))))
+        yield resource(
+            "MedicationStatement",
+            f"{case.id}-med-{name}",
+            program.sensitivity,
+            {
+                "status": "active",
+                "medicationCodeableConcept": concept(one["name"]),
+                "subject": reference("Patient", case.referral.patient.reference),
+                "dateAsserted": said["occurred_at"],
+                "informationSource": staff(entry.actor.subject),
+                "dosage": [{"text": how}] if how else None,
+            },
+        )
+
+
+def stopped(before: Iterable[Resource], now: Iterable[Resource]) -> list[Resource]:
+    """What stood in an earlier list and does not stand in this one."""
+    there = {content["id"] for content in now}
+    still = (one for one in before if one["id"] not in there and one["status"] == "active")
+    return [{**one, "status": "stopped"} for one in still]
+
+
+RECONCILED = "medications-reconciled"
 BY_KIND: dict[str, FindingBuilder] = {
+    RECONCILED: medications,
     "instrument-scored": answers,
     "section-assessed": section,
     "answers-kept-apart": section,

@@ -12,20 +12,21 @@ from domain.case.case import Case
 from domain.case.event import ENTERED_IN_ERROR, Entry
 from domain.programs.rulebook import Rulebook
 from exchange.fhir_case import BUILDERS, ENDED, Standing
-from exchange.fhir_codes import Resource, at
-from exchange.fhir_findings import BY_KIND
+from exchange.fhir_codes import HL7, Resource, at, concept, id_in, reference, staff
+from exchange.fhir_findings import BY_KIND, RECONCILED, is_newest, stopped
 
-WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication"}
+WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication", "MedicationStatement"}
 TAKES_BACK = ("transition-retracted", "transition-corrected")  # a stay that is merely long ago stays as it was
 
 
 @dataclass(frozen=True)
 class Version:
-    """A resource, and the number and time of the event that changed it last."""
+    """A resource, and the number, time and author of the event that changed it last."""
 
     content: Resource
     seq: int
     changed_at: datetime
+    by: str
 
     @property
     def resource(self) -> Resource:
@@ -37,6 +38,20 @@ class Version:
     @property
     def kind(self) -> str:
         return str(self.content["resourceType"])
+
+    @property
+    def provenance(self) -> Resource:
+        """Who changed it last, and when."""
+        name = self.content["id"]
+        target = f"{name}/_history/{self.seq}"
+        author = concept("Author", (f"{HL7}/provenance-participant-type", "author"))
+        return {
+            "resourceType": "Provenance",
+            "id": id_in(name.partition("-")[0], f"prov-{self.kind}-{name}-{self.seq}"),
+            "target": [reference(self.kind, target)],
+            "recorded": at(self.changed_at),
+            "agent": [{"type": author, "who": staff(self.by)}],
+        }
 
 
 Found = dict[tuple[str, str], Version]
@@ -64,6 +79,9 @@ def resources(
                 _end(found, made, earlier, entry)
         if entry.kind in BY_KIND and readable(entry):
             made = list(BY_KIND[entry.kind](after, entry, known))
+            if entry.kind == RECONCILED and is_newest(after, entry):
+                taken = (version.content for version in of_kind(found.values(), "MedicationStatement"))
+                _put(found, stopped(taken, made), entry)
             _put(found, made, entry)
             by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
         if entry.kind == ENTERED_IN_ERROR:
@@ -79,7 +97,7 @@ def _put(found: Found, made: Iterable[Resource], entry: Entry) -> None:
     for content in made:
         key = _key(content)
         if key not in found or found[key].content != content:
-            found[key] = Version(content, entry.seq, entry.at)
+            found[key] = Version(content, entry.seq, entry.at, entry.actor.subject)
 
 
 def _end(found: Found, made: list[Resource], earlier: Iterable[Resource], entry: Entry) -> None:

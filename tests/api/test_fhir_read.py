@@ -1,6 +1,6 @@
 """FHIR over HTTP: read, search, everything of a person; errors as OperationOutcome; who may not, finds nothing."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -255,3 +255,26 @@ async def test_what_was_told_outside_is_accounted_for_a_person_and_a_period(offi
     table = await office.get("dir-1", path, format="csv")
     assert table.text.splitlines()[0].startswith("at,case_id,to,what,purpose,ground")
     assert (await office.get("cm-cora", path)).status_code == 404
+
+
+async def test_a_resource_is_read_as_it_was_and_found_between_two_times(office: Office, case_id: str) -> None:
+    """vread, a span of `_lastUpdated`, what comes along; another's version is not there."""
+    person = await person_of(office, case_id)
+    path = f"/fhir/EpisodeOfCare/{case_id}-episode"
+    now = (await office.get("cm-anna", path)).json()
+    first = (await office.get("cm-anna", f"{path}/_history/1")).json()
+    assert (first["meta"]["versionId"], first["status"], now["status"]) == ("1", "waitlist", "active")
+    latest = await office.get("cm-anna", f"{path}/_history/{now['meta']['versionId']}")
+    assert latest.json() == now
+    for gone, by in ((f"{path}/_history/9999", "cm-anna"), (f"{path}/_history/1", "cm-cora")):
+        assert (await office.get(by, gone)).status_code == 404
+    year = datetime.now(UTC).year
+    span: dict[str, Any] = {"_lastUpdated": [f"ge{year - 1}-01-01", f"lt{year + 1}-01-01"]}
+    assert await search(office, "Task", patient=person, **span)
+    assert await search(office, "Task", patient=person, _lastUpdated=["ge2020-01-01", "lt2020-02-01"]) == []
+    along = {"_include": "Task:focus", "_revinclude": "Provenance:target"}
+    answer = await office.get("cm-anna", "/fhir/Task", patient=person, **along)
+    modes = [(entry["resource"]["resourceType"], entry["search"]["mode"]) for entry in answer.json()["entry"]]
+    assert {("Task", "match"), ("CarePlan", "include"), ("Provenance", "include")} == set(modes)
+    unknown = await office.get("cm-anna", "/fhir/Task", patient=person, _include="Task:owner")
+    assert (unknown.status_code, "Task:owner" in unknown.text) == (400, True)

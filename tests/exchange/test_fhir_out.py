@@ -57,7 +57,32 @@ def whole() -> Story:
     story.do("send-referral", referral_id=story.known.referrals[0].id)
     story.do("join-care-team", role="caregiver", reference="Her daughter", since=str(story.today))
     story.do("raise-flag", message="look at this")
+    reconcile(story, "Furosemide", "Lisinopril")
     return story
+
+
+def reconcile(story: Story, *names: str, hours: int = 0) -> None:
+    when = (story.now - timedelta(hours=hours)).isoformat()
+    listed = [{"name": name, "dose": "1 tablet"} for name in names]
+    story.do("reconcile-medications", medications=listed, sources=["her own list"], occurred_at=when)
+
+
+def test_what_is_taken_is_the_newest_list_whenever_an_older_one_is_typed_in() -> None:
+    """What left the list is stopped; what was entered in error says so."""
+    story = whole()
+    reconcile(story, "Lisinopril", "Metoprolol")
+    reconcile(story, "Aspirin", hours=20)
+    listed = (version.content for version in told(story)["MedicationStatement"])
+    found = {one["medicationCodeableConcept"]["text"]: one["status"] for one in listed}
+    assert found == {"Furosemide": "stopped", "Lisinopril": "active", "Metoprolol": "active"}
+
+
+def test_who_changed_a_resource_last_is_a_valid_provenance_of_that_version() -> None:
+    for version in (one for some in told(whole()).values() for one in some):
+        valid(version.provenance)
+        name = f"{version.content['id']}/_history/{version.seq}"
+        assert version.provenance["target"] == [{"reference": f"{version.kind}/{name}"}]
+        assert len(version.provenance["id"]) <= 64
 
 
 def valid(resource: dict[str, Any]) -> None:
@@ -84,6 +109,7 @@ def test_every_resource_of_a_case_is_valid_and_every_type_is_there() -> None:
         "Observation",
         "Encounter",
         "Communication",
+        "MedicationStatement",
     }
 
 

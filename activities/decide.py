@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
 
 from activities.same_person import open_cases_of_person
 from domain.case.case import Case
@@ -23,12 +25,27 @@ from domain.case.command import (
 from domain.case.event import Timeline
 from domain.decide import decide, set_aside
 from domain.programs.rulebook import ProgramMissing, Rulebook
+from domain.steps.intake import Open
 from infra.directory import directory
+from infra.erasure_tables import ErasureRow
 from infra.logs import places
+from infra.person_tables import PersonRow
+from infra.persons import lock_persons
 
 log = structlog.get_logger()
 ReadCase = Callable[[str], Case | None]
 ReadTimeline = Callable[[], Timeline]
+
+
+def is_gone(connection: Connection, envelope: Envelope) -> bool:
+    """Whether the person of an opening is being erased, or was. No erasure ends while this transaction lasts."""
+    said: Any = envelope.body
+    tenant, person_id = said.get("tenant"), said.get("referral", {}).get("patient", {}).get("reference")
+    lock_persons(connection, tenant, shared=True)
+    hers = (col(ErasureRow.tenant) == tenant, col(ErasureRow.person_id) == person_id)
+    found = set(connection.execute(select(ErasureRow.status).where(*hers)).scalars())
+    there = select(PersonRow.id).where(col(PersonRow.tenant) == tenant, col(PersonRow.id) == person_id)
+    return "running" in found or ("done" in found and connection.execute(there).first() is None)
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,8 @@ class Rules:
         recorded: ReadTimeline,
     ) -> Decision:
         """Try without the directory, other cases and the timeline: most commands need none of them."""
-        moment = Moment(now, self.rulebook, None, self.spread)
+        gone = case is None and envelope.kind == Open.kind and is_gone(connection, envelope)
+        moment = Moment(now, self.rulebook, None, self.spread, person_gone=gone)
         while True:
             try:
                 return decide(envelope, case, moment)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, update
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, update
 from sqlmodel import SQLModel, col, select
 from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
@@ -16,13 +16,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.rows import lock_case, table_of
-from domain.case.command import Outcome
-from infra.encryption import KeyRing
+from domain.case.command import ERASED, Outcome
+from domain.persons.person import Person
+from infra.encryption import KeyRing, derived_id
 from infra.erasure_tables import ErasedCaseRow, ErasureRow
 from infra.inbound_tables import InboundRow
 from infra.item_tables import ItemRow
 from infra.notice_tables import DeliveryRow, OutboxRow
-from infra.person_tables import LikenessRow, PersonHistoryRow, PersonKeyRow, PersonRow
+from infra.person_tables import LikenessRow, PersonHistoryRow, PersonKeyRow, PersonRow, RefusedReferralRow
 from infra.persons import Persons, one_person
 from infra.scrubbing import scrub
 from infra.tables import (
@@ -31,6 +32,7 @@ from infra.tables import (
     ClockRow,
     CommandRow,
     ContactRow,
+    ProposalRow,
     QuarantineRow,
     QueuedRow,
     SnapshotRow,
@@ -45,8 +47,15 @@ OF_A_CASE: tuple[type[SQLModel], ...] = (
     *(StateRow, SnapshotRow, TaskRow, ClockRow, ItemRow, ContactRow, QueuedRow, QuarantineRow),
     *(OutboxRow, DeliveryRow, WakingRow),
 )
-GONE = {"status": "refused", "error": "Erased", "detail": "this case was erased", "missing": (), "created": ()}
+GONE: dict[str, Any] = {  # a fingerprint is a digest without a key, from which a short answer can be guessed
+    **{"status": "refused", "error": ERASED, "detail": "this case was erased", "fingerprint": ""},
+    **{"missing": (), "created": (), "events": ()},
+}
 Row = Any
+
+
+class NotScrubbed(Exception):
+    """What was deleted is still in the write-ahead log, which somebody was reading."""
 
 
 class Erasing:
@@ -59,17 +68,27 @@ class Erasing:
     async def erase(self, erasure_id: str) -> str:
         """Erase a person's closed cases, then what is known of her; return how the erasure stands then."""
         asked, cases = await asyncio.to_thread(self._cases, erasure_id)
-        if asked is None or asked.status != "running":
+        if asked is None or asked.status in ("asked", "withdrawn"):
             return asked.status if asked else "unknown"
-        for case in cases:
-            activity.heartbeat()
-            if case.sealed:
-                await self._forget(workflow_id(case.tenant, case.id))
-                await asyncio.to_thread(self._erase_case, asked, case)
-        status = await asyncio.to_thread(self._finish, asked)
-        activity.heartbeat()
-        await asyncio.to_thread(scrub, self._engine)
+        status = str(asked.status)
+        if status == "running":
+            for case in cases:
+                activity.heartbeat()
+                if case.sealed:
+                    await self._forget(workflow_id(case.tenant, case.id))
+                    await asyncio.to_thread(self._erase_case, asked, case.id)
+            status = await asyncio.to_thread(self._finish, asked)
+        await self._scrub()
         return status
+
+    async def _scrub(self) -> None:
+        """Raises `NotScrubbed`, to be tried again, where readers kept the write-ahead log."""
+        scrubbing = asyncio.create_task(asyncio.to_thread(scrub, self._engine))
+        while not scrubbing.done():
+            activity.heartbeat()
+            await asyncio.wait({scrubbing}, timeout=5)
+        if not scrubbing.result():
+            raise NotScrubbed
 
     def _cases(self, erasure_id: str) -> tuple[Row, list[Row]]:
         table = table_of(ErasureRow)
@@ -81,7 +100,8 @@ class Erasing:
         """The cases that are about her, under each id and reference by which they may name her."""
         store = Persons(connection, self._keys, self._index_key, asked.tenant)
         known = store.read(one_person(connection, asked.tenant, asked.person_id))
-        names = {asked.person_id, *known, *(name for _, person in known.values() for name in person.references)}
+        names = {asked.person_id, *known}
+        names |= {name for _, person in known.values() for name in store.references_of(person)}
         about = (col(CaseRow.tenant) == asked.tenant, col(CaseRow.person_id).in_(names))
         return list(connection.execute(table_of(CaseRow).select().where(*about).order_by(CaseRow.id)).all())
 
@@ -98,13 +118,16 @@ class Erasing:
                 if fault.status != RPCStatusCode.NOT_FOUND:
                     raise
 
-    def _erase_case(self, asked: Row, case: Row) -> None:
-        """In one transaction; a case that was reopened meanwhile is left as it is."""
+    def _erase_case(self, asked: Row, case_id: str) -> None:
+        """In one transaction; a case that is at work is left as it is."""
         with self._engine.begin() as connection:
-            lock_case(connection, case.id)
-            sealed = connection.execute(select(CaseRow.sealed).where(CaseRow.id == case.id)).scalar()
-            if not sealed:
+            lock_case(connection, case_id)
+            table = table_of(CaseRow)
+            case = connection.execute(table.select().where(table.c.id == case_id)).first()
+            if case is None or not case.sealed:
                 return
+            first = select(func.min(TimelineRow.seq)).where(col(TimelineRow.case_id) == case_id)
+            left = {"first": connection.execute(first).scalar_one(), "entries": case.seq, "head": case.head}
             taken = Counter({"timeline": _empty_timeline(connection, case.id), "cases": 1})
             for model in OF_A_CASE:
                 table = table_of(model)
@@ -113,9 +136,9 @@ class Erasing:
             taken["commands"] += _forget_outcomes(connection, case.id)
             connection.execute(update(BulkItemRow).where(col(BulkItemRow.case_id) == case.id).values(detail=None))
             connection.execute(delete(CaseRow).where(col(CaseRow.id) == case.id))
-            left = {"entries": case.seq, "head": case.head, "program": case.program, "opened_at": case.opened_at}
+            left |= {"program": case.program, "opened_at": case.opened_at, "erased_at": datetime.now(UTC)}
             whose = {"case_id": case.id, "tenant": case.tenant, "erasure_id": asked.id}
-            connection.execute(insert(ErasedCaseRow).values(**whose, **left, erased_at=datetime.now(UTC)))
+            connection.execute(insert(ErasedCaseRow).values(**whose, **left))
             _count(connection, asked.id, taken)
 
     def _finish(self, asked: Row) -> str:
@@ -127,12 +150,32 @@ class Erasing:
             status = "incomplete" if self._hers(connection, asked) else "done"
             if status == "done":
                 ids = one_person(connection, asked.tenant, asked.person_id)
-                _count(connection, asked.id, _erase_person(connection, asked.tenant, ids))
+                told = self._told_of(connection, asked.tenant, [p for _, p in store.read(ids).values()])
+                _count(connection, asked.id, told + _erase_person(connection, asked.tenant, ids))
             own = col(ErasureRow.id) == asked.id
             connection.execute(update(ErasureRow).where(own).values(status=status, finished_at=now))
             seal = self._keys.digest(certified(connection, asked.id))
             connection.execute(update(ErasureRow).where(own).values(seal=seal))
         return status
+
+    def _told_of(self, connection: Connection, tenant: str, known: Iterable[Person]) -> Counter[str]:
+        """What was told of her and given to nobody yet: messages, proposals, referrals that were refused."""
+        numbers = {f"{i.system}|{i.value}" for person in known for i in person.identifiers}
+        references = {name for person in known for i in person.identifiers for name in (i.value, *numbers)}
+        feeds = select(InboundRow.feed).where(col(InboundRow.tenant) == tenant).distinct()
+        doors = [f"inbound/{tenant}/{feed}/of" for feed in connection.execute(feeds).scalars()]
+        named = [f"{door}/{number}" for door in doors for number in numbers]
+        asked = (
+            (InboundRow, InboundRow.lane, named),
+            (ProposalRow, ProposalRow.person_key, [f"{tenant}/proposals-about/{one}" for one in references]),
+            (RefusedReferralRow, RefusedReferralRow.person_key, [f"{tenant}/refused/{one}" for one in references]),
+        )
+        taken: Counter[str] = Counter()
+        for model, column, names in asked:
+            keys = [derived_id(self._index_key, name).hex for name in names]
+            own = (table_of(model).c.tenant == tenant, col(column).in_(keys))
+            taken[str(model.__tablename__)] += connection.execute(delete(table_of(model)).where(*own)).rowcount
+        return taken
 
 
 def certified(connection: Connection, erasure_id: str) -> dict[str, Any]:
@@ -162,12 +205,13 @@ def _forget_outcomes(connection: Connection, case_id: str) -> int:
     for row in rows:
         said = Outcome.model_validate(row.outcome).changed(**GONE).model_dump(mode="json")
         own = (table.c.case_id == case_id, table.c.command_id == row.command_id)
-        connection.execute(update(table).where(*own).values(outcome=said))
+        gone = {"outcome": said, "status": GONE["status"], "fingerprint": GONE["fingerprint"]}
+        connection.execute(update(table).where(*own).values(**gone))
     return len(rows)
 
 
-def _erase_person(connection: Connection, tenant: str, ids: Iterable[str]) -> Mapping[str, int]:
-    """Her records, her look-ups, how she was known, and what feeds have sent of her."""
+def _erase_person(connection: Connection, tenant: str, ids: Iterable[str]) -> Counter[str]:
+    """Her records, her look-ups, how she was known, and what was given to her of what feeds have sent."""
     ids = list(ids)
     taken: Counter[str] = Counter()
     for model in (PersonRow, PersonKeyRow, PersonHistoryRow, InboundRow):

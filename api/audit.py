@@ -13,6 +13,7 @@ from api.problems import responses
 from api.system import PrincipalDep, SystemDep
 from api.tables import Format, page_as
 from domain.values import Instant, Opaque, Slug
+from infra.erasure_tables import ErasedCaseRow, ErasureRow
 from infra.tables import AuditRow, CaseRow
 
 router = APIRouter(tags=["audit"])
@@ -67,7 +68,13 @@ async def read_audit(
         merged = await with_persons(parts, who.tenant, lambda store: store.together([person_id]))
         ids = [person_id, *merged]
         cases = select(CaseRow.id).where(CaseRow.tenant == who.tenant, col(CaseRow.person_id).in_(ids))
-        query = query.where(col(AuditRow.person_id).in_(ids) | col(AuditRow.case_id).in_(cases))
+        gone = (
+            select(ErasedCaseRow.case_id)
+            .join(ErasureRow, col(ErasureRow.id) == col(ErasedCaseRow.erasure_id))
+            .where(ErasureRow.tenant == who.tenant, col(ErasureRow.person_id).in_(ids))
+        )
+        hers = col(AuditRow.case_id).in_(cases) | col(AuditRow.case_id).in_(gone)
+        query = query.where(col(AuditRow.person_id).in_(ids) | hers)
     if wanted.first is not None:
         query = query.where(col(AuditRow.at) >= wanted.first)
     if wanted.last is not None:

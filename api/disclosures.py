@@ -9,32 +9,38 @@ from sqlalchemy import Connection, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
+from api.fhir_read import GIVEN
 from api.identity import names_of, with_persons
 from api.pages import Page
 from api.persons import PersonId, on_record
-from api.problems import responses
-from api.scope import WHOLE, visible
+from api.problems import Refusal, responses
+from api.scope import WHOLE, Seen, require_case, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from api.tables import Format, page_as
-from domain.case.event import ENTERED_IN_ERROR
-from domain.values import Instant, Role
+from domain.case.event import ENTERED_IN_ERROR, label_of
+from domain.values import Instant, Role, Sensitivity
 from infra.tables import AuditRow, CaseRow, TimelineRow
 from infra.timeline import entry_of
 
 router = APIRouter(tags=["persons"])
-KINDS = ("disclosure-recorded", "referral-sent", ENTERED_IN_ERROR)
+KINDS = ("disclosure-recorded", "referral-sent", "consent-recorded", ENTERED_IN_ERROR)
 SIX_YEARS = timedelta(days=6 * 366)  # 45 CFR 164.528(a)(1)
 MOST = 2000
-READ = ("at", "case_id", "actor", "action", "purpose")
+READ = ("at", "case_id", "actor", "action")
+BY_LINK = "partner-referral"
+PART2 = (Sensitivity.PART2, Sensitivity.SUD_COUNSELLING)
 
 
 class Disclosure(BaseModel):
-    """One disclosure. `how` is by which way: a command's mode, `referral`, or what a system outside read here."""
+    """One disclosure. `how` is by which way: a command's mode, `referral`, or what a system outside read here.
+
+    Of one under a label that is not this reader's only that there is one is told: `withheld` is the label.
+    """
 
     at: datetime
     case_id: str | None
-    to: str
-    what: str
+    to: str | None
+    what: str | None
     purpose: str | None
     ground: str | None
     matter: str | None = Field(default=None, description="The number of the order")
@@ -42,6 +48,7 @@ class Disclosure(BaseModel):
     by: str
     labels: str = Field(description="The labels under which it stood, joined by commas")
     notice: str | None = Field(description="The notice that went with it")
+    withheld: str | None = None
     entered_in_error: bool = False
 
 
@@ -69,27 +76,49 @@ async def list_disclosures(
     async with parts.connection() as connection:
         hers = select(CaseRow.id).where(visible(parts, who, WHOLE), col(CaseRow.person_id).in_(names))
         cases = list((await connection.execute(hers)).scalars())
-        found = await connection.run_sync(lambda c: _said(c, parts, cases, period))
-        found += await connection.run_sync(lambda c: _read(c, who, cases, [*names], period))
+    seen = {case_id: await require_case(parts, who, case_id, action="read-timeline") for case_id in cases}
+    async with parts.connection() as connection:
+        found, readers = await connection.run_sync(lambda c: _said(c, parts, who, seen, period))
+        found += await connection.run_sync(lambda c: _read(c, who, cases, [*names], period, readers))
+    if len(found) > MOST:
+        raise Refusal(422, "TooMuch", f"more than {MOST} in this period; ask for a shorter one")
     items = sorted(found, key=lambda one: one.at, reverse=True)
-    return page_as(format, "disclosures", Page(items=items[:MOST]), Disclosure, request)
+    return page_as(format, "disclosures", Page(items=items), Disclosure, request)
+
+
+Period = tuple[datetime, datetime]
+Readers = dict[str, dict[str, Any]]  # the last share that named each account
 
 
 def _said(
-    connection: Connection, parts: System, cases: list[str], period: tuple[datetime, datetime]
-) -> list[Disclosure]:
-    """What the timelines say, by when it was told."""
+    connection: Connection, parts: System, who: Principal, seen: dict[str, Seen], period: Period
+) -> tuple[list[Disclosure], Readers]:
+    """What the timelines say, by when it was told; and who the accounts are that read by consent."""
     table: Any = TimelineRow.__table__  # type: ignore[attr-defined]
-    query = table.select().where(table.c.case_id.in_(cases), table.c.kind.in_(KINDS))
+    query = table.select().where(table.c.case_id.in_(list(seen)), table.c.kind.in_(KINDS))
     rows = connection.execute(query.order_by(table.c.case_id, table.c.seq)).all()
     wrong = {(r.case_id, r.facts.get("of_command")) for r in rows if r.kind == ENTERED_IN_ERROR}
-    said = (row for row in rows if row.kind != ENTERED_IN_ERROR)
-    told = (_told(parts, row, (row.case_id, row.command_id) in wrong) for row in said)
-    return [one for one in told if period[0] <= one.at <= period[1]]
+    readers, told = Readers(), list[Disclosure]()
+    for row in rows:
+        data: Any = entry_of(parts.keys, row).data
+        if row.kind == "consent-recorded":
+            readers |= {share["reader"]: share for share in data.get("shares", ()) if share.get("reader")}
+        elif row.kind != ENTERED_IN_ERROR:
+            label, ways = label_of(data), seen[row.case_id].reaches
+            hers = row.actor == who.sub or parts.policy.reads(who.role, label, ways)
+            in_error = (row.case_id, row.command_id) in wrong
+            told.append(_told(row, data, in_error) if hers else _withheld(row, data, label, in_error))
+    return [one for one in told if period[0] <= one.at <= period[1]], readers
 
 
-def _told(parts: System, row: Any, in_error: bool) -> Disclosure:
-    data: Any = entry_of(parts.keys, row).data
+def _withheld(row: Any, data: Any, label: Sensitivity, in_error: bool) -> Disclosure:
+    """That there is one, and under which label."""
+    nothing: dict[str, Any] = dict.fromkeys(("to", "what", "purpose", "ground", "notice"))
+    said = {"at": data["occurred_at"], "case_id": row.case_id, "by": row.actor, "how": "withheld"}
+    return Disclosure(**nothing, **said, labels=label, withheld=label, entered_in_error=in_error)
+
+
+def _told(row: Any, data: Any, in_error: bool) -> Disclosure:
     common = {"case_id": row.case_id, "by": row.actor, "entered_in_error": in_error}
     if row.kind == "referral-sent":
         referral = data["referral"]
@@ -110,30 +139,36 @@ def _told(parts: System, row: Any, in_error: bool) -> Disclosure:
 
 
 def _read(
-    connection: Connection, who: Principal, cases: list[str], names: list[str], period: tuple[datetime, datetime]
+    connection: Connection, who: Principal, cases: list[str], names: list[str], period: Period, readers: Readers
 ) -> list[Disclosure]:
-    """What accounts outside have read: by a share of the consent over FHIR, or by the link of a referral."""
+    """What accounts outside were given to read: over FHIR by a share of the consent, or by a referral's link."""
     about = or_(col(AuditRow.case_id).in_(cases), col(AuditRow.person_id).in_(names))
+    given = or_(col(AuditRow.action).startswith(GIVEN), col(AuditRow.action) == BY_LINK)
     query = select_columns(*(col(getattr(AuditRow, name)) for name in READ)).where(
         col(AuditRow.tenant) == who.tenant,
         col(AuditRow.role) == Role.INTEGRATOR.value,
         col(AuditRow.status) < 400,
         col(AuditRow.at).between(*period),
+        given,
         about,
     )
-    rows = connection.execute(query.order_by(col(AuditRow.at).desc()).limit(MOST)).all()
-    return [
-        Disclosure(
-            at=row.at,
-            case_id=row.case_id,
-            to=row.actor,
-            what=row.action,
-            purpose=row.purpose,
-            ground="consent",
-            how="read here",
-            by=row.actor,
-            labels="",
-            notice=None,
-        )
-        for row in rows
-    ]
+    rows = connection.execute(query.order_by(col(AuditRow.at).desc()).limit(MOST + 1)).all()
+    return [_looked(row, readers.get(row.actor, {})) for row in rows]
+
+
+def _looked(row: Any, share: dict[str, Any]) -> Disclosure:
+    """One look from outside: what was given, to whom and for what by the share that names the account."""
+    by_link = row.action == BY_LINK
+    what, _, labels = ("referral" if by_link else row.action.removeprefix(GIVEN)).partition(".")
+    return Disclosure(
+        at=row.at,
+        case_id=row.case_id,
+        to=share.get("with_whom") or row.actor,
+        what=what,
+        purpose=share.get("purpose"),
+        ground="consent",
+        how="link" if by_link else "read here",
+        by=row.actor,
+        labels=labels.replace(".", ", "),
+        notice="NORDSCLCD" if any(label in labels for label in PART2) else None,
+    )

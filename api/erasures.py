@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -18,7 +19,7 @@ from api.identity import with_persons
 from api.pages import Order, Page, PagingDep
 from api.persons import PersonId, on_record
 from api.problems import Refusal, responses
-from api.retention import Matter, being_erased, retention_of
+from api.retention import Matter, being_erased, looked, retention_of
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant
 from infra.erasure_tables import ErasedCaseRow, ErasureRow
@@ -30,6 +31,7 @@ ErasureId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 REFUSALS = responses(401, 403, 404, 409, 422, 503)
 NEWEST_FIRST = Order([col(ErasureRow.asked_at), col(ErasureRow.id)], descending=True)
 START_SECONDS = 2.0
+OVER = ("withdrawn", "incomplete")
 EXAMPLE = {"ground": "retention-over"}
 WHY_NOT = {
     "CaseOpen": "a case of hers is open, or may still be reopened",
@@ -62,6 +64,7 @@ class ErasedCase(BaseModel):
     case_id: str
     program: str
     opened_at: Instant
+    first: int
     entries: int
     head: str
     erased_at: Instant
@@ -128,18 +131,22 @@ async def ask_erasure(
 async def confirm_erasure(erasure_id: ErasureId, parts: SystemDep, who: PrincipalDep) -> ErasureView:
     """Erase it, for good; by somebody else than who asked for it. What hinders it now is refused by name."""
     asked = await _view(parts, who, erasure_id)
+    if asked.status in OVER:
+        raise Refusal(409, "ErasureOver", f"it is {asked.status}; ask anew for what there is still to erase")
     if asked.status == "asked":
         if asked.asked_by == who.sub:
             raise Refusal(403, "SecondPerson", "an erasure is confirmed by somebody else than who asked for it")
         row, person = await on_record(parts, who, asked.person_id)
-        hindered = (await retention_of(parts, who, row, person)).hindered_by
-        _require_free([code for code in hindered if code != "ErasureAsked"], asked.ground)
-        await _decide(parts, who, asked, "running")
-    elif asked.status == "incomplete":
-        await _decide(parts, who, asked, "running")
-    elif asked.status == "withdrawn":
-        raise Refusal(409, "ErasureWithdrawn", "it was withdrawn; ask for it anew")
-    await _start(parts, erasure_id)
+        if row.id != asked.person_id:
+            raise Refusal(409, "PersonMerged", "her record was merged since; withdraw this, and ask anew")
+
+        def free(store: Persons) -> None:
+            hindered = looked(parts, store, row, person).hindered_by
+            _require_free([code for code in hindered if code != "ErasureAsked"], asked.ground)
+
+        await _decide(parts, who, asked, "running", free)
+    if asked.status != "done":
+        await _start(parts, erasure_id)
     return await _view(parts, who, erasure_id)
 
 
@@ -150,7 +157,7 @@ async def withdraw_erasure(erasure_id: ErasureId, parts: SystemDep, who: Princip
     if asked.status not in ("asked", "withdrawn"):
         raise Refusal(409, "ErasureRuns", "it is confirmed; what is gone is gone")
     if asked.status == "asked":
-        await _decide(parts, who, asked, "withdrawn")
+        await _decide(parts, who, asked, "withdrawn", lambda _: None)
     return await _view(parts, who, erasure_id)
 
 
@@ -178,19 +185,20 @@ def _require_free(hindered: list[str], ground: str) -> None:
             raise Refusal(409, code, WHY_NOT[code])
 
 
-async def _decide(parts: System, who: Principal, asked: ErasureView, status: str) -> None:
-    """Raises 409 where somebody else was quicker."""
+async def _decide(
+    parts: System, who: Principal, asked: ErasureView, status: str, free: Callable[[Persons], None]
+) -> None:
+    """Raises what `free` raises within the same transaction, and 409 where somebody else was quicker."""
     own = (col(ErasureRow.id) == asked.id, col(ErasureRow.status) == asked.status)
-    now = datetime.now(UTC)
+    decided = {"status": status, "decided_by": who.sub, "decided_at": datetime.now(UTC)}
 
-    def write(connection: Connection) -> int:
-        Persons(connection, parts.keys, parts.index_key, who.tenant).lock()
-        decided = {"status": status, "decided_by": who.sub, "decided_at": now}
-        return connection.execute(update(ErasureRow).where(*own).values(**decided)).rowcount
+    def write(store: Persons) -> int:
+        store.lock()
+        free(store)
+        return store.connection.execute(update(ErasureRow).where(*own).values(**decided)).rowcount
 
-    async with parts.engine.begin() as connection:
-        if not await connection.run_sync(write):
-            raise Refusal(409, "Decided", "somebody else has decided on it meanwhile; read it again")
+    if not await with_persons(parts, who.tenant, write, write=True):
+        raise Refusal(409, "Decided", "somebody else has decided on it meanwhile; read it again")
 
 
 async def _start(parts: System, erasure_id: str) -> None:

@@ -20,10 +20,10 @@ from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.case.case import Case
 from domain.case.event import label_of
 from domain.programs.access import Reach
-from domain.values import Opaque
+from domain.values import Opaque, Role
 from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
 from exchange.fhir_catalog import of_form, of_instrument
-from exchange.fhir_codes import Resource, id_in
+from exchange.fhir_codes import LABELS, Resource, id_in
 from exchange.fhir_out import Version, resources
 from exchange.fhir_patient import patient
 from exchange.fhir_referral_task import PART
@@ -56,6 +56,7 @@ SERVED = {
     "Questionnaire": ("_id", "name"),
 }
 READ = "read-case-resources"
+GIVEN = "given-"  # before what a system outside was given, in the action of the audit
 PAGED = Order([])
 DATED = re.compile(
     r"(eq|ge|gt|le|lt)?(\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)", re.ASCII
@@ -100,6 +101,7 @@ async def read_everything(
         if unknown := sorted(wanted - {*SERVED}):
             raise Refusal(400, "UnknownType", "there are no such resources here", missing=unknown)
         found = [one for one in found if one["resourceType"] in wanted]
+    _note_given(request, who, "everything", found)
     return Answer(searchset(_base(request), str(request.url), found, None))
 
 
@@ -134,6 +136,7 @@ async def search_resources(
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
     following = _next(request, start + _count) if len(found) > start + _count else None
+    _note_given(request, who, kind, shown)
     with_it = _included(shown, beside, bool(_include), bool(_revinclude))
     return Answer(searchset(_base(request), str(request.url), shown, following, with_it))
 
@@ -148,6 +151,7 @@ async def read_resource(
     found = next(iter(await _found(parts, who, kind, {"_id": resource_id})), None)
     if found is None:
         raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
+    _note_given(request, who, kind, [found])
     etag = f'W/"{found["meta"]["versionId"]}"' if "meta" in found else None
     if etag is not None and request.headers.get("if-none-match") == etag:
         return Answer(None, 304, headers={"ETag": etag})
@@ -171,6 +175,7 @@ async def read_version(
     versions = await _of_case(parts, who, resource_id.partition("-")[0], version)
     for found in versions:
         if (found.kind, found.content["id"], found.seq) == (kind, resource_id, version):
+            _note_given(request, who, kind, [found.resource])
             return Answer(found.resource, headers={"ETag": f'W/"{version}"'})
     raise Refusal(404, "NotFound", "there is no such version, or it is not yours to see")
 
@@ -221,6 +226,15 @@ def _note(request: Request, kind: str, given: dict[str, Any]) -> None:
         note |= ids_of({"person_id": str(named).removeprefix("Patient/")})
     elif kind != "Questionnaire" and given.get("_id") is not None:
         note |= ids_of({"case_id": str(given["_id"]).partition("-")[0]})
+
+
+def _note_given(request: Request, who: Principal, what: str, found: Sequence[Resource]) -> None:
+    """What a system outside is given, and under which labels it stands, for the accounting of disclosures."""
+    if who.role is not Role.INTEGRATOR or what == "Questionnaire" or not found:
+        return
+    codes = {coding["code"] for one in found for coding in one.get("meta", {}).get("security", ())}
+    labels = [label.value for label, code in LABELS.items() if code in codes]
+    request.scope.get(NOTE, {})["action"] = f"{GIVEN}{'.'.join((what, *labels))}"
 
 
 def _next(request: Request, start: int) -> str:
@@ -360,6 +374,8 @@ async def _of_case(parts: System, who: Principal, case_id: str, until: int | Non
         steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
     told = [step for step in steps if until is None or step[1].seq <= until]
     every = resources(told, parts.rulebook, readable)
+    if not parts.policy.may(who.role, READ, found.ways - {Reach.SHARED, Reach.REFERRED}):
+        every = [version.outside for version in every]
     if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
         return every
     mine = _referred_to(who.sub, [after for _, _, after in steps])

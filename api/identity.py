@@ -97,7 +97,9 @@ def names_of(store: Persons, persons: Mapping[str, Person]) -> dict[str, str]:
     every = {**persons, **{id: person for id, (_, person) in merged.items()}}
     whose = {id: (survivor(store, id) if id in merged else None) for id in every}
     return {
-        name: (row.id if (row := whose[id]) else id) for id, p in every.items() for name in (id, *p.references)
+        name: (row.id if (row := whose[id]) else id)
+        for id, p in every.items()
+        for name in (id, *store.references_of(p))
     }
 
 

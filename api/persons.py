@@ -20,8 +20,10 @@ from api.person_search import Found, search
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import LIST, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
+from domain.case.command import ERASED
 from domain.persons.person import Identifier, Person
 from domain.values import Instant, Line, Opaque, Text
+from infra.erasure_tables import ErasureRow
 from infra.person_tables import LikenessRow, PersonRow
 from infra.persons import Persons
 from infra.tables import CaseRow
@@ -109,6 +111,8 @@ async def create_person(
     identity.require_born(person)
     new_id = parts.derived_id(name).hex
     first = await with_persons(parts, who.tenant, lambda store: store.history(new_id)[:1])
+    if not first and await was_erased(parts, who.tenant, new_id):
+        raise Refusal(409, ERASED, "who was put on record under this key was erased; take a new one")
     if first and first[0][1] != person:
         raise Refusal(422, "KeyReused", "another person was put on record under this Idempotency-Key")
     if not first:
@@ -254,6 +258,15 @@ async def dismiss_likeness(person_id: PersonId, other_id: PersonId, parts: Syste
     await with_persons(
         parts, who.tenant, lambda store: _settle(store, person_id, other_id, "two people", who.sub), write=True
     )
+
+
+async def was_erased(parts: System, tenant: str, person_id: str) -> bool:
+    """Whether somebody's record was erased under this id."""
+    own = (col(ErasureRow.tenant) == tenant, col(ErasureRow.person_id) == person_id)
+    async with parts.session() as session:
+        return (
+            await session.exec(select(ErasureRow.id).where(*own, col(ErasureRow.status) == "done"))
+        ).first() is not None
 
 
 async def on_record(parts: System, who: Principal, person_id: str, action: str = LIST) -> tuple[PersonRow, Person]:

@@ -21,7 +21,7 @@ from domain.programs.retention import kept_until
 from domain.values import Instant
 from infra.erasure_tables import ErasureRow, LegalHoldRow
 from infra.person_tables import PersonRow
-from infra.persons import Persons
+from infra.persons import Persons, one_person
 from infra.tables import CaseRow
 
 router = APIRouter(tags=["retention"])
@@ -111,8 +111,10 @@ async def place_legal_hold(
 @router.post("/persons/{person_id}/legal-holds/{hold_id}/lift", status_code=204, responses=REFUSALS)
 async def lift_legal_hold(person_id: PersonId, hold_id: PersonId, parts: SystemDep, who: PrincipalDep) -> None:
     """Say that a hold is over."""
-    await on_record(parts, who, person_id)
-    own = (col(LegalHoldRow.tenant) == who.tenant, col(LegalHoldRow.id) == hold_id)
+    row, _ = await on_record(parts, who, person_id)
+    hers = await with_persons(parts, who.tenant, lambda store: store.together([row.id]))
+    own = [col(LegalHoldRow.tenant) == who.tenant, col(LegalHoldRow.id) == hold_id]
+    own.append(col(LegalHoldRow.person_id).in_(hers))
     lifting = update(LegalHoldRow).where(*own, col(LegalHoldRow.lifted_at).is_(None))
     async with parts.engine.begin() as connection:
         done = await connection.execute(lifting.values(lifted_by=who.sub, lifted_at=datetime.now(UTC)))
@@ -140,11 +142,13 @@ async def list_retention(parts: SystemDep, who: PrincipalDep, page: PagingDep) -
 
 
 async def _past_its_time(parts: System, who: Principal, person_id: str) -> list[PastItsTime]:
-    """Her line, under the id that her record has now; of a record that was merged into it there is none."""
+    """Her line, under the id that her record has now; where that has cases of its own, it stands there."""
 
     def read(store: Persons) -> tuple[PersonRow, Person] | None:
         row = survivor(store, person_id)
-        return (row, store.open(row)) if row is not None and row.id == person_id else None
+        if row is None or (row.id != person_id and _has_cases(store, row.id)):
+            return None
+        return row, store.open(row)
 
     found = await with_persons(parts, who.tenant, read)
     if found is None:
@@ -152,27 +156,30 @@ async def _past_its_time(parts: System, who: Principal, person_id: str) -> list[
     view = await retention_of(parts, who, *found)
     if view.hindered_by or view.kept_until is None:
         return []
-    return [
-        PastItsTime(
-            person_id=view.person_id, name=found[1].called, kept_until=view.kept_until, cases=len(view.cases)
-        )
-    ]
+    name, cases = found[1].called, len(view.cases)
+    return [PastItsTime(person_id=view.person_id, name=name, kept_until=view.kept_until, cases=cases)]
+
+
+def _has_cases(store: Persons, person_id: str) -> bool:
+    own = (col(CaseRow.tenant) == store.tenant, col(CaseRow.person_id) == person_id)
+    return store.connection.execute(select(CaseRow.id).where(*own).limit(1)).first() is not None
 
 
 async def retention_of(parts: System, who: Principal, row: PersonRow, person: Person) -> RetentionView:
     """How long her record is kept, and what hinders an erasure now."""
+    return await with_persons(parts, who.tenant, lambda store: looked(parts, store, row, person))
 
-    def read(store: Persons) -> tuple[Sequence[Any], Sequence[Any], bool]:
-        return (*about(store, row, person), being_erased(store, row.id, ("asked", "running")))
 
-    cases, holds, asked = await with_persons(parts, who.tenant, read)
+def looked(parts: System, store: Persons, row: PersonRow, person: Person) -> RetentionView:
+    """The same within a transaction."""
+    cases, holds = about(store, row, person)
     kept = [_kept(parts, one, person) for one in cases]
     last = _last_day(parts, row, person, kept)
     hinders = {
         "CaseOpen": any(not one.sealed for one in cases),
         "LegalHold": any(hold.lifted_at is None for hold in holds),
         "RetentionRuns": last is None or last >= datetime.now(UTC).date(),
-        "ErasureAsked": asked,
+        "ErasureAsked": being_erased(store, row.id, ("asked", "running")),
     }
     return RetentionView(
         person_id=row.id,
@@ -196,8 +203,9 @@ def about(store: Persons, row: PersonRow, person: Person) -> tuple[Sequence[Any]
 
 
 def being_erased(store: Persons, person_id: str, statuses: Iterable[str]) -> bool:
-    """Whether an erasure of hers stands so."""
-    own = (col(ErasureRow.tenant) == store.tenant, col(ErasureRow.person_id) == person_id)
+    """Whether an erasure of hers stands so, also under a record that was merged into hers."""
+    hers = one_person(store.connection, store.tenant, person_id)
+    own = (col(ErasureRow.tenant) == store.tenant, col(ErasureRow.person_id).in_(hers))
     query = select(ErasureRow.id).where(*own, col(ErasureRow.status).in_(statuses))
     return store.connection.execute(query).first() is not None
 

@@ -26,7 +26,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
 from api.system import Principal, System
-from domain.case.command import Envelope, Outcome
+from domain.case.command import ERASED, Envelope, Outcome
 from infra import row_places
 from infra.encryption import derived_id
 from infra.tables import CommandRow, QueuedRow
@@ -147,7 +147,7 @@ async def recorded(parts: System, tenant: str, case_id: str, command_id: str) ->
 
 def same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
     """The engine and the record answer by id alone: see that it was asked the same thing. Raises 422."""
-    if outcome.fingerprint != envelope.fingerprint:
+    if outcome.error != ERASED and outcome.fingerprint != envelope.fingerprint:
         raise key_reused(envelope.command_id)
     return outcome
 

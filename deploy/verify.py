@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlmodel import col, select
 
 from activities.erase import certified
+from activities.rows import table_of
 from deploy import running
 from deploy.console import console as shown
 from infra import audit
@@ -21,33 +22,34 @@ from infra.timeline import RecordAltered, beginning, chain, entry_of, rows_of
 console = shown()
 
 
-def erased(connection: Connection) -> dict[str, str]:
-    """The cases whose content is gone, with the last hash of each."""
-    rows = connection.execute(select(ErasedCaseRow.case_id, ErasedCaseRow.head))
-    return {row.case_id: row.head for row in rows}
+def erased(connection: Connection) -> dict[str, Any]:
+    """The cases whose content is gone, with what must be left of each."""
+    table = table_of(ErasedCaseRow)
+    return {row.case_id: row for row in connection.execute(table.select())}
 
 
 def certificates_broken(connection: Connection, keys: KeyRing) -> Iterator[str]:
     """The certificates of erasure that are not what was written, and cases that none says to be erased."""
-    at_work = set()
-    for erasure_id, status, seal in connection.execute(select(ErasureRow.id, ErasureRow.status, ErasureRow.seal)):
-        at_work |= {erasure_id} if status == "running" or seal else set()
-        if seal and status != "running" and keys.digest(certified(connection, erasure_id)) != seal:
+    sealed = set()
+    for erasure_id, seal in connection.execute(select(ErasureRow.id, ErasureRow.seal)).all():
+        if seal and keys.digest(certified(connection, erasure_id)) == seal:
+            sealed.add(erasure_id)
+        elif seal:
             yield f"erasure {erasure_id}: its certificate is not what was written"
-    for case_id, erasure_id in connection.execute(select(ErasedCaseRow.case_id, ErasedCaseRow.erasure_id)):
-        if erasure_id not in at_work:
-            yield f"case {case_id}: it is said to be erased, and no certificate says so"
+    for case in erased(connection).values():
+        if case.erasure_id not in sealed:
+            yield f"case {case.case_id}: said to be erased, and no certificate says so (is it still running?)"
 
 
-def faults_of(connection: Connection, keys: KeyRing, case_id: str, left: str | None = None) -> Iterator[str]:
-    """Where the timeline of a case is not the chain that was written; `left` is the last hash of an erased one."""
+def faults_of(connection: Connection, keys: KeyRing, case_id: str, left: Any = None) -> Iterator[str]:
+    """Where the timeline of a case is not the chain that was written; `left` is what an erased one must have."""
     try:
         begun = beginning(connection, keys, case_id)
     except (RecordAltered, KeyMissing) as fault:
         yield str(fault)
         return
     rows = rows_of(connection, case_id, begun.seq if begun else 0)
-    expected, previous = (rows[0].seq if left is not None else (begun.seq if begun else 0) + 1), None
+    expected, previous = (left.first if left is not None else (begun.seq if begun else 0) + 1), None
     for row in rows:
         if row.seq != expected:
             yield f"case {case_id}: entries {expected} to {row.seq - 1} are missing"
@@ -58,7 +60,10 @@ def faults_of(connection: Connection, keys: KeyRing, case_id: str, left: str | N
         except (RecordAltered, KeyMissing) as fault:
             yield str(fault)
         expected, previous = row.seq + 1, row.hash
-    head = left or connection.execute(select(col(CaseRow.head)).where(col(CaseRow.id) == case_id)).scalar()
+    if left is not None and expected != left.entries + 1:
+        yield f"case {case_id}: entries {expected} to {left.entries} are missing"
+    kept = connection.execute(select(col(CaseRow.head)).where(col(CaseRow.id) == case_id)).scalar()
+    head = left.head if left is not None else kept
     if previous is not None and head is not None and head != previous:
         yield f"case {case_id}: its last entry is not the one that its line names"
 
@@ -77,11 +82,12 @@ def main() -> int:
     with running.record(settings) as engine, engine.connect() as connection:
         named = select(col(TimelineRow.case_id)).distinct().order_by(col(TimelineRow.case_id))
         cases = list(connection.execute(named).scalars())
-        heads = erased(connection)
+        gone = erased(connection)
+        cases = sorted({*cases, *gone})
         found = [
             fault
             for case_id in track(cases, "Following timelines", console=console, transient=True)
-            for fault in faults_of(connection, keys, case_id, heads.get(case_id))
+            for fault in faults_of(connection, keys, case_id, gone.get(case_id))
         ]
         found += certificates_broken(connection, keys)
         found += audit.broken(connection, key)

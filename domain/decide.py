@@ -70,6 +70,10 @@ def decide(envelope: Envelope, case: Case | None, moment: Moment) -> Decision:
     return Decision(outcome=outcome, entries=entries, elsewhere=elsewhere, **wakes(draft.before, moment.spread))
 
 
+class PersonErased(Rejected):
+    """The record of the person whom the case would be about was erased meanwhile."""
+
+
 def write(draft: Draft, envelope: Envelope) -> None:
     """Write the draft of a command. Raises `Rejected` with the reason when nothing may happen."""
     command = parse(envelope.kind, envelope.body)
@@ -89,6 +93,8 @@ def _may_be_sent(draft: Draft, envelope: Envelope, command: Command) -> None:
     if case is None:
         if command.kind != Open.kind:
             draft.refuse(NoSuchCase, "open it first")
+        if draft.moment.person_gone:
+            draft.refuse(PersonErased, "what was known of this person is erased; refer her as somebody new")
         return
     if command.kind == Open.kind:
         draft.refuse(AlreadyOpen, "the case is open")

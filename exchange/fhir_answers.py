@@ -36,7 +36,7 @@ def outcome(status: int, code: str, detail: str, places: Iterable[str] = ()) -> 
 def searchset(
     base: str, address: str, found: Iterable[Resource], following: str | None, beside: Iterable[Resource] = ()
 ) -> Resource:
-    """A page of what was found and what comes along, with the next one's address; all that there are is not counted."""
+    """A page of what was found and what comes along, and the next; how many there are in all is not counted."""
     links = [{"relation": "self", "url": address}]
     if following is not None:
         links.append({"relation": "next", "url": following})

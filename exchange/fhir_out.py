@@ -5,7 +5,7 @@ that event as its version if it says something else than before.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.case.case import Case
@@ -16,6 +16,7 @@ from exchange.fhir_codes import HL7, Resource, at, concept, id_in, reference, st
 from exchange.fhir_findings import BY_KIND, RECONCILED, is_newest, stopped
 
 WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication", "MedicationStatement"}
+NOT_OUTSIDE = {"Consent": ("provision",), "RiskAssessment": ("note",)}
 TAKES_BACK = ("transition-retracted", "transition-corrected")  # a stay that is merely long ago stays as it was
 
 
@@ -38,6 +39,14 @@ class Version:
     @property
     def kind(self) -> str:
         return str(self.content["resourceType"])
+
+    @property
+    def outside(self) -> "Version":
+        """The same for a system outside: not who else may be told, and not from which findings a risk follows."""
+        content = {
+            name: value for name, value in self.content.items() if name not in NOT_OUTSIDE.get(self.kind, ())
+        }
+        return replace(self, content=content)
 
     @property
     def provenance(self) -> Resource:
@@ -64,9 +73,13 @@ def resources(
 ) -> list[Version]:
     """The resources of a case, from every entry with the case before and after it.
 
-    `readable` says which entries are for this reader: what was found under a label that is not is left out.
+    `readable` says which entries are for this reader: what was found under a label that is not is left out, and so
+    is what the same command brought about, such as the task that follows from an answer.
     """
+    steps = list(steps)
+    kept_back = {entry.command_id for _, entry, _ in steps if not readable(entry)}
     found: Found = {}
+    hidden: set[tuple[str, str]] = set()
     by_command: dict[str, list[tuple[str, str]]] = {}
     for before, entry, after in steps:
         program = known.program(after.program, after.program_version)
@@ -74,6 +87,8 @@ def resources(
         for builder, parts in BUILDERS:
             if before is None or any(getattr(before, p) is not getattr(after, p) for p in parts):
                 made = list(builder(standing))
+                if entry.command_id in kept_back:
+                    hidden |= {_key(one) for one in made if _key(one) not in found}
                 _put(found, made, entry)
                 earlier = builder(Standing(before, program, standing.person_id)) if before is not None else ()
                 _end(found, made, earlier, entry)
@@ -86,7 +101,7 @@ def resources(
             by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
         if entry.kind == ENTERED_IN_ERROR:
             _take_back(found, by_command.get(str(entry.data["of_command"]), []), entry)
-    return list(found.values())
+    return [version for key, version in found.items() if key not in hidden]
 
 
 def _key(content: Resource) -> tuple[str, str]:

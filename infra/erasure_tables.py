@@ -55,7 +55,7 @@ class ErasureRow(SQLModel, table=True):
 
 
 class ErasedCaseRow(SQLModel, table=True):
-    """A case whose content is gone. Its timeline still follows to `head`, its last hash, entry by entry."""
+    """A case whose content is gone. Its timeline is whole from entry `first` to `entries`, to the hash `head`."""
 
     __tablename__ = "erased_cases"
     __table_args__ = (Index("ix_erased_cases_erasure", "erasure_id"),)
@@ -65,6 +65,7 @@ class ErasedCaseRow(SQLModel, table=True):
     erasure_id: str
     program: str
     opened_at: datetime = instant()
+    first: int
     entries: int
     head: str
     erased_at: datetime = instant()

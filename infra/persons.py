@@ -25,9 +25,8 @@ class Persons:
         self._keys, self._index_key = keys, index_key
 
     def lock(self) -> None:
-        """One who makes, merges or changes identifiers at a time; SQLite has one writer in any case."""
-        if self.connection.dialect.name == "postgresql":
-            self.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"persons/{self.tenant}"))))
+        """One who makes, merges or changes identifiers at a time."""
+        lock_persons(self.connection, self.tenant)
 
     def blind(self, key: str) -> str:
         """A look-up as it is stored: the same for the same, and nothing to be read from it without the key."""
@@ -81,6 +80,13 @@ class Persons:
         """These persons, and those who were merged into them, or into one of those."""
         return _together(self.connection, self.tenant, ids)
 
+    def references_of(self, person: Person) -> list[str]:
+        """The references by which a case may name her; one that is the id of a person on record names that one."""
+        said = person.references
+        query = select(PersonRow.id).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(said))
+        taken = set(self.connection.execute(query).scalars()) if said else set()
+        return [reference for reference in said if reference not in taken]
+
     def add(self, person_id: str, person: Person, by: str, at: datetime) -> None:
         """Put a new person on record."""
         row = PersonRow(
@@ -130,6 +136,16 @@ class Persons:
         keyed = [self.blind(key) for key in keys_of(person)]
         if rows := [{"tenant": self.tenant, "key": key, "person_id": person_id} for key in keyed]:
             self.connection.execute(insert(PersonKeyRow), rows)
+
+
+def lock_persons(connection: Connection, tenant: str, shared: bool = False) -> None:
+    """One writer of a tenant's persons at a time, until the transaction ends; SQLite has one in any case.
+
+    `shared` is for whoever needs only that none of them is erased meanwhile.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(lock(func.hashtext(f"persons/{tenant}"))))
 
 
 def one_person(connection: Connection, tenant: str, person_id: str) -> list[str]:

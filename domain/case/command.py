@@ -103,6 +103,9 @@ def fingerprint_of(*said: JsonValue) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
+ERASED = "Erased"  # the error of every command of a case that was erased
+
+
 class Outcome(Value):
     """What became of a command: applied, refused by a rule, or failed by a fault of ours."""
 
@@ -150,7 +153,8 @@ class Moment:
 
     `spread` is the time over which promises that fall due in one second are looked after. `others` are the cases
     that the decision is about as well; None for one that the tenant does not have. `same_person` are the person's
-    other open cases. `timeline` is what the record has of the case.
+    other open cases. `timeline` is what the record has of the case. `person_gone`: the person of a case that is
+    to be opened was erased, or is being.
     """
 
     now: datetime
@@ -160,6 +164,7 @@ class Moment:
     others: Mapping[str, Case | None] = field(default_factory=dict)
     same_person: tuple[str, ...] | None = None
     timeline: Timeline | None = None
+    person_gone: bool = False
 
 
 @dataclass

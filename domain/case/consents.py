@@ -66,7 +66,15 @@ class Consent(Value):
 
     def shares_with(self, whom: str, day: date) -> tuple[Share, ...]:
         """The shares by which she lets us tell him on that day."""
-        named = (s for s in self.shares if self.in_force and s.with_whom.casefold() == whom.casefold())
+        return self._naming(whom, day) if self.in_force else ()
+
+    def shares_at(self, whom: str, told_at: datetime, day: date) -> tuple[Share, ...]:
+        """The shares by which she let us tell him at a time, on that local day; also before she withdrew."""
+        held = self.given_at <= told_at and (self.withdrawn_at is None or told_at < self.withdrawn_at)
+        return self._naming(whom, day) if held else ()
+
+    def _naming(self, whom: str, day: date) -> tuple[Share, ...]:
+        named = (s for s in self.shares if s.with_whom.casefold() == whom.casefold())
         return tuple(share for share in named if share.until is None or day <= share.until)
 
     def readers(self, zone: str) -> tuple[Reader, ...]:

@@ -1,11 +1,11 @@
 """Disclosures: what somebody outside was told of the case, on which ground, and what goes with it."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from domain.case.command import Command, Draft
-from domain.case.consents import Share
 from domain.case.dates import happened_at
 from domain.case.event import Event
 from domain.clocks.clock import Mode
@@ -91,19 +91,19 @@ class RecordDisclosure(Command):
         if self.ground == "law" and under_part2:
             draft.refuse(OrderNeeded, "record the ground that 42 CFR Part 2 knows: consent, order, emergency")
         if self.ground == "consent":
-            self._by_consent(draft, labels)
+            self._by_consent(draft, told_at, labels)
         said = {name: value for name, value in self if name not in ("labels", "occurred_at")}
         notice = PART2_NOTICE if under_part2 else None
         label = labels[-1] if labels else Sensitivity.GENERAL
         more = {"labels": tuple(labels), "occurred_at": told_at, "notice": notice, "sensitivity": label}
         draft.happen(DisclosureRecorded(**said, **more))
 
-    def _by_consent(self, draft: Draft, labels: list[Sensitivity]) -> None:
-        """Raises `ShareMissing`, `LabelNotShared`; the consent that counts is the one in force now."""
-        consent, told_on = draft.case.consent, draft.program.day_of(happened_at(draft, self.occurred_at))
-        shares: tuple[Share, ...] = consent.shares_with(self.to, told_on) if consent is not None else ()
-        if consent is None or not shares or told_on < draft.program.day_of(consent.given_at):
-            draft.refuse(ShareMissing, "send record-consent with a share for the recipient first")
+    def _by_consent(self, draft: Draft, told_at: datetime, labels: list[Sensitivity]) -> None:
+        """By the consent that held when it was told. Raises `ShareMissing`, `LabelNotShared`."""
+        consent = draft.case.consent
+        shares = consent.shares_at(self.to, told_at, draft.program.day_of(told_at)) if consent is not None else ()
+        if not shares:
+            draft.refuse(ShareMissing, "she had not agreed then that this recipient be told; name another ground")
         named = {label for share in shares for label in share.labels}
         if lacking := [label for label in labels if label not in named]:
             draft.refuse(LabelNotShared, "record her consent with these labels in the share first", lacking)

@@ -240,17 +240,20 @@ async def test_what_was_told_outside_is_accounted_for_a_person_and_a_period(offi
     await office.do(case_id, "draft-referral", type="specialist", recipient="Dr. Lim", reason="heart")
     [referral] = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]["referrals"]
     await office.do(case_id, "send-referral", referral_id=referral["id"])
-    await search(office, "CarePlan", "ehr-1", patient=person)
+    for by in ("ehr-1", "ehr-2"):  # the second one is given nothing, and nothing is accounted for it
+        await search(office, "CarePlan", by, patient=person)
     path = f"/persons/{person}/disclosures"
     rows = (await office.get("cm-anna", path)).json()["items"]
-    assert {(row["to"], row["how"], row["entered_in_error"]) for row in rows} == {
-        ("Meadow hospital", "letter", False),
-        ("Nobody", "letter", True),
-        ("Dr. Lim", "referral", False),
-        ("ehr-1", "read here", False),
-    }
-    [by_consent] = [row for row in rows if row["to"] == "Meadow hospital"]
+    assert sorted((row["to"], row["how"], row["what"], row["entered_in_error"]) for row in rows) == [
+        ("Dr. Lim", "referral", f"referral {referral['id']}", False),
+        ("Meadow hospital", "letter", "the plan", False),
+        ("Meadow hospital", "read here", "CarePlan", False),
+        ("Nobody", "letter", "the plan", True),
+    ]
+    [by_consent] = [row for row in rows if row["how"] == "letter" and row["to"] == "Meadow hospital"]
     assert (by_consent["labels"], bool(by_consent["notice"]), by_consent["ground"]) == ("part2", True, "consent")
+    [withheld] = [row for row in (await office.get("aud-1", path)).json()["items"] if row["withheld"]]
+    assert (withheld["withheld"], withheld["to"], withheld["what"]) == ("part2", None, None)
     assert (await office.get("cm-anna", path, last="2020-01-01T00:00:00Z")).json()["items"] == []
     table = await office.get("dir-1", path, format="csv")
     assert table.text.splitlines()[0].startswith("at,case_id,to,what,purpose,ground")
@@ -278,3 +281,25 @@ async def test_a_resource_is_read_as_it_was_and_found_between_two_times(office: 
     assert {("Task", "match"), ("CarePlan", "include"), ("Provenance", "include")} == set(modes)
     unknown = await office.get("cm-anna", "/fhir/Task", patient=person, _include="Task:owner")
     assert (unknown.status_code, "Task:owner" in unknown.text) == (400, True)
+
+
+async def test_nothing_that_follows_from_what_stands_under_a_label_tells_of_it_outside(
+    office: Office, case_id: str
+) -> None:
+    """The task after a positive answer, the grounds of a risk, who else may be told: each in whatever resource."""
+    person = await person_of(office, case_id)
+    clinic = {"with_whom": "Rehab Clinic Hope", "what": ["all"], "purpose": "his addiction", "labels": ["part2"]}
+    hospital = {"with_whom": "Meadow", "what": ["the plan"], "purpose": "treatment", "reader": "ehr-1"}
+    await office.do(case_id, "record-consent", form="written", shares=[hospital, {**clinic, "reader": "ehr-2"}])
+    answers = {f"q{n}": 1 for n in range(1, 10)}
+    await office.do(
+        case_id, "record-score", instrument="phq-9", version="2001", answers=answers, sensitivity="part2"
+    )
+    whole = {}
+    for by in ("cm-anna", "ehr-1", "ehr-2"):
+        entries = (await office.get(by, f"/fhir/Patient/{person}/$everything")).json()["entry"]
+        whole[by] = [str(entry["resource"]) for entry in entries]
+    assert any("suicide" in said for said in whole["cm-anna"])
+    assert any("suicide" in said for said in whole["ehr-2"])
+    for word in ("suicide", "Rehab", "addiction", "phq", "PHQ"):
+        assert not any(word in said for said in whole["ehr-1"]), word

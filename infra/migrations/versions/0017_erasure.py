@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("erasure_id", sa.String(), nullable=False),
         sa.Column("program", sa.String(), nullable=False),
         sa.Column("opened_at", UtcDateTime(), nullable=False),
+        sa.Column("first", sa.Integer(), nullable=False),
         sa.Column("entries", sa.Integer(), nullable=False),
         sa.Column("head", sa.String(), nullable=False),
         sa.Column("erased_at", UtcDateTime(), nullable=False),

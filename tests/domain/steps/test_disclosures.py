@@ -32,8 +32,11 @@ def test_by_consent_only_whom_a_share_names_is_told_and_only_while_it_holds() ->
     yesterday = str(story.today - timedelta(days=1))
     ended = agreed(until=yesterday)
     assert ended.refused("record-disclosure", ground="consent", **TOLD) == "ShareMissing"
+    told_at = story.now.isoformat()
+    story.wait(days=1)
     story.do("withdraw-consent")
     assert story.refused("record-disclosure", ground="consent", **TOLD) == "ShareMissing"
+    story.do("record-disclosure", ground="consent", occurred_at=told_at, **TOLD)
     story.do("record-disclosure", ground="asked-by-person", **TOLD)
 
 

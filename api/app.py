@@ -17,6 +17,7 @@ from api import (
     calendars,
     case_history,
     cases,
+    cds,
     clocks,
     commands,
     disclosures,
@@ -33,6 +34,7 @@ from api import (
     items,
     lists,
     merging,
+    metrics,
     next_steps,
     partners,
     persons,
@@ -142,11 +144,12 @@ ROOMS = (
     webhooks,
     fhir_read,
     fhir_task,
-    health,
+    cds,
+    metrics,
 )
 
 
-PUBLIC = (health.public, calendars.public)  # asked without a token of sign-in
+PUBLIC = (health.public, calendars.public, cds.public)  # asked without a token of sign-in
 
 
 def build() -> FastAPI:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import infra.cds_tables
 import infra.erasure_tables
 import infra.inbound_tables
 import infra.item_tables

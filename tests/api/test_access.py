@@ -57,7 +57,7 @@ supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read fhir tell loop correct \
 task-work work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
 auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate
-integrator           tenant   anyone open feed events
+integrator           tenant   anyone open feed events cards
 integrator           opened   outline tell loop correct
 integrator           feed     tell loop correct
 integrator           shared   fhir loop

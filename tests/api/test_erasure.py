@@ -361,3 +361,26 @@ async def test_an_erasure_that_the_engine_lost_is_gone_on_with_and_what_was_reop
     over = await office.post("dir-1", f"{path}/confirm", None)
     assert (over.status_code, over.json()["code"]) == (409, "ErasureOver")
     assert (await ask(office, person)).json()["code"] == "CaseOpen"
+
+
+async def test_a_hold_and_a_confirmation_at_once_never_both_succeed(office: Office) -> None:
+    """Whichever comes first: a record that is held is not erased, and one that is being erased takes no hold."""
+    case_id, person = await closed(office)
+    asked = (await ask(office, person)).json()
+    held, confirmed = await asyncio.gather(
+        office.post("dir-1", f"/persons/{person}/legal-holds", {"matter": "CV-1"}),
+        office.post("dir-2", f"/erasures/{asked['id']}/confirm", None),
+    )
+    assert (held.status_code, confirmed.status_code) in ((201, 409), (409, 202)), (held.text, confirmed.text)
+    if held.status_code == 201:
+        assert (await office.get("cm-anna", f"/cases/{case_id}")).status_code == 200
+
+
+@ONE
+async def test_a_record_that_was_merged_is_listed_under_the_one_that_it_is(office: Office) -> None:
+    _, person = await closed(office)
+    new = {"names": [{"family": "Quasimodo", "given": ["Oda", "M."]}], "is_new": True}
+    kept = (await office.post("cm-anna", "/persons", new)).json()["id"]
+    merged = await office.post("sup-1", f"/persons/{kept}/merge", {"person_id": person, "reason": "the same"})
+    assert merged.status_code == 200, merged.text
+    assert [one["person_id"] for one in (await office.get("dir-1", "/retention")).json()["items"]] == [kept]

@@ -8,17 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from api.metrics import gauges
 from domain.values import Role
 from infra import tokens
 from infra.loopback import answers
 from infra.settings import Settings
 from tests.deploy.systems import ROOT, everybody, nobody_left, running, said, started, tool, wait_until_up, written
+from tests.deploy.test_alerts import TEMPORAL
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -103,11 +106,11 @@ def check_demo(data_dir: Path) -> None:
 
 def check_metrics(address: str, data_dir: Path) -> None:
     metered = httpx2.get(written(data_dir)["worker_metrics"]).text
-    for name in ("caseloom_commands_total", "caseloom_clocks_missed_total", "temporal_"):
+    for name in ("caseloom_commands_total", "caseloom_clocks_missed_total", *TEMPORAL):
         assert name in metered
     headers = {"Authorization": f"Bearer {tokens.issue(Settings(data_dir=data_dir), 'aud-1', Role.AUDITOR)}"}
     served = httpx2.get(f"{address}/metrics", headers=headers).raise_for_status().text
-    for name in ("caseloom_escalations_open", "caseloom_cases_open", "temporal_request"):
+    for name in (*(gauge.name for gauge in gauges(datetime.now(UTC))), "caseloom_workers", "temporal_request"):
         assert name in served
 
 

@@ -1,17 +1,19 @@
 """Lists across cases: escalations as they appear, and approvals, referrals, flags and the like."""
 
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from api import items, work
+from api import batch, items, work
 from api.problems import Refusal
+from api.submission import Wish
 from api.system import NOTE, System, not_permitted
 from desk.paging import asked_page, next_page
 from desk.session import GuestDep
-from desk.web import FORM_LIMIT, page
+from desk.web import FORM_LIMIT, page, to
 
 router = APIRouter(max_body_size=FORM_LIMIT)
 MOST = 50
@@ -48,10 +50,34 @@ async def escalations(
     found = await work.work(
         parts, guest.who, await asked_page(cursor, MOST), work.WorkFilter(group=group), request
     )
-    said: dict[str, Any] = {"zone": work.zone_for(parts, guest.who).key, "group": group}
+    said: dict[str, Any] = {"zone": work.zone_for(parts, guest.who).key, "group": group, "key": uuid.uuid4().hex}
     return page(
         request, "escalations.html", guest, items=found.items, following=next_page(request, found.next), **said
     )
+
+
+@router.post("/escalations/acknowledge", name="send-batch")
+async def acknowledge(
+    request: Request,
+    guest: GuestDep,
+    item: Annotated[list[str], Form(max_length=batch.MOST)] = [],  # noqa: B006
+    note: Annotated[str, Form(max_length=500)] = "",
+    key: Annotated[str, Form(alias="_key", max_length=64)] = "",
+) -> Response:
+    """Take up what was chosen, with one note; say what became of each where one was refused."""
+    said = {"note": note.strip()} if note.strip() else {}
+    chosen = [one.partition("/") for one in item]
+    items_ = [
+        {"case_id": case_id, "command": "acknowledge-escalation", "body": {"escalation_id": name, **said}}
+        for case_id, _, name in chosen
+    ]
+    if not items_:
+        return to("/desk/escalations")
+    wanted = batch.Batch.model_validate({"items": items_})
+    done = await batch.send_batch(wanted, request.app.state.system, guest.who, Wish(key=key or None))
+    if all(one.status == "applied" for one in done):
+        return to("/desk/escalations?saved=yes")
+    return page(request, "batch.html", guest, done=done)
 
 
 @router.get("/lists", name="list-approvals")

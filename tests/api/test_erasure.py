@@ -381,6 +381,6 @@ async def test_a_record_that_was_merged_is_listed_under_the_one_that_it_is(offic
     _, person = await closed(office)
     new = {"names": [{"family": "Quasimodo", "given": ["Oda", "M."]}], "is_new": True}
     kept = (await office.post("cm-anna", "/persons", new)).json()["id"]
-    merged = await office.post("sup-1", f"/persons/{kept}/merge", {"person_id": person, "reason": "the same"})
+    merged = await office.post("dir-1", f"/persons/{kept}/merge", {"person_id": person, "reason": "the same"})
     assert merged.status_code == 200, merged.text
     assert [one["person_id"] for one in (await office.get("dir-1", "/retention")).json()["items"]] == [kept]

@@ -171,3 +171,25 @@ async def test_somebody_takes_her_agenda_into_her_own_calendar_and_takes_it_back
     await anna.post("/desk/me/calendar/remove")
     assert (await office.http.get(path)).status_code == 404
     assert "/desk/me/calendar/remove" not in await anna.page("/desk/me")
+
+
+async def test_a_supervisor_takes_up_what_she_chooses_with_one_note(office: Office, at: Any) -> None:
+    """Two at once; what somebody else has taken up meanwhile is told by name, and the rest is done."""
+    cases = [await office.open(owner="cm-anna") for _ in range(2)]
+    for case_id in cases:
+        await office.walk(case_id)
+        await office.climb(case_id, "contact", "supervisor")
+    sup = await at("sup-1")
+    shown = await sup.page("/desk/escalations")
+    chosen = sorted(set(re.findall(r'name="item" value="([^"]+)"', shown)))
+    assert {one.partition("/")[0] for one in chosen} == set(cases)
+    first, second = (one.partition("/") for one in chosen)
+    await office.do(first[0], "acknowledge-escalation", "senior-1", escalation_id=first[2])
+    told = await sup.post("/desk/escalations/acknowledge", item=chosen, note="Looked at this morning", _key="k")
+    assert (told.status_code, "already" in told.text.lower() or "Already" in told.text) == (200, True)
+    kinds = await office.kinds(second[0])
+    assert "escalation-acknowledged" in kinds
+    assert 'name="item"' not in await sup.page("/desk/escalations")
+    nothing = await sup.post("/desk/escalations/acknowledge", note="x")
+    assert nothing.headers["Location"] == "/desk/escalations"
+    assert 'name="item"' not in await (await at("aud-1")).page("/desk/escalations")

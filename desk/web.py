@@ -43,7 +43,6 @@ NAV = (  # address, word, and the action that whoever sees it must have
     ("/desk/staff", "staff", "list-staff"),
     ("/desk/programs", "programs", "list-programs"),
     ("/desk/webhooks", "webhooks", "list-endpoints"),
-    ("/desk/retention", "retention", "list-retention"),
     ("/desk/audit", "audit", "read-audit"),
 )
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -8,7 +8,8 @@ from sqlalchemy import delete, insert
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from api.fhir_read import GIVEN, READ
+from api.fhir_read import GIVEN
+from api.fhir_reading import READ
 from api.identity import by_identifiers, names_of, with_persons
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case

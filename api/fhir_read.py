@@ -11,24 +11,18 @@ from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 from sqlmodel import col, select
 
-from api import identity, persons
+from api.fhir_reading import READ, of_case, of_person, patient_of, related_to
 from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
-from api.reading import read_case
 from api.scope import visible
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
-from domain.case.case import Case
-from domain.case.event import label_of
 from domain.programs.access import Reach
 from domain.values import Opaque, Role
 from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
 from exchange.fhir_catalog import of_form, of_instrument
-from exchange.fhir_codes import LABELS, Resource, id_in
-from exchange.fhir_out import Version, resources
-from exchange.fhir_patient import patient
-from exchange.fhir_referral_task import PART
+from exchange.fhir_codes import LABELS, Resource
+from exchange.fhir_out import Version
 from infra.tables import CaseRow
-from infra.timeline import states
 
 router = APIRouter(prefix="/fhir", tags=["FHIR"], max_body_size=BODY_LIMIT)
 OF_CASES = (
@@ -53,9 +47,9 @@ Moment = Annotated[str, StringConstraints(max_length=40)]
 SERVED = {
     "Patient": ("_id",),
     **dict.fromkeys(OF_CASES, ("patient", "_id", "status", "category", "code", "_lastUpdated")),
+    "RelatedPerson": ("patient", "_id"),
     "Questionnaire": ("_id", "name"),
 }
-READ = "read-case-resources"
 GIVEN = "given-"  # before what a system outside was given, in the action of the audit
 PAGED = Order([])
 DATED = re.compile(
@@ -91,8 +85,8 @@ async def read_everything(
     _since: Annotated[str | None, Query(alias="_since", max_length=40)] = None,
 ) -> Any:
     """All that one may read of a person: who she is, and everything in her cases."""
-    found = [await _patient(parts, who, person_id)]
-    versions = await _of_person(parts, who, person_id)
+    found = [await patient_of(parts, who, person_id), *await related_to(parts, who, person_id)]
+    versions = await of_person(parts, who, person_id)
     if _since is not None:
         versions = _in_time(versions, f"ge{_since.removeprefix('ge')}")
     found += [version.resource for version in versions]
@@ -172,7 +166,7 @@ async def read_version(
     _note(request, kind, {"_id": resource_id})
     if kind not in OF_CASES:
         raise Refusal(404, "NotFound", "earlier versions are kept of what cases say")
-    versions = await _of_case(parts, who, resource_id.partition("-")[0], version)
+    versions = await of_case(parts, who, resource_id.partition("-")[0], version)
     for found in versions:
         if (found.kind, found.content["id"], found.seq) == (kind, resource_id, version):
             _note_given(request, who, kind, [found.resource])
@@ -266,7 +260,10 @@ async def _found(parts: System, who: Principal, kind: str, given: dict[str, Any]
     if kind == "Patient":
         if given.get("_id") is None:
             raise Refusal(400, "ParameterMissing", "say which patient: `_id`", missing=["_id"])
-        return [await _patient(parts, who, given["_id"])]
+        return [await patient_of(parts, who, given["_id"])]
+    if kind == "RelatedPerson":
+        whose = (given.get("patient") or given.get("_id") or "").removeprefix("Patient/").partition("-")[0]
+        return [one for one in await related_to(parts, who, whose) if given.get("_id") in (None, one["id"])]
     return _chosen(await _versions(parts, who, given), kind, given)
 
 
@@ -281,14 +278,14 @@ def _chosen(versions: list[Version], kind: str, given: dict[str, Any]) -> list[R
 async def _versions(parts: System, who: Principal, given: dict[str, Any]) -> list[Version]:
     """The resources of a person's cases, or of the one case that an id is of."""
     if given.get("patient") is not None:
-        found = await _of_person(parts, who, given["patient"].removeprefix("Patient/"))
+        found = await of_person(parts, who, given["patient"].removeprefix("Patient/"))
     elif given.get("_id") is not None:
-        found = await _of_case(parts, who, given["_id"].partition("-")[0])
+        found = await of_case(parts, who, given["_id"].partition("-")[0])
     elif Reach.SHARED in parts.policy.reach_of(who.role, READ):
         query = select(CaseRow.id).where(visible(parts, who, READ)).order_by(col(CaseRow.id)).limit(MOST)
         async with parts.session() as session:
             cases = list((await session.exec(query)).all())
-        found = [version for case_id in cases for version in await _of_case(parts, who, case_id)]
+        found = [version for case_id in cases for version in await of_case(parts, who, case_id)]
     else:
         raise Refusal(400, "ParameterMissing", "say whose: `patient`, or which: `_id`", missing=["patient"])
     return found
@@ -341,52 +338,6 @@ def _in_time(versions: list[Version], asked: str) -> list[Version]:
 
 def _parsed(text: str) -> datetime | date:
     return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
-
-
-async def _patient(parts: System, who: Principal, person_id: str) -> Resource:
-    if not parts.policy.reach_of(who.role, READ):
-        raise Refusal(403, "NotPermitted", "who somebody is, is not yours to read")
-    row, person = await persons.on_record(parts, who, person_id, READ)
-    return patient(row.id, row.version, row.updated_at, person)
-
-
-async def _of_person(parts: System, who: Principal, person_id: str) -> list[Version]:
-    """What the cases of a person say, as far as this reader may read them."""
-    row, person = await persons.on_record(parts, who, person_id, READ)
-    names = await identity.with_persons(
-        parts, who.tenant, lambda store: identity.names_of(store, {row.id: person})
-    )
-    query = select(CaseRow.id).where(visible(parts, who, READ), col(CaseRow.person_id).in_(names))
-    async with parts.session() as session:
-        cases = list((await session.exec(query.order_by(col(CaseRow.id)))).all())
-    return [version for case_id in cases for version in await _of_case(parts, who, case_id)]
-
-
-async def _of_case(parts: System, who: Principal, case_id: str, until: int | None = None) -> list[Version]:
-    """What one case says, or said after its event `until`. Raises 404 unless this reader may read it."""
-    found = await read_case(parts, who, case_id, READ)
-
-    def readable(entry: Any) -> bool:
-        own = entry.actor.subject == who.sub
-        return own or parts.policy.reads(who.role, label_of(entry.data), found.ways)
-
-    async with parts.connection() as connection:
-        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
-    told = [step for step in steps if until is None or step[1].seq <= until]
-    every = resources(told, parts.rulebook, readable)
-    if not parts.policy.may(who.role, READ, found.ways - {Reach.SHARED, Reach.REFERRED}):
-        every = [version.outside for version in every]
-    if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
-        return every
-    mine = _referred_to(who.sub, [after for _, _, after in steps])
-    return [version for version in every if version.content["id"] in mine]
-
-
-def _referred_to(reader: str, cases: Sequence[Case]) -> set[str]:
-    """The ids of what tells of the referrals to a recipient whose account reads no more than these."""
-    names = {r.with_whom.casefold() for r in cases[-1].readers if r.id == reader}
-    to_it = {r.id: r for case in cases for r in case.referrals if r.recipient.casefold() in names}
-    return {id_in(cases[-1].id, f"{part}{name}") for name in to_it for part in (PART, "referral-")}
 
 
 async def task_of(parts: System, who: Principal, resource_id: str) -> Resource:

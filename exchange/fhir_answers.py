@@ -88,7 +88,7 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
 
 def _interactions(kind: str) -> list[str]:
     """What can be done with a type: earlier versions are kept of what cases say, a referral's Task is updated."""
-    kept = [] if kind in ("Patient", "Questionnaire") else ["vread"]
+    kept = [] if kind in ("Patient", "RelatedPerson", "Questionnaire") else ["vread"]
     return ["read", "search-type", *kept, *(["update"] if kind == "Task" else [])]
 
 

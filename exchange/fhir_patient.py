@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.persons.person import Person
-from exchange.fhir_codes import Resource, at, concept
+from exchange.fhir_codes import OURS, Resource, at, concept, reference
 
 USES = {"official": "official", "preferred": "usual", "former": "old"}
 WAYS = {"phone": "phone", "mobile": "phone", "sms": "sms", "email": "email", "portal": "url", "other": "other"}
@@ -26,6 +26,25 @@ def patient(person_id: str, version: int, changed_at: datetime, person: Person) 
     meta = {"versionId": str(version), "lastUpdated": at(changed_at)}
     head: Resource = {"resourceType": "Patient", "id": person_id, "meta": meta}
     return head | {name: value for name, value in fields.items() if value}
+
+
+def related(person_id: str, version: int, changed_at: datetime, person: Person) -> list[Resource]:
+    """Those around her, in the order in which they are known; who has a record of her own is named by its id."""
+    found = []
+    for number, one in enumerate(person.relations, 1):
+        period = {"start": one.starts_on, "end": one.ends_on}
+        fields: dict[str, Any] = {
+            "patient": reference("Patient", person_id),
+            "relationship": [concept(one.role.replace("-", " "))],
+            "identifier": [{"system": f"{OURS}/person", "value": one.person_id}] if one.person_id else None,
+            "name": [{"text": one.name}] if one.name else None,
+            "telecom": [{"system": "phone", "value": one.phone}] if one.phone else None,
+            "period": {name: str(day) for name, day in period.items() if day is not None},
+        }
+        meta = {"versionId": str(version), "lastUpdated": at(changed_at)}
+        head: Resource = {"resourceType": "RelatedPerson", "id": f"{person_id}-rel{number}", "meta": meta}
+        found.append(head | {name: value for name, value in fields.items() if value})
+    return found
 
 
 def _name(name: Any) -> dict[str, Any]:

@@ -303,3 +303,18 @@ async def test_nothing_that_follows_from_what_stands_under_a_label_tells_of_it_o
     assert any("suicide" in said for said in whole["ehr-2"])
     for word in ("suicide", "Rehab", "addiction", "phq", "PHQ"):
         assert not any(word in said for said in whole["ehr-1"]), word
+
+
+async def test_who_is_around_a_person_is_found_by_whoever_may_read_her(office: Office, case_id: str) -> None:
+    person = await person_of(office, case_id)
+    known: dict[str, Any] = {
+        "json": {"relations": [{"role": "caregiver", "name": "Mia"}]},
+        "headers": office.sign_in("cm-anna"),
+    }
+    assert (await office.http.patch(f"/persons/{person}", **known)).status_code == 200
+    [one] = await search(office, "RelatedPerson", patient=person)
+    assert (await office.get("cm-anna", f"/fhir/RelatedPerson/{one['id']}")).json() == one
+    everything = (await office.get("cm-anna", f"/fhir/Patient/{person}/$everything")).json()["entry"]
+    assert one in [entry["resource"] for entry in everything]
+    for by in ("cm-cora", "ehr-1"):
+        assert (await office.get(by, f"/fhir/RelatedPerson/{one['id']}")).status_code == 404

@@ -15,7 +15,7 @@ from domain.values import Sensitivity
 from exchange.fhir_catalog import of_form, of_instrument
 from exchange.fhir_codes import id_in
 from exchange.fhir_out import Version, resources
-from exchange.fhir_patient import patient
+from exchange.fhir_patient import patient, related
 from tests.domain.test_programs import NAMES, opened
 from tests.story import MONDAY, Story, whole_catalogue
 
@@ -337,3 +337,15 @@ def test_answers_under_a_stricter_label_are_a_response_of_their_own_for_whom_the
     assert [label is not None for label in marked] == [False, True]
     [general] = told(story, hidden=Sensitivity.BEHAVIORAL)["QuestionnaireResponse"]
     assert [item["linkId"] for item in general.content["item"]] == ["food-short"]
+
+
+def test_who_is_around_a_person_is_valid_and_named_as_she_is_known() -> None:
+    relations = [
+        {"role": "caregiver", "name": "Mia", "phone": "+1 212 555 0143", "starts_on": "2020-01-01"},
+        {"role": "health-care-proxy", "person_id": "p2"},
+    ]
+    first, second = related("p1", 3, MONDAY, Person.model_validate({"relations": relations}))
+    for one in (first, second):
+        valid(one)
+    assert (first["name"], first["period"]) == ([{"text": "Mia"}], {"start": "2020-01-01"})
+    assert (second["identifier"][0]["value"], "name" in second) == ("p2", False)

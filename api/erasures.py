@@ -15,7 +15,7 @@ from sqlmodel import col, select
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.headers import WishDep
-from api.identity import with_persons
+from api.identity import survivor, with_persons
 from api.pages import Order, Page, PagingDep
 from api.persons import PersonId, on_record
 from api.problems import Refusal, responses
@@ -136,11 +136,13 @@ async def confirm_erasure(erasure_id: ErasureId, parts: SystemDep, who: Principa
     if asked.status == "asked":
         if asked.asked_by == who.sub:
             raise Refusal(403, "SecondPerson", "an erasure is confirmed by somebody else than who asked for it")
-        row, person = await on_record(parts, who, asked.person_id)
-        if row.id != asked.person_id:
-            raise Refusal(409, "PersonMerged", "her record was merged since; withdraw this, and ask anew")
+        await on_record(parts, who, asked.person_id)
 
         def free(store: Persons) -> None:
+            row = survivor(store, asked.person_id)
+            if row is None or row.id != asked.person_id:
+                raise Refusal(409, "PersonMerged", "her record was merged since; withdraw this, and ask anew")
+            person = store.open(row)
             hindered = looked(parts, store, row, person).hindered_by
             _require_free([code for code in hindered if code != "ErasureAsked"], asked.ground)
 

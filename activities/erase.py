@@ -17,7 +17,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.rows import lock_case, table_of
 from domain.case.command import ERASED, Outcome
-from domain.persons.person import Person
 from infra.encryption import KeyRing, derived_id
 from infra.erasure_tables import ErasedCaseRow, ErasureRow
 from infra.inbound_tables import InboundRow
@@ -150,7 +149,7 @@ class Erasing:
             status = "incomplete" if self._hers(connection, asked) else "done"
             if status == "done":
                 ids = one_person(connection, asked.tenant, asked.person_id)
-                told = self._told_of(connection, asked.tenant, [p for _, p in store.read(ids).values()])
+                told = self._told_of(store, ids)
                 _count(connection, asked.id, told + _erase_person(connection, asked.tenant, ids))
             own = col(ErasureRow.id) == asked.id
             connection.execute(update(ErasureRow).where(own).values(status=status, finished_at=now))
@@ -158,10 +157,11 @@ class Erasing:
             connection.execute(update(ErasureRow).where(own).values(seal=seal))
         return status
 
-    def _told_of(self, connection: Connection, tenant: str, known: Iterable[Person]) -> Counter[str]:
+    def _told_of(self, store: Persons, ids: Iterable[str]) -> Counter[str]:
         """What was told of her and given to nobody yet: messages, proposals, referrals that were refused."""
+        connection, tenant, known = store.connection, store.tenant, [p for _, p in store.read(ids).values()]
         numbers = {f"{i.system}|{i.value}" for person in known for i in person.identifiers}
-        references = {name for person in known for i in person.identifiers for name in (i.value, *numbers)}
+        references = {*ids, *numbers, *(name for person in known for name in store.references_of(person))}
         feeds = select(InboundRow.feed).where(col(InboundRow.tenant) == tenant).distinct()
         doors = [f"inbound/{tenant}/{feed}/of" for feed in connection.execute(feeds).scalars()]
         named = [f"{door}/{number}" for door in doors for number in numbers]

@@ -70,6 +70,7 @@ async def entries_for(parts: System, who: Principal, asked: Asked) -> list[Agend
     )
     booked = booked.where(
         col(ItemRow.tenant) == who.tenant,
+        col(ItemRow.kind) == "appointment",
         col(ItemRow.at) >= start,
         col(ItemRow.at) < end,
         col(ItemRow.settled_at).is_(None),

@@ -6,7 +6,7 @@ What is to go on whatever dies is a bulk action (`api/bulk_actions.py`); here a 
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from api.headers import WishDep
@@ -14,6 +14,7 @@ from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import require_case, require_own_task
 from api.submission import Wish, enveloped, send
 from api.system import Principal, PrincipalDep, System, SystemDep
+from api.transport import note_also
 from domain.commands import ALL
 from domain.values import Opaque
 
@@ -62,6 +63,7 @@ async def send_batch(
     parts: SystemDep,
     who: PrincipalDep,
     wish: WishDep,
+    request: Request,
 ) -> list[BatchAnswer]:
     """Acknowledge escalations or complete tasks in several cases; an answer for each, in the same order.
 
@@ -72,12 +74,12 @@ async def send_batch(
     async def one(number: int, item: BatchItem) -> BatchAnswer:
         async with few:
             own = Wish(key=f"{wish.key}/{number}" if wish.key else None, later=wish.later)
-            return await _send(parts, who, item, own)
+            return await _send(parts, who, item, own, request)
 
     return list(await asyncio.gather(*(one(number, item) for number, item in enumerate(batch.items))))
 
 
-async def _send(parts: System, who: Principal, item: BatchItem, wish: Wish) -> BatchAnswer:
+async def _send(parts: System, who: Principal, item: BatchItem, wish: Wish, request: Request) -> BatchAnswer:
     said: dict[str, Any] = {"case_id": item.case_id, "command": item.command}
     command = next(c for c in ALL if c.kind == item.command)
     try:
@@ -92,6 +94,7 @@ async def _send(parts: System, who: Principal, item: BatchItem, wish: Wish) -> B
         return BatchAnswer(**said, status="refused", code="Malformed", detail=detail, missing=fields)
     except Refusal as refusal:
         problem = refusal.problem
+        await note_also(request.scope, who, item.command, item.case_id, refusal.status)
         return BatchAnswer(
             **said, status="refused", code=problem.code, detail=problem.detail, missing=list(problem.missing)
         )

@@ -50,7 +50,7 @@ class CalendarView(BaseModel):
     created_at: Instant
 
 
-@router.post("/me/calendars", status_code=201, responses=responses(401, 403, 422, 503))
+@router.post("/me/calendars", status_code=201, responses=responses(401, 403, 409, 422, 503))
 async def make_calendar(
     new: Annotated[
         NewCalendar, Body(openapi_examples={"own": {"value": {}}, "team": {"value": {"team": "north"}}})
@@ -61,6 +61,9 @@ async def make_calendar(
     """Make an address for one's calendar; one that was made before for the same agenda ends."""
     if new.team is not None and new.team not in who.teams and who.role is not Role.DIRECTOR:
         raise Refusal(403, "NotPermitted", "make one of a team that is yours")
+    entry = await entry_of(parts, who.tenant, who.sub)
+    if entry is None or not entry.active:
+        raise Refusal(409, "NotInDirectory", "an address is for who is in the directory: it ends with one's entry")
     token = secrets.token_urlsafe(32)
     row = {"digest": _digest(parts, token), "tenant": who.tenant, "subject": who.sub, "team": new.team}
     async with parts.engine.begin() as connection:

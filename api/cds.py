@@ -1,28 +1,28 @@
 """CDS Hooks: who opens a patient's chart sees who coordinates her care, where she lets that be told."""
 
+import contextlib
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import delete, insert
-from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from api.fhir_read import GIVEN
-from api.fhir_reading import READ
+from api.fhir_reading import READ, what_shows
 from api.identity import by_identifiers, names_of, with_persons
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.reading import read_case
 from api.scope import visible
 from api.staff import entry_of
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep
 from domain.persons.person import REFERENCE, Identifier
 from domain.programs.access import Reach
-from domain.values import Instant
+from domain.values import Instant, Line, Sensitivity
 from exchange.cards import Standing, card, services
 from infra.cds_tables import CardFeedbackRow
 from infra.persons import Persons
-from infra.tables import CaseRow, ClockRow
+from infra.tables import CaseRow
 
 router = APIRouter(tags=["CDS Hooks"], max_body_size=BODY_LIMIT)
 public = APIRouter(tags=["CDS Hooks"])
@@ -39,7 +39,7 @@ EXAMPLE = {
 class Context(BaseModel):
     """Whose chart is open; `patientId` is the id that the asking system has for her."""
 
-    patientId: str = Field(min_length=1, max_length=200)
+    patientId: Line
 
 
 class Asked(BaseModel):
@@ -58,7 +58,7 @@ class OverrideReason(BaseModel):
 class CardFeedback(BaseModel):
     """What a clinician has done with a card."""
 
-    card: str = Field(pattern=r"^[0-9a-f]{32}$")
+    card: UUID
     outcome: Literal["accepted", "overridden"]
     outcomeTimestamp: Instant
     overrideReason: OverrideReason | None = None
@@ -85,16 +85,17 @@ async def call_cds_service(
     """A card for each open case that the patient lets this system read; none where there is nothing to say."""
     if asked.hook != service:
         raise Refusal(422, "WrongHook", f"this service is for {service}")
-    found = await with_persons(parts, who.tenant, lambda store: _names(store, asked))
+    person_id, found = await with_persons(parts, who.tenant, lambda store: _names(store, asked))
     query = select(CaseRow.id).where(
         visible(parts, who, READ), col(CaseRow.person_id).in_(found), col(CaseRow.status) == "open"
     )
     async with parts.session() as session:
         cases = list((await session.exec(query.order_by(col(CaseRow.opened_at)).limit(MOST_CASES))).all())
-    cards = [made for case_id in cases if (made := await _card(parts, who, service, asked, case_id)) is not None]
-    if cards:
-        request.scope.get(NOTE, {}).update(action=f"{GIVEN}cards", case_id=cases[0])
-    return {"cards": cards}
+    made = [one for case_id in cases if (one := await _card(parts, who, service, asked, case_id)) is not None]
+    if made:  # one line for the person: which labels her cases stand under, whichever of them were shown
+        labels = sorted({label for _, label in made if label is not Sensitivity.GENERAL})
+        request.scope.get(NOTE, {}).update(action=f"{GIVEN}{'.'.join(('cards', *labels))}", person_id=person_id)
+    return {"cards": [card for card, _ in made]}
 
 
 @router.post("/cds-services/{service}/feedback", responses=responses(401, 403, 404, 422, 503))
@@ -116,48 +117,53 @@ async def tell_cds_feedback(
 def _answered(who: Principal, service: str, one: CardFeedback) -> dict[str, Any]:
     reason = one.overrideReason.reason.get("code") if one.overrideReason else None
     code = reason if isinstance(reason, str) and len(reason) <= 64 and reason.isascii() else None
-    said = {"card": one.card, "outcome": one.outcome, "reason": code, "at": one.outcomeTimestamp}
+    said = {"card": one.card.hex, "outcome": one.outcome, "reason": code, "at": one.outcomeTimestamp}
     return {"tenant": who.tenant, "service": service, "by": who.sub, **said}
 
 
-def _names(store: Persons, asked: Asked) -> list[str]:
-    """By what the cases of the patient are kept: found by the asker's own id, or a number that came along."""
-    known = [Identifier(system=REFERENCE, value=f"Patient/{asked.context.patientId.removeprefix('Patient/')}")]
-    came = (asked.prefetch or {}).get("patient")
-    for one in came.get("identifier", []) if isinstance(came, dict) else []:
-        if isinstance(one, dict) and isinstance(one.get("system"), str) and isinstance(one.get("value"), str):
-            known.append(Identifier.model_construct(system=one["system"][:200], value=one["value"][:200]))
-    rows = by_identifiers(store, known[:20])
-    if len(rows) != 1:  # two who have such a number: nothing is told of either
-        return []
-    return list(names_of(store, {id: store.open(row) for id, row in rows.items()}))
+def _names(store: Persons, asked: Asked) -> tuple[str, list[str]]:
+    """Who the patient is, and by what her cases are kept: by the numbers that came along, else the asker's own id.
+
+    Two who have such a number: nothing is told of either.
+    """
+    own = {"system": REFERENCE, "value": f"Patient/{asked.context.patientId.removeprefix('Patient/')}"}
+    came = _numbers((asked.prefetch or {}).get("patient"))
+    rows = by_identifiers(store, came or _numbers({"identifier": [own]}))
+    if len(rows) != 1:
+        return "", []
+    return next(iter(rows)), list(names_of(store, {id: store.open(row) for id, row in rows.items()}))
 
 
-async def _card(parts: System, who: Principal, service: str, asked: Asked, case_id: str) -> dict[str, Any] | None:
-    """The card of a case that may be read whole; a recipient who reads referrals alone has none."""
-    found = await read_case(parts, who, case_id, READ)
-    if Reach.REFERRED in found.ways:
+def _numbers(patient: Any) -> list[Identifier]:
+    """The identifiers of a Patient that are any, whatever else it holds."""
+    given = patient.get("identifier") if isinstance(patient, dict) else None
+    found = []
+    for one in given[:MOST_CASES] if isinstance(given, list) else []:
+        with contextlib.suppress(ValidationError):
+            said = one if isinstance(one, dict) else {}
+            found.append(Identifier.model_validate({"system": said.get("system"), "value": said.get("value")}))
+    return found
+
+
+async def _card(
+    parts: System, who: Principal, service: str, asked: Asked, case_id: str
+) -> tuple[dict[str, Any], Sensitivity] | None:
+    """The card of a case that may be read whole, and its label; a recipient who reads referrals alone has none."""
+    ways, case, shown = await what_shows(parts, who, case_id)
+    if Reach.REFERRED in ways:
         return None
-    row = select_columns(CaseRow).where(col(CaseRow.id) == case_id)
-    missed = select(ClockRow.kind).where(
-        col(ClockRow.case_id) == case_id, col(ClockRow.state) == "missed", col(ClockRow.acknowledged_by).is_(None)
-    )
-    async with parts.connection() as connection:
-        case = (await connection.execute(row)).one()
-        overdue = list((await connection.execute(missed)).scalars())
+    missed = (c for c in case.running if c.missed_at is not None and c.acknowledged is None and c.id in shown)
     owner = await entry_of(parts, who.tenant, case.owner) if case.owner else None
-    program, here = (
-        parts.rulebook.program(case.program, case.program_version),
-        parts.settings.public_url.rstrip("/"),
-    )
+    program = parts.rulebook.program(case.program, case.program_version)
+    here = parts.settings.public_url.rstrip("/")
     standing = Standing(
-        card=parts.derived_id(f"{who.tenant}/card/{asked.hookInstance}/{case_id}").hex,
+        card=str(parts.derived_id(f"{who.tenant}/card/{asked.hookInstance}/{case_id}")),
         programme=program.title,
         opened_on=program.day_of(case.opened_at),
         stage=case.stage,
         owner=owner.name if owner else case.owner,
-        in_crisis=case.in_crisis,
-        overdue=overdue,
+        in_crisis=case.crisis is not None and case.crisis.id in shown,
+        overdue=[clock.kind for clock in missed],
         address=f"{here}/desk/cases/{case_id}",
     )
-    return card(service, standing, here)
+    return card(service, standing, here), program.sensitivity

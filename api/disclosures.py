@@ -1,5 +1,7 @@
 """The accounting of disclosures: who outside was told what of a person, when, for what and on which ground."""
 
+from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -18,6 +20,7 @@ from api.scope import WHOLE, Seen, require_case, visible
 from api.system import Principal, PrincipalDep, System, SystemDep
 from api.tables import Format, page_as
 from domain.case.event import ENTERED_IN_ERROR, label_of
+from domain.steps.disclosures import PART2, PART2_NOTICE
 from domain.values import Instant, Role, Sensitivity
 from infra.tables import AuditRow, CaseRow, TimelineRow
 from infra.timeline import entry_of
@@ -28,7 +31,6 @@ SIX_YEARS = timedelta(days=6 * 366)  # 45 CFR 164.528(a)(1)
 MOST = 2000
 READ = ("at", "case_id", "actor", "action")
 BY_LINK = "partner-referral"
-PART2 = (Sensitivity.PART2, Sensitivity.SUD_COUNSELLING)
 
 
 class Disclosure(BaseModel):
@@ -79,7 +81,8 @@ async def list_disclosures(
     seen = {case_id: await require_case(parts, who, case_id, action="read-timeline") for case_id in cases}
     async with parts.connection() as connection:
         found, readers = await connection.run_sync(lambda c: _said(c, parts, who, seen, period))
-        found += await connection.run_sync(lambda c: _read(c, who, cases, [*names], period, readers))
+        looks = await connection.run_sync(lambda c: _read(c, who, cases, [*names], period))
+    found += [_looked(parts, who, seen, row, _share_of(readers, row)) for row in looks]
     if len(found) > MOST:
         raise Refusal(422, "TooMuch", f"more than {MOST} in this period; ask for a shorter one")
     items = sorted(found, key=lambda one: one.at, reverse=True)
@@ -87,7 +90,7 @@ async def list_disclosures(
 
 
 Period = tuple[datetime, datetime]
-Readers = dict[str, dict[str, Any]]  # the last share that named each account
+Readers = list[tuple[datetime, str, dict[str, Any]]]  # when, in which case, the share that named an account
 
 
 def _said(
@@ -102,7 +105,7 @@ def _said(
     for row in rows:
         data: Any = entry_of(parts.keys, row).data
         if row.kind == "consent-recorded":
-            readers |= {share["reader"]: share for share in data.get("shares", ()) if share.get("reader")}
+            readers += [(row.at, row.case_id, share) for share in data.get("shares", ()) if share.get("reader")]
         elif row.kind != ENTERED_IN_ERROR:
             label, ways = label_of(data), seen[row.case_id].reaches
             hers = row.actor == who.sub or parts.policy.reads(who.role, label, ways)
@@ -139,8 +142,8 @@ def _told(row: Any, data: Any, in_error: bool) -> Disclosure:
 
 
 def _read(
-    connection: Connection, who: Principal, cases: list[str], names: list[str], period: Period, readers: Readers
-) -> list[Disclosure]:
+    connection: Connection, who: Principal, cases: list[str], names: list[str], period: Period
+) -> Sequence[Any]:
     """What accounts outside were given to read: over FHIR by a share of the consent, or by a referral's link."""
     about = or_(col(AuditRow.case_id).in_(cases), col(AuditRow.person_id).in_(names))
     given = or_(col(AuditRow.action).startswith(GIVEN), col(AuditRow.action) == BY_LINK)
@@ -152,23 +155,37 @@ def _read(
         given,
         about,
     )
-    rows = connection.execute(query.order_by(col(AuditRow.at).desc()).limit(MOST + 1)).all()
-    return [_looked(row, readers.get(row.actor, {})) for row in rows]
+    return connection.execute(query.order_by(col(AuditRow.at).desc()).limit(MOST + 1)).all()
 
 
-def _looked(row: Any, share: dict[str, Any]) -> Disclosure:
-    """One look from outside: what was given, to whom and for what by the share that names the account."""
+def _share_of(readers: Readers, row: Any) -> dict[str, Any]:
+    """The share by which an account read then, in that case or in any where the look was at the person."""
+    held = (
+        share
+        for at, case_id, share in sorted(readers, key=lambda one: one[0])
+        if share["reader"] == row.actor and at <= row.at and row.case_id in (None, case_id)
+    )
+    return next(iter(deque(held, maxlen=1)), {})
+
+
+def _looked(parts: System, who: Principal, seen: dict[str, Seen], row: Any, share: dict[str, Any]) -> Disclosure:
+    """One look from outside: what was given, to whom and for what by the share that named the account then."""
     by_link = row.action == BY_LINK
-    what, _, labels = ("referral" if by_link else row.action.removeprefix(GIVEN)).partition(".")
+    what, _, said = ("referral" if by_link else row.action.removeprefix(GIVEN)).partition(".")
+    labels = [label for label in Sensitivity if label.value in said.split(".")]
+    where = [seen[row.case_id]] if row.case_id in seen else list(seen.values())
+    hers = all(parts.policy.reads(who.role, label, one.reaches) for label in labels for one in where)
+    strictest = labels[-1].value if labels else None
     return Disclosure(
         at=row.at,
         case_id=row.case_id,
-        to=share.get("with_whom") or row.actor,
-        what=what,
-        purpose=share.get("purpose"),
-        ground="consent",
+        to=(share.get("with_whom") or row.actor) if hers else None,
+        what=what if hers else None,
+        purpose=share.get("purpose") if hers else None,
+        ground="consent" if hers else None,
         how="link" if by_link else "read here",
-        by=row.actor,
-        labels=labels.replace(".", ", "),
-        notice="NORDSCLCD" if any(label in labels for label in PART2) else None,
+        by=row.actor if hers else "",
+        labels=", ".join(labels),
+        notice=PART2_NOTICE if any(label in PART2 for label in labels) and hers else None,
+        withheld=None if hers else strictest,
     )

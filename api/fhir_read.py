@@ -16,6 +16,7 @@ from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.scope import visible
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
+from api.transport import note_also
 from domain.programs.access import Reach
 from domain.values import Opaque, Role
 from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
@@ -95,7 +96,7 @@ async def read_everything(
         if unknown := sorted(wanted - {*SERVED}):
             raise Refusal(400, "UnknownType", "there are no such resources here", missing=unknown)
         found = [one for one in found if one["resourceType"] in wanted]
-    _note_given(request, who, "everything", found)
+    note_given(request, who, "everything", found)
     return Answer(searchset(_base(request), str(request.url), found, None))
 
 
@@ -130,8 +131,10 @@ async def search_resources(
     start = _start((await paging(_count, cursor)).after)
     shown = found[start : start + _count]
     following = _next(request, start + _count) if len(found) > start + _count else None
-    _note_given(request, who, kind, shown)
-    with_it = _included(shown, beside, bool(_include), bool(_revinclude))
+    with_it = list(_included(shown, beside, bool(_include), bool(_revinclude)))
+    note_given(request, who, kind, [*shown, *with_it])
+    if patient is None and _id is None and who.role is Role.INTEGRATOR:
+        await _note_each_case(request, who, shown)
     return Answer(searchset(_base(request), str(request.url), shown, following, with_it))
 
 
@@ -145,7 +148,7 @@ async def read_resource(
     found = next(iter(await _found(parts, who, kind, {"_id": resource_id})), None)
     if found is None:
         raise Refusal(404, "NotFound", "there is no such resource, or it is not yours to see")
-    _note_given(request, who, kind, [found])
+    note_given(request, who, kind, [found])
     etag = f'W/"{found["meta"]["versionId"]}"' if "meta" in found else None
     if etag is not None and request.headers.get("if-none-match") == etag:
         return Answer(None, 304, headers={"ETag": etag})
@@ -169,7 +172,7 @@ async def read_version(
     versions = await of_case(parts, who, resource_id.partition("-")[0], version)
     for found in versions:
         if (found.kind, found.content["id"], found.seq) == (kind, resource_id, version):
-            _note_given(request, who, kind, [found.resource])
+            note_given(request, who, kind, [found.resource])
             return Answer(found.resource, headers={"ETag": f'W/"{version}"'})
     raise Refusal(404, "NotFound", "there is no such version, or it is not yours to see")
 
@@ -177,8 +180,9 @@ async def read_version(
 def _require_includes(kind: str, include: list[str], revinclude: list[str]) -> None:
     """Raises 400 for what cannot come along; a server may not leave it out in silence."""
     known = [name for name in INCLUDED if name.startswith(f"{kind}:")]
-    if lost := sorted({*include} - {*known} | {*revinclude} - {BY_WHOM}):
-        takes = f"_include takes: {', '.join(known) or 'nothing'}; _revinclude takes: {BY_WHOM}"
+    by_whom = [BY_WHOM] if kind in OF_CASES else []
+    if lost := sorted({*include} - {*known} | {*revinclude} - {*by_whom}):
+        takes = f"_include takes: {', '.join(known) or 'nothing'}; _revinclude: {', '.join(by_whom) or 'nothing'}"
         raise Refusal(400, "UnknownParameter", takes, missing=lost)
 
 
@@ -222,13 +226,22 @@ def _note(request: Request, kind: str, given: dict[str, Any]) -> None:
         note |= ids_of({"case_id": str(given["_id"]).partition("-")[0]})
 
 
-def _note_given(request: Request, who: Principal, what: str, found: Sequence[Resource]) -> None:
+def note_given(request: Request, who: Principal, what: str, found: Sequence[Resource]) -> None:
     """What a system outside is given, and under which labels it stands, for the accounting of disclosures."""
     if who.role is not Role.INTEGRATOR or what == "Questionnaire" or not found:
         return
     codes = {coding["code"] for one in found for coding in one.get("meta", {}).get("security", ())}
     labels = [label.value for label, code in LABELS.items() if code in codes]
     request.scope.get(NOTE, {})["action"] = f"{GIVEN}{'.'.join((what, *labels))}"
+
+
+async def _note_each_case(request: Request, who: Principal, shown: Sequence[Resource]) -> None:
+    """A page over several cases was given of each of them."""
+    note: dict[str, Any] = request.scope.get(NOTE, {})
+    first, *others = dict.fromkeys(one["id"].partition("-")[0] for one in shown) or [""]
+    note |= ids_of({"case_id": first})
+    for case_id in others:
+        await note_also(request.scope, who, note["action"], case_id, 200)
 
 
 def _next(request: Request, start: int) -> str:
@@ -331,9 +344,15 @@ def _in_time(versions: list[Version], asked: str) -> list[Version]:
     if match is None or when is None:
         raise Refusal(400, "Malformed", "write a time as ge2026-03-01 or gt2026-03-01T10:00:00Z")
     fits = COMPARED[match[1] or "eq"]
-    if isinstance(when, datetime):
-        return [version for version in versions if fits(version.changed_at, when)]
-    return [version for version in versions if fits(version.changed_at.date(), when)]
+    if not isinstance(when, datetime):
+        return [version for version in versions if fits(version.changed_at.date(), when)]
+    exact = "milliseconds" if "." in match[2] else "seconds" if match[2].count(":") > 1 else "minutes"
+    return [v for v in versions if fits(_as_exact(v.changed_at, exact), _as_exact(when, exact))]
+
+
+def _as_exact(instant: datetime, unit: str) -> datetime:
+    """An instant as exactly as it was asked for: a time in whole seconds means the whole second."""
+    return datetime.fromisoformat(instant.astimezone(UTC).isoformat(timespec=unit))
 
 
 def _parsed(text: str) -> datetime | date:

@@ -1,7 +1,6 @@
 """What one reader may read of a person and her cases, as FHIR: all, what a share names, or referrals alone."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlmodel import col, select
 
@@ -11,7 +10,7 @@ from api.reading import read_case
 from api.scope import visible
 from api.system import Principal, System
 from domain.case.case import Case
-from domain.case.event import label_of
+from domain.case.event import Entry, label_of
 from domain.programs.access import Reach
 from exchange.fhir_codes import Resource, id_in
 from exchange.fhir_out import Version, resources
@@ -52,20 +51,40 @@ async def of_case(parts: System, who: Principal, case_id: str, until: int | None
     """What one case says, or said after its event `until`. Raises 404 unless this reader may read it."""
     found = await read_case(parts, who, case_id, READ)
 
-    def readable(entry: Any) -> bool:
-        own = entry.actor.subject == who.sub
-        return own or parts.policy.reads(who.role, label_of(entry.data), found.ways)
-
     async with parts.connection() as connection:
         steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
     told = [step for step in steps if until is None or step[1].seq <= until]
-    every = resources(told, parts.rulebook, readable)
+    every = resources(told, parts.rulebook, lambda entry: _reads(parts, who, found.ways, entry))
     if not parts.policy.may(who.role, READ, found.ways - {Reach.SHARED, Reach.REFERRED}):
         every = [version.outside for version in every]
     if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
         return every
     mine = _referred_to(who.sub, [after for _, _, after in steps])
     return [version for version in every if version.content["id"] in mine]
+
+
+async def what_shows(parts: System, who: Principal, case_id: str) -> tuple[frozenset[Reach], Case, set[str]]:
+    """How a reader reaches a case, the case, and the ids of its promises and crisis that tell of no label.
+
+    What a command brought about that said something under a label which this reader does not read is left out.
+    """
+    found = await read_case(parts, who, case_id, READ)
+    async with parts.connection() as connection:
+        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
+    kept_back = {e.command_id for _, e, _ in steps if not _reads(parts, who, found.ways, e)}
+    shown: set[str] = set()
+    for before, entry, after in steps:
+        if entry.command_id not in kept_back:
+            shown |= _parts_of(after) - (_parts_of(before) if before is not None else set())
+    return found.ways, steps[-1][2], shown
+
+
+def _parts_of(case: Case) -> set[str]:
+    return {clock.id for clock in case.clocks} | ({case.crisis.id} if case.crisis is not None else set())
+
+
+def _reads(parts: System, who: Principal, ways: frozenset[Reach], entry: Entry) -> bool:
+    return entry.actor.subject == who.sub or parts.policy.reads(who.role, label_of(entry.data), ways)
 
 
 def _referred_to(reader: str, cases: Sequence[Case]) -> set[str]:

@@ -116,6 +116,11 @@ async def _measure(parts: System) -> None:
     for name, value, says in (
         ("caseloom_cases_asleep", kept and kept.asleep, "Cases that should have woken and did not"),
         ("caseloom_cases_failing", failing, "Cases whose workflow tasks fail"),
+        (
+            "caseloom_engine_away",
+            int(failing is None),
+            "1 while the engine does not answer",
+        ),
         ("caseloom_workers", kept and kept.workers, "Workers at work in the last seconds"),
         (
             "caseloom_programs_missing",

@@ -1,6 +1,7 @@
 """What holds for every request before a route is asked: its host, its time, its log lines, its headers."""
 
 import asyncio
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import HEADERS, Problem, RecordSilent, respond
-from api.system import NOTE
+from api.system import NOTE, Principal, ids_of
 from domain.commands import ALL
 
 BODY_SECONDS = 20.0
@@ -92,6 +93,22 @@ async def _on_record(scope: Scope, note: dict[str, Any], status: int) -> bool:
     except (SQLAlchemyError, OSError):
         return bool(status >= 400)
     return True
+
+
+async def note_also(scope: Scope, who: Principal, action: str, case_id: str, status: int) -> None:
+    """Write down what one request did in another case too, as if that had been asked for by itself."""
+    parts = scope["app"].state.system
+    row: dict[str, Any] = {
+        "tenant": who.tenant,
+        "actor": who.sub,
+        "role": who.role.value,
+        "action": action,
+        "status": status,
+    }
+    row |= {"person_id": None, **{"case_id": None, **ids_of({"case_id": case_id})}, "at": datetime.now(UTC)}
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        async with asyncio.timeout(parts.settings.record_seconds):
+            await parts.audit.note({**row, "address": _address(scope), "purpose": _purpose(scope)})
 
 
 def _address(scope: Scope) -> str:

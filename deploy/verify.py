@@ -31,11 +31,12 @@ def erased(connection: Connection) -> dict[str, Any]:
 def certificates_broken(connection: Connection, keys: KeyRing) -> Iterator[str]:
     """The certificates of erasure that are not what was written, and cases that none says to be erased."""
     sealed = set()
-    for erasure_id, seal in connection.execute(select(ErasureRow.id, ErasureRow.seal)).all():
+    query = select(ErasureRow.id, ErasureRow.status, ErasureRow.seal)
+    for erasure_id, status, seal in connection.execute(query).all():
         if seal and keys.digest(certified(connection, erasure_id)) == seal:
             sealed.add(erasure_id)
-        elif seal:
-            yield f"erasure {erasure_id}: its certificate is not what was written"
+        elif seal or status not in ("asked", "withdrawn"):
+            yield f"erasure {erasure_id}: not certified (is it still running?), or not as it was written"
     for case in erased(connection).values():
         if case.erasure_id not in sealed:
             yield f"case {case.case_id}: said to be erased, and no certificate says so (is it still running?)"

@@ -70,7 +70,9 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
                     {
                         "type": kind,
                         "interaction": [{"code": code} for code in _interactions(kind)],
-                        "versioning": "versioned",
+                        "versioning": "versioned" if "vread" in _interactions(kind) else "no-version",
+                        **({"searchRevInclude": ["Provenance:target"]} if "vread" in _interactions(kind) else {}),
+                        **({"searchInclude": ["Task:focus"]} if kind == "Task" else {}),
                         "searchParam": [{"name": name, "type": PARAMETERS[name]} for name in names],
                     }
                     for kind, names in served.items()

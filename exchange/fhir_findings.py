@@ -1,7 +1,7 @@
 """What was found and done, entry by entry, in FHIR R4: questionnaires answered, values, contacts."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -189,43 +189,60 @@ def contact(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
 FindingBuilder = Callable[[Case, Entry, Rulebook], Iterator[Resource]]
 
 
-def is_newest(case: Case, entry: Entry) -> bool:
-    """Whether a list of medications is the latest that is known; an older one may be typed in after it."""
-    return case.medications_at == datetime.fromisoformat(str(entry.data["occurred_at"]))
+RECONCILED = "medications-reconciled"
 
 
-def medications(case: Case, entry: Entry, known: Rulebook) -> Iterator[Resource]:
-    """What the person takes by the list that was gone through; each drug by its name, in whatever list it is."""
+def medications(case: Case, entry: Entry, known: Rulebook) -> list[Resource]:
+    """A list of what the person takes as it was gone through; each drug by its name, in whatever list it is."""
     said: Said = entry.data
     program = known.program(case.program, case.program_version)
-    for one in said["medications"] if is_newest(case, entry) else ():
+    found = []
+    for one in said["medications"]:
         name = hashlib.sha256(one["name"].casefold().encode()).hexdigest()[:16]
         how = ", ".join(filter(None, (one.get("dose"), one.get("instructions"))))
-        yield resource(
-            "MedicationStatement",
-            f"{case.id}-med-{name}",
-            program.sensitivity,
-            {
-                "status": "active",
-                "medicationCodeableConcept": concept(one["name"]),
-                "subject": reference("Patient", case.referral.patient.reference),
-                "dateAsserted": said["occurred_at"],
-                "informationSource": staff(entry.actor.subject),
-                "dosage": [{"text": how}] if how else None,
-            },
-        )
+        fields = {
+            "status": "active",
+            "medicationCodeableConcept": concept(one["name"]),
+            "subject": reference("Patient", case.referral.patient.reference),
+            "dateAsserted": said["occurred_at"],
+            "informationSource": staff(entry.actor.subject),
+            "dosage": [{"text": how}] if how else None,
+        }
+        found.append(resource("MedicationStatement", f"{case.id}-med-{name}", program.sensitivity, fields))
+    return found
 
 
-def stopped(before: Iterable[Resource], now: Iterable[Resource]) -> list[Resource]:
-    """What stood in an earlier list and does not stand in this one."""
-    there = {content["id"] for content in now}
-    still = (one for one in before if one["id"] not in there and one["status"] == "active")
-    return [{**one, "status": "stopped"} for one in still]
+class Lists:
+    """The lists of medications of a case, in whatever order they were typed in, and those that were wrong."""
+
+    def __init__(self) -> None:
+        self._by_command: dict[str, tuple[datetime, list[Resource]]] = {}
+        self._wrong: dict[str, Resource] = {}
+
+    def add(self, command_id: str, asserted: str, made: list[Resource]) -> list[Resource]:
+        """What stands after another list."""
+        self._by_command[command_id] = (datetime.fromisoformat(asserted), made)
+        return self.standing()
+
+    def take_back(self, command_id: str) -> list[Resource]:
+        """What stands when a list turns out to have been entered in error: the ones before it hold again."""
+        _, made = self._by_command.pop(command_id, (None, []))
+        self._wrong |= {one["id"]: {**one, "status": "entered-in-error"} for one in made}
+        return self.standing() if made else []
+
+    def standing(self) -> list[Resource]:
+        """Each drug as the newest list that has it says, stopped where the newest list of all has it no more."""
+        found = dict(self._wrong)
+        in_order = [made for _, made in sorted(self._by_command.values(), key=lambda one: one[0])]
+        for made in in_order:
+            now = {one["id"] for one in made}
+            taken = [one for name, one in found.items() if name not in now and one["status"] == "active"]
+            found |= {one["id"]: {**one, "status": "stopped"} for one in taken}
+            found |= {one["id"]: one for one in made}
+        return list(found.values())
 
 
-RECONCILED = "medications-reconciled"
 BY_KIND: dict[str, FindingBuilder] = {
-    RECONCILED: medications,
     "instrument-scored": answers,
     "section-assessed": section,
     "answers-kept-apart": section,

@@ -13,9 +13,10 @@ from domain.case.event import ENTERED_IN_ERROR, Entry
 from domain.programs.rulebook import Rulebook
 from exchange.fhir_case import BUILDERS, ENDED, Standing
 from exchange.fhir_codes import HL7, Resource, at, concept, id_in, reference, staff
-from exchange.fhir_findings import BY_KIND, RECONCILED, is_newest, stopped
+from exchange.fhir_findings import BY_KIND, RECONCILED, Lists, medications
 
-WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication", "MedicationStatement"}
+WRONG = {"QuestionnaireResponse", "Observation", "Encounter", "Communication"}
+MADE_ANEW = {"EpisodeOfCare", "CarePlan", "CareTeam", "Consent", "RiskAssessment"}  # one of each, by many commands
 NOT_OUTSIDE = {"Consent": ("provision",), "RiskAssessment": ("note",)}
 TAKES_BACK = ("transition-retracted", "transition-corrected")  # a stay that is merely long ago stays as it was
 
@@ -81,6 +82,7 @@ def resources(
     found: Found = {}
     hidden: set[tuple[str, str]] = set()
     by_command: dict[str, list[tuple[str, str]]] = {}
+    lists = Lists()
     for before, entry, after in steps:
         program = known.program(after.program, after.program_version)
         standing = Standing(after, program, after.referral.patient.reference)
@@ -89,17 +91,20 @@ def resources(
                 made = list(builder(standing))
                 if entry.command_id in kept_back:
                     hidden |= {_key(one) for one in made if _key(one) not in found}
+                else:
+                    hidden -= {_key(one) for one in made if one["resourceType"] in MADE_ANEW}
                 _put(found, made, entry)
                 earlier = builder(Standing(before, program, standing.person_id)) if before is not None else ()
                 _end(found, made, earlier, entry)
         if entry.kind in BY_KIND and readable(entry):
             made = list(BY_KIND[entry.kind](after, entry, known))
-            if entry.kind == RECONCILED and is_newest(after, entry):
-                taken = (version.content for version in of_kind(found.values(), "MedicationStatement"))
-                _put(found, stopped(taken, made), entry)
             _put(found, made, entry)
             by_command.setdefault(entry.command_id, []).extend(_key(one) for one in made)
+        if entry.kind == RECONCILED and readable(entry):
+            listed = medications(after, entry, known)
+            _put(found, lists.add(entry.command_id, str(entry.data["occurred_at"]), listed), entry)
         if entry.kind == ENTERED_IN_ERROR:
+            _put(found, lists.take_back(str(entry.data["of_command"])), entry)
             _take_back(found, by_command.get(str(entry.data["of_command"]), []), entry)
     return [version for key, version in found.items() if key not in hidden]
 

@@ -74,7 +74,7 @@ async def acknowledge(
     if not items_:
         return to("/desk/escalations")
     wanted = batch.Batch.model_validate({"items": items_})
-    done = await batch.send_batch(wanted, request.app.state.system, guest.who, Wish(key=key or None))
+    done = await batch.send_batch(wanted, request.app.state.system, guest.who, Wish(key=key or None), request)
     if all(one.status == "applied" for one in done):
         return to("/desk/escalations?saved=yes")
     return page(request, "batch.html", guest, done=done)

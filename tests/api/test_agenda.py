@@ -22,6 +22,16 @@ async def test_appointments_and_promises_stand_in_one_order_for_whom_they_are(of
     body = {"title": "Home visit", "mode": "in-person", "starts_at": soon.isoformat()}
     visit = (await office.do(case_id, "make-appointment", **body, attendee="cm-ben"))["created"][0]
     await office.do(case_id, "make-appointment", title="Echo", starts_at=(soon + timedelta(hours=2)).isoformat())
+    share = {
+        "with_whom": "Meadow",
+        "what": ["all"],
+        "purpose": "care",
+        "reader": "ehr-1",
+        "until": str(soon.date()),
+    }
+    await office.do(
+        case_id, "record-consent", form="written", shares=[share]
+    )  # it ends then, and is no appointment
     span = {"last": str((soon + timedelta(days=60)).date())}
     anna = await listed(office, "cm-anna", **span)
     assert [entry["at"] for entry in anna] == sorted(entry["at"] for entry in anna)

@@ -44,6 +44,8 @@ async def test_escalations_and_tasks_of_several_cases_are_answered_each_by_itsel
         ("refused", "Malformed"),
     ]
     assert told[4]["missing"] == ["task_id"]
+    looked = (await office.get("aud-1", "/audit", case_id=hidden)).json()["items"]
+    assert ("complete-task", 404) in {(row["action"], row["status"]) for row in looked}
     before = await office.kinds(first)
     assert await batch(office, "sup-1", *sent, Idempotency_Key="k-1") == told
     assert await office.kinds(first) == before

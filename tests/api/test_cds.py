@@ -78,3 +78,44 @@ async def test_what_was_done_with_a_card_is_kept_once_and_never_a_comment(office
     async with office.parts.engine.connect() as connection:
         rows = (await connection.exec_driver_sql("SELECT * FROM card_feedback")).all()
     assert [(row.card, row.outcome, row.reason) for row in rows] == [("a" * 32, "overridden", "not-now")]
+
+
+async def test_a_card_tells_nothing_that_follows_from_what_stands_under_a_label(office: Office) -> None:
+    """A crisis that was raised by an answer under a label, and the promises that began with it."""
+    case_id = await office.open(person=ALICE, is_new=True)
+    await office.walk(case_id)
+    await office.do(case_id, "record-consent", form="written", shares=[SHARE])
+    answers = {f"q{n}": 3 for n in range(1, 10)}
+    score = {"instrument": "phq-9", "version": "2001", "answers": answers, "sensitivity": "part2"}
+    await office.do(case_id, "record-score", **score)
+    await office.forward(case_id, days=3)
+
+    async def missed() -> bool:
+        return bool((await office.get("sup-1", "/escalations", acknowledged="false")).json()["items"])
+
+    await office.until(missed)
+    [card] = await cards(office, call(**NUMBER))
+    late = {one["kind"] for one in (await office.get("sup-1", "/escalations")).json()["items"]}
+    assert late
+    assert "crisis" not in str(card).lower()
+    assert not any(kind in card["detail"] for kind in ("task", "safety"))
+    named = [{**SHARE, "labels": ["part2"]}]
+    await office.do(case_id, "record-consent", form="written", shares=named)
+    [whole] = await cards(office, call(**NUMBER))
+    assert whole["detail"] != card["detail"]
+
+
+NOBODY = (
+    None,
+    {"patient": None},
+    {"patient": {"identifier": 5}},
+    {"patient": {"identifier": [None, {"system": 1}, {"value": "x"}]}},
+)
+
+
+@pytest.mark.parametrize("prefetch", NOBODY)
+async def test_what_comes_along_and_is_no_patient_is_no_fault(office: Office, prefetch: Any) -> None:
+    assert await cards(office, {**call(), "prefetch": prefetch}) == []
+    assert await cards(office, call(patient="x" * 199)) == []
+    for patient in ("x" * 201, "a\x00b"):
+        assert (await office.post("ehr-1", "/cds-services/patient-view", call(patient=patient))).status_code == 422

@@ -318,3 +318,34 @@ async def test_who_is_around_a_person_is_found_by_whoever_may_read_her(office: O
     assert one in [entry["resource"] for entry in everything]
     for by in ("cm-cora", "ehr-1"):
         assert (await office.get(by, f"/fhir/RelatedPerson/{one['id']}")).status_code == 404
+
+
+async def test_a_time_means_as_much_as_is_written_and_a_poll_does_not_find_the_same_again(
+    office: Office, case_id: str
+) -> None:
+    person = await person_of(office, case_id)
+    newest = max(one["meta"]["lastUpdated"] for one in await search(office, "Task", patient=person))
+    for asked in (f"eq{newest}", f"le{newest}", f"eq{newest[:19]}Z", f"eq{newest[:16]}Z"):
+        found = await search(office, "Task", patient=person, _lastUpdated=asked)
+        assert newest in {one["meta"]["lastUpdated"] for one in found}, asked
+    assert await search(office, "Task", patient=person, _lastUpdated=f"gt{newest}") == []
+
+
+async def test_a_look_is_told_by_the_share_of_its_time(office: Office, case_id: str) -> None:
+    """Whoever the account is named for later was not told then; a look under a label is withheld like an entry."""
+    person = await person_of(office, case_id)
+    await agree(office, case_id)
+    await search(office, "CarePlan", "ehr-1", patient=person)
+    call = {"mode": "telephone", "party": "patient", "reached": True, "outcome": "spoke of her week"}
+    await office.do(case_id, "log-contact", **call, sensitivity="part2")
+    await agree(office, case_id, with_whom="Rehab Clinic", purpose="addiction", labels=["part2"])
+    await search(office, "Encounter", "ehr-1", patient=person)
+    path = f"/persons/{person}/disclosures"
+    rows = (await office.get("cm-anna", path)).json()["items"]
+    assert [(row["to"], row["what"]) for row in rows] == [
+        ("Rehab Clinic", "Encounter"),
+        ("Meadow hospital", "CarePlan"),
+    ]
+    assert rows[0]["notice"].startswith("42 CFR part 2")
+    hidden = (await office.get("aud-1", path)).json()["items"]
+    assert [(row["to"], row["withheld"]) for row in hidden] == [(None, "part2"), ("Meadow hospital", None)]

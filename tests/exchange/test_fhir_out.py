@@ -74,7 +74,37 @@ def test_what_is_taken_is_the_newest_list_whenever_an_older_one_is_typed_in() ->
     reconcile(story, "Aspirin", hours=20)
     listed = (version.content for version in told(story)["MedicationStatement"])
     found = {one["medicationCodeableConcept"]["text"]: one["status"] for one in listed}
-    assert found == {"Furosemide": "stopped", "Lisinopril": "active", "Metoprolol": "active"}
+    stopped = {"Furosemide": "stopped", "Aspirin": "stopped"}
+    assert found == {**stopped, "Lisinopril": "active", "Metoprolol": "active"}
+
+
+def taken(story: Story) -> dict[str, str]:
+    listed = [version.content for version in told(story)["MedicationStatement"]]
+    names = [one["medicationCodeableConcept"]["text"] + " " + one["dosage"][0]["text"] for one in listed]
+    return dict(zip(names, (one["status"] for one in listed), strict=True))
+
+
+def test_a_list_that_was_entered_in_error_leaves_what_the_others_say() -> None:
+    """Of a drug that another list has too that one's dose holds; what only the wrong list had is in error."""
+    for wrong, expected in (
+        (
+            0,
+            {"Lisinopril 20 mg": "active", "Metformin 1 a day": "active", "Aspirin 1 a day": "entered-in-error"},
+        ),
+        (
+            1,
+            {"Lisinopril 10 mg": "active", "Metformin 1 a day": "entered-in-error", "Aspirin 1 a day": "active"},
+        ),
+    ):
+        story = opened("complex-care").assess("high")
+        for lisinopril, other in (("10 mg", "Aspirin"), ("20 mg", "Metformin")):
+            listed = [{"name": "Lisinopril", "dose": lisinopril}, {"name": other, "dose": "1 a day"}]
+            when = story.now.isoformat()
+            story.do("reconcile-medications", medications=listed, sources=["her own list"], occurred_at=when)
+            story.wait(minutes=5)
+        lists = [entry.seq for entry in story.timeline if entry.kind == "medications-reconciled"]
+        story.do("correct-entry", entry=lists[wrong], reason="of somebody else")
+        assert taken(story) == expected, wrong
 
 
 def test_who_changed_a_resource_last_is_a_valid_provenance_of_that_version() -> None:

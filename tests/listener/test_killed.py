@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from infra.loopback import free_port
 from infra.settings import Settings
 from listener import BEGIN, END
 from tests.exchange.test_hl7 import hl7
-from tests.listener.test_listener import NUMBER, at
+from tests.listener.test_listener import NUMBER
 from tests.office import Office
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +60,13 @@ def _of_record(settings: Settings) -> list[str]:
 async def keep_sending(port: int, sender: int, acknowledged: set[str], stop: asyncio.Event) -> None:
     """Send one message after another, and each again until it is answered, as a hospital's engine does.
 
-    No two of the visits began at once: one setting at one time is one stay, whoever tells it.
+    No two of the visits began at once: one setting at one time is one stay, whoever tells it. Sent again a message
+    is the same message to the last byte.
     """
-    number = 0
+    number, now = 0, datetime.now(UTC)
     while not stop.is_set():
-        visit = f"S{sender}N{number}"
-        message = hl7("A04", {2: "E", 44: at(hours=1 + number, minutes=sender), 19: visit}, id=visit)
+        visit, began = f"S{sender}N{number}", now - timedelta(hours=1 + number, minutes=7 * sender)
+        message = hl7("A04", {2: "E", 44: f"{began:%Y%m%d%H%M%S}+0000", 19: visit}, id=visit)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             with contextlib.closing(writer):

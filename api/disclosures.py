@@ -82,7 +82,8 @@ async def list_disclosures(
     async with parts.connection() as connection:
         found, readers = await connection.run_sync(lambda c: _said(c, parts, who, seen, period))
         looks = await connection.run_sync(lambda c: _read(c, who, cases, [*names], period))
-    found += [_looked(parts, who, seen, row, _share_of(readers, row)) for row in looks]
+    if seen:  # who may read none of her cases learns of no look at them
+        found += [_looked(parts, who, seen, row, _share_of(readers, row)) for row in looks]
     if len(found) > MOST:
         raise Refusal(422, "TooMuch", f"more than {MOST} in this period; ask for a shorter one")
     items = sorted(found, key=lambda one: one.at, reverse=True)

@@ -5,7 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import update
 
+from infra.person_tables import PersonRow
 from tests.office import Office
 from tests.story import referral
 
@@ -349,3 +351,8 @@ async def test_a_look_is_told_by_the_share_of_its_time(office: Office, case_id: 
     assert rows[0]["notice"].startswith("42 CFR part 2")
     hidden = (await office.get("aud-1", path)).json()["items"]
     assert [(row["to"], row["withheld"]) for row in hidden] == [(None, "part2"), ("Meadow hospital", None)]
+    async with (
+        office.parts.engine.begin() as connection
+    ):  # she has put her on record, and may read no case of hers
+        await connection.execute(update(PersonRow).values(created_by="cm-cora"))
+    assert (await office.get("cm-cora", path)).json()["items"] == []

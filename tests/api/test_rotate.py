@@ -34,7 +34,12 @@ async def test_after_a_change_of_keys_the_record_is_read_without_the_old_one(off
     case_id = await office.open(person={"names": [{"given": ["Lucy"], "family": "Nowak"}]}, is_new=True)
     await office.walk(case_id)
     said = {"owner": "cm-anna", "to": "cm-ben", "reason": "is ill"}
-    await office.post("sup-1", "/caseload/reassign", said)
+    begun = await office.post("sup-1", "/caseload/reassign", said)
+
+    async def given_away() -> bool:  # under the old key, before anything is rotated
+        return bool((await office.get("sup-1", begun.headers["Location"])).json()["status"] == "done")
+
+    await office.until(given_away)
     settings = office.parts.settings
     [old], secret = load_keys("", settings.data_dir), index_key("", settings.data_dir)
     [new] = load_keys(NEW, settings.data_dir)

@@ -22,6 +22,7 @@ from tests.api.test_at_rest import as_bytes
 from tests.conftest import KEY
 from tests.office import PEOPLE, Office
 from tests.story import referral
+from workflows import messages
 
 ONE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 ODA = {"names": [{"given": ["Oda"], "family": "Quasimodo"}], "birth_date": "1950-05-05"}
@@ -75,6 +76,10 @@ async def erase(office: Office, person: str) -> dict[str, Any]:
         return bool((await office.get("dir-1", path)).json()["status"] != "running")
 
     await office.until(ended)
+    erasure = messages.erasure(
+        asked.json()["id"]
+    )  # the files are cleared after the certificate
+    await office.environment.client.get_workflow_handle(erasure).result()
     return dict((await office.get("dir-1", path)).json())
 
 
@@ -226,7 +231,7 @@ async def test_an_erasure_is_of_whom_it_was_asked_for_and_a_hold_is_lifted_where
 async def check_engine(office: Office, case_id: str) -> None:
     """The engine forgets in the background."""
     handle = office.environment.client.get_workflow_handle(workflow_id("local", case_id))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await handle.fetch_history()

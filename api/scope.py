@@ -15,7 +15,7 @@ from api.system import Principal, System, not_permitted
 from domain.case.command import Outcome
 from domain.case.event import Position
 from domain.programs.access import Reach
-from domain.values import Sensitivity
+from domain.values import Role, Sensitivity
 from infra.item_tables import ItemRow
 from infra.tables import CaseRow, CommandRow, QueuedRow, TaskRow
 
@@ -111,7 +111,7 @@ def reaches(who: Principal, row: Any, feed: bool = False) -> frozenset[Reach]:
 
 def _told(row: Any) -> frozenset[Reach]:
     """What the person lets this account read: the case, and what stands under the labels that she names."""
-    if row.told is None or (row.told_until is not None and row.told_until <= datetime.now(UTC)):
+    if getattr(row, "told", None) is None or (row.told_until is not None and row.told_until <= datetime.now(UTC)):
         return frozenset()
     first = Reach.SHARED if row.told.startswith("case") else Reach.REFERRED
     return frozenset({first, *(way for label, way in UNDER.items() if label in row.told)})
@@ -135,7 +135,7 @@ async def require_case(
     Raises 503 while its opening is queued. One's own command is answered even when it has given the case away.
     """
     wanted = {"tenant": who.tenant, "case_id": case_id, "sub": who.sub, "command_id": command_id}
-    row = await parts.look_up(_LOOK, wanted)
+    row = await parts.look_up(_LOOK[who.role is Role.INTEGRATOR], wanted)
     if row is None:
         waits = await parts.look_up(_OPENING_WAITS, {"tenant": who.tenant, "case_id": case_id, "sub": who.sub})
         detail = "its opening waits to be decided; repeat the request in a moment"
@@ -176,13 +176,16 @@ def _of_share(column: Any) -> Any:
 _SHARE = (_of_share(col(ItemRow.type)).label("told"), _of_share(col(ItemRow.at)).label("told_until"))
 
 
-def looking(*more: Any) -> Select[Any]:
-    """The columns that tell whether one case may be seen (`case_id`, `tenant`, `sub`), and more of them."""
+def looking(*more: Any, outside: bool = False) -> Select[Any]:
+    """The columns that tell whether one case may be seen (`case_id`, `tenant`, `sub`), and more of them.
+
+    `outside` is for systems: they alone read by a share of the consent, and nobody else waits for it to be found.
+    """
     mine = and_(col(TaskRow.case_id) == col(CaseRow.id), col(TaskRow.assignee) == bindparam("sub"))
     assigned = exists().where(mine, *(col(TaskRow.status) != closed for closed in CLOSED)).label("assigned")
     names = ("owner", "team", "opened_by", "offered_to", "excluded", "glass", "seq", "head", "sealed")
     seen = [col(getattr(CaseRow, name)) for name in names]
-    return select_columns(*seen, assigned, *_SHARE, *more).where(
+    return select_columns(*seen, assigned, *(_SHARE if outside else ()), *more).where(
         col(CaseRow.id) == bindparam("case_id"), col(CaseRow.tenant) == bindparam("tenant")
     )
 
@@ -204,6 +207,9 @@ _MY_TASK = select_columns(col(TaskRow.id)).where(
 _OF_COMMAND = and_(
     col(CommandRow.case_id) == col(CaseRow.id), col(CommandRow.command_id) == bindparam("command_id")
 )
-_LOOK = looking(col(CommandRow.outcome), col(CommandRow.actor)).outerjoin_from(  # built once: it takes longer
-    CaseRow, CommandRow, _OF_COMMAND
-)
+_LOOK = [  # built once: it takes longer
+    looking(col(CommandRow.outcome), col(CommandRow.actor), outside=outside).outerjoin_from(
+        CaseRow, CommandRow, _OF_COMMAND
+    )
+    for outside in (False, True)
+]

@@ -76,9 +76,7 @@ async def erase(office: Office, person: str) -> dict[str, Any]:
         return bool((await office.get("dir-1", path)).json()["status"] != "running")
 
     await office.until(ended)
-    erasure = messages.erasure(
-        asked.json()["id"]
-    )  # the files are cleared after the certificate
+    erasure = messages.erasure(asked.json()["id"])  # the files are cleared after the certificate
     await office.environment.client.get_workflow_handle(erasure).result()
     return dict((await office.get("dir-1", path)).json())
 

@@ -50,7 +50,6 @@ async def of_person(parts: System, who: Principal, person_id: str) -> list[Versi
 async def of_case(parts: System, who: Principal, case_id: str, until: int | None = None) -> list[Version]:
     """What one case says, or said after its event `until`. Raises 404 unless this reader may read it."""
     found = await read_case(parts, who, case_id, READ)
-
     async with parts.connection() as connection:
         steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
     told = [step for step in steps if until is None or step[1].seq <= until]

@@ -1,7 +1,6 @@
 """What holds for every request before a route is asked: its host, its time, its log lines, its headers."""
 
 import asyncio
-import contextlib
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -83,32 +82,31 @@ async def _on_record(scope: Scope, note: dict[str, Any], status: int) -> bool:
     flood = note.get("flood") or (status == 429 and "actor" not in note)  # a stranger fills no table
     if action is None or action in NOT_OF_PEOPLE or taken or flood or (status >= 500 and "actor" not in note):
         return True
-    parts = scope["app"].state.system
     row = {name: note.get(name) for name in ("case_id", "person_id")}
     row |= {name: note.get(name, "") for name in ("tenant", "actor", "role")}
-    row |= {"at": datetime.now(UTC), "action": action, "status": status, "address": _address(scope)}
-    try:
-        async with asyncio.timeout(parts.settings.record_seconds):
-            await parts.audit.note({**row, "purpose": _purpose(scope)})
-    except (SQLAlchemyError, OSError):
-        return bool(status >= 400)
-    return True
+    return await _written(scope, {**row, "action": action, "status": status}) or status >= 400
 
 
 async def note_also(scope: Scope, who: Principal, action: str, case_id: str, status: int) -> None:
-    """Write down what one request did in another case too, as if that had been asked for by itself."""
+    """Write down what one request did in another case too, as if that had been asked for by itself.
+
+    Raises `RecordSilent` for what was given and cannot be written down: it may not be answered then.
+    """
+    by = {"tenant": who.tenant, "actor": who.sub, "role": who.role.value, "action": action, "status": status}
+    about = {"person_id": None, "case_id": None, **ids_of({"case_id": case_id})}
+    if not await _written(scope, {**by, **about}) and status < 400:
+        raise RecordSilent
+
+
+async def _written(scope: Scope, row: dict[str, Any]) -> bool:
     parts = scope["app"].state.system
-    row: dict[str, Any] = {
-        "tenant": who.tenant,
-        "actor": who.sub,
-        "role": who.role.value,
-        "action": action,
-        "status": status,
-    }
-    row |= {"person_id": None, **{"case_id": None, **ids_of({"case_id": case_id})}, "at": datetime.now(UTC)}
-    with contextlib.suppress(SQLAlchemyError, OSError):
+    row |= {"at": datetime.now(UTC), "address": _address(scope), "purpose": _purpose(scope)}
+    try:
         async with asyncio.timeout(parts.settings.record_seconds):
-            await parts.audit.note({**row, "address": _address(scope), "purpose": _purpose(scope)})
+            await parts.audit.note(row)
+    except (SQLAlchemyError, OSError):
+        return False
+    return True
 
 
 def _address(scope: Scope) -> str:

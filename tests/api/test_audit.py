@@ -103,6 +103,32 @@ async def test_what_cannot_be_written_down_is_not_answered(
 
 
 @ONE
+async def test_a_page_over_several_cases_is_not_given_when_one_of_them_cannot_be_written_down(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record was away for a moment: the row of the second case is lost, that of the first would be taken."""
+    first, second = await office.open(), await office.open(program="transitions")
+    share = {"with_whom": "Food bank", "what": ["name"], "purpose": "food", "reader": "ehr-2", "reads": "case"}
+    for case_id in (first, second):
+        await office.do(case_id, "record-consent", form="written", shares=[share])
+    given = (await office.get("ehr-2", "/fhir/EpisodeOfCare")).json()["entry"]
+    assert {entry["resource"]["id"].partition("-")[0] for entry in given} == {first, second}
+    written, tried = office.parts.audit.note, 0
+
+    async def away_once(row: dict[str, Any]) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise OperationalError("", None, Exception())
+        await written(row)
+
+    monkeypatch.setattr(office.parts.audit, "note", away_once)
+    answer = await office.get("ehr-2", "/fhir/EpisodeOfCare")
+    assert (answer.status_code, first in answer.text, second in answer.text) == (503, False, False)
+    assert (await office.get("ehr-2", "/fhir/EpisodeOfCare")).status_code == 200
+
+
+@ONE
 async def test_nothing_that_somebody_searched_for_or_sent_is_in_the_audit(quiet_office: Office) -> None:
     office = quiet_office
     await office.get("cm-anna", "/persons", q="CANARY-NAME")

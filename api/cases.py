@@ -286,8 +286,7 @@ async def read_case(
     told = await reading.live(parts, who.tenant, case_id) if live else None
     source: Literal["live", "record"] = "live" if told else "record"
     months = _months(parts, found.case)
-    person_id = found.case.referral.patient.reference
-    name = (await identity.called(parts, who.tenant, [person_id])).get(person_id)
+    name = await identity.called_beside(parts, who.tenant, found.case.referral.patient.reference, found.person)
     said = {"source": source, "as_of": found.as_of, "live": told, "whole": found.whole}
     view = CaseView(**said, case=found.case, months=months, name=name)
     etag = {"ETag": f'"{found.case.seq}"'}

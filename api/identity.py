@@ -22,13 +22,15 @@ from domain.programs.program import DIED
 from domain.values import Role, span_of
 from infra.names import keys_of, similar
 from infra.person_tables import LikenessRow, PersonRow
-from infra.persons import Persons, one_person
+from infra.persons import Persons, one_person, unsealed
 from infra.tables import CaseRow
 
 MOST_FOUND, MOST_SHOWN = 200, 10
 ONE_DAY = timedelta(days=1)  # somewhere it is tomorrow already
 SHARED = ("sounds ", "born ")
 BROAD = ("word ", "sound ")  # what many share: no ground to think that two are one
+_NAMES: Any = bindparam("names", expanding=True)
+LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 Answer = TypeVar("Answer")
 
 
@@ -70,16 +72,15 @@ class Meant:
 async def with_persons(
     parts: System, tenant: str, act: Callable[[Persons], Answer], write: bool = False
 ) -> Answer:
-    """Do something with the persons of a tenant, in one transaction."""
+    """Do something with the persons of a tenant, in one transaction, on a thread.
+
+    The asynchronous SQLite driver changes threads at every statement, and a referral has some twenty of them.
+    """
 
     def acting(connection: Connection) -> Answer:
         return act(Persons(connection, parts.keys, parts.index_key, tenant))
 
-    if write:
-        async with parts.engine.begin() as connection:
-            return await connection.run_sync(acting)
-    async with parts.connection() as connection:
-        return await connection.run_sync(acting)
+    return await (parts.written(acting) if write else parts.read(acting))
 
 
 def survivor(store: Persons, person_id: str) -> PersonRow | None:
@@ -134,15 +135,19 @@ async def known_to(
     Who is excluded from a case of theirs knows nothing of them in any way.
     """
     known = {id: person for id, (_, person) in persons.items()}
-    by_name = await with_persons(parts, who.tenant, lambda store: names_of(store, known))
-    theirs = select_columns(col(CaseRow.person_id)).where(col(CaseRow.person_id).in_(by_name)).distinct()
+    theirs = select_columns(col(CaseRow.person_id)).where(col(CaseRow.person_id).in_(_NAMES)).distinct()
+    hers = theirs.where(visible(parts, who, action))
     shut = theirs.where(
         col(CaseRow.tenant) == who.tenant, col(CaseRow.excluded).contains(f"|{who.sub}|", autoescape=True)
     )
-    async with parts.connection() as connection:
-        hers = theirs.where(visible(parts, who, action))
-        seen = {by_name[name] for name in (await connection.execute(hers)).scalars()}
-        out = {by_name[name] for name in (await connection.execute(shut)).scalars()}
+
+    def whose(store: Persons) -> tuple[set[str], set[str]]:
+        by_name = names_of(store, known)
+        asked = {"names": list(by_name)}
+        found = [store.connection.execute(query, asked).scalars() for query in (hers, shut)]
+        return {by_name[name] for name in found[0]}, {by_name[name] for name in found[1]}
+
+    seen, out = await with_persons(parts, who.tenant, whose)
     if Reach.TENANT in parts.policy.reach_of(who.role, "read-whole-case"):
         return set(persons) - out
     made = {id for id, (row, _) in persons.items() if row.created_by == who.sub and action == LIST}
@@ -280,33 +285,27 @@ async def has_died(parts: System, tenant: str, person_id: str) -> bool:
     A case that is reopened takes that back, and so does whoever says of her that she lives (`deceased: null`).
     """
 
-    def said(store: Persons) -> tuple[Person, list[str]]:
+    def looked(store: Persons) -> bool:
         row = survivor(store, person_id)
         person = store.open(row) if row is not None else Person()
+        if person.deceased is not None:
+            return True
         names = names_of(store, {row.id: person}) if row is not None else [person_id]
-        return person, list(names)
+        asked = {"tenant": tenant, "names": list(names), "alive_at": person.alive_at or LONG_AGO}
+        return store.connection.execute(_CLOSED_BY_DEATH, asked).first() is not None
 
-    person, names = await with_persons(parts, tenant, said)
-    died = select_columns(col(CaseRow.id)).where(
-        col(CaseRow.tenant) == tenant, col(CaseRow.person_id).in_(names), col(CaseRow.closure_reason) == DIED
-    )
-    if person.alive_at is not None:
-        died = died.where(col(CaseRow.updated_at) > person.alive_at)
-    async with parts.connection() as connection:
-        return person.deceased is not None or (await connection.execute(died.limit(1))).first() is not None
+    return await with_persons(parts, tenant, looked)
 
 
 async def open_in(parts: System, tenant: str, person_id: str, program: str) -> bool:
     """Whether a person has an open case of a programme."""
-    names = await with_persons(parts, tenant, lambda store: one_person(store.connection, tenant, person_id))
-    query = select_columns(col(CaseRow.id)).where(
-        col(CaseRow.tenant) == tenant,
-        col(CaseRow.person_id).in_(names),
-        col(CaseRow.program) == program,
-        col(CaseRow.status) == "open",
-    )
-    async with parts.connection() as connection:
-        return (await connection.execute(query.limit(1))).first() is not None
+
+    def looked(store: Persons) -> bool:
+        names = one_person(store.connection, tenant, person_id)
+        asked = {"tenant": tenant, "names": names, "program": program}
+        return store.connection.execute(_OPEN_IN, asked).first() is not None
+
+    return await with_persons(parts, tenant, looked)
 
 
 def require_born(person: Person) -> None:
@@ -338,6 +337,13 @@ async def called(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[
     """The names of some persons, by the ids under which their cases are kept."""
     found = await known_as(parts, tenant, person_ids)
     return {person_id: known.name for person_id, known in found.items() if known.name is not None}
+
+
+async def called_beside(parts: System, tenant: str, person_id: str, sealed: bytes | None) -> str | None:
+    """The name of a case's person, whose row was read beside the case where she has one of her own."""
+    if sealed is not None:
+        return unsealed(parts.keys, tenant, person_id, sealed).called
+    return (await called(parts, tenant, [person_id])).get(person_id)
 
 
 async def known_as(parts: System, tenant: str, person_ids: Iterable[str]) -> dict[str, Known]:
@@ -378,6 +384,17 @@ async def called_in(parts: System, who: Principal, case_ids: Iterable[str]) -> d
     return {case_id: names[person_id] for case_id, person_id in person_of.items() if person_id in names}
 
 
+_HERS = (col(CaseRow.tenant) == bindparam("tenant"), col(CaseRow.person_id).in_(_NAMES))
+_CLOSED_BY_DEATH = (
+    select_columns(col(CaseRow.id))
+    .where(*_HERS, col(CaseRow.closure_reason) == DIED, col(CaseRow.updated_at) > bindparam("alive_at"))
+    .limit(1)
+)
+_OPEN_IN = (
+    select_columns(col(CaseRow.id))
+    .where(*_HERS, col(CaseRow.program) == bindparam("program"), col(CaseRow.status) == "open")
+    .limit(1)
+)
 _OF_CASE = select_columns(col(CaseRow.person_id)).where(
     col(CaseRow.tenant) == bindparam("tenant"), col(CaseRow.id) == bindparam("case_id")
 )

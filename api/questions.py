@@ -31,8 +31,9 @@ async def asked_clearly(request: Request) -> None:
 
 
 def _parameters(request: Request) -> None:
+    if not (given := [name for name, _ in request.query_params.multi_items()]):
+        return
     known = _known(request)
-    given = [name for name, _ in request.query_params.multi_items()]
     if unknown := sorted(set(given) - set(known)):
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise Refusal(422, "UnknownParameter", f"this route has no such parameters; {takes}", missing=unknown)

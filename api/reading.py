@@ -14,6 +14,7 @@ from domain.case.case import Case
 from domain.case.outline import outline
 from domain.programs.access import Reach
 from domain.values import Role
+from infra.person_tables import PersonRow
 from infra.tables import CaseRow, StateRow
 from infra.temporal import workflow_id
 from infra.timeline import decrypted_state, folded
@@ -21,22 +22,27 @@ from workflows import messages
 
 LIVE_SECONDS = 1.5
 _SAME = col(StateRow.case_id) == col(CaseRow.id)
+_HER = (col(PersonRow.tenant) == col(CaseRow.tenant)) & (col(PersonRow.id) == col(CaseRow.person_id))
 _READ = [
-    looking(col(CaseRow.recorded_at), col(StateRow.state), outside=outside).outerjoin_from(
-        CaseRow, StateRow, _SAME & (col(StateRow.seq) == col(CaseRow.seq))
-    )
+    looking(col(CaseRow.recorded_at), col(StateRow.state), col(PersonRow.sealed).label("person"), outside=outside)
+    .outerjoin_from(CaseRow, StateRow, _SAME & (col(StateRow.seq) == col(CaseRow.seq)))
+    .outerjoin(PersonRow, _HER & col(PersonRow.merged_into).is_(None))
     for outside in (False, True)
 ]
 
 
 @dataclass(frozen=True)
 class OnRecord:
-    """A case as the record has it, or its outline, when that was last written, and how the reader reaches it."""
+    """A case as the record has it, or its outline, when that was last written, and how the reader reaches it.
+
+    `person` is the row of its person, sealed; None of one who was merged, or is known by a reference only.
+    """
 
     case: Case
     as_of: datetime
     whole: bool = True
     ways: frozenset[Reach] = frozenset()
+    person: bytes | None = None
 
 
 async def read_case(parts: System, who: Principal, case_id: str, action: str = SEE) -> OnRecord:
@@ -58,7 +64,7 @@ async def read_case(parts: System, who: Principal, case_id: str, action: str = S
     if case is None:
         raise not_found()
     whole = parts.policy.may(who.role, WHOLE, ways)
-    return OnRecord(case if whole else outline(case, who.sub), row.recorded_at, whole, ways)
+    return OnRecord(case if whole else outline(case, who.sub), row.recorded_at, whole, ways, row.person)
 
 
 async def live(parts: System, tenant: str, case_id: str) -> messages.Live:

@@ -3,15 +3,17 @@
 import asyncio
 import re
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Engine, Executable
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -32,6 +34,7 @@ from infra.settings import Settings
 from infra.tokens import InvalidToken, ProviderAway, Verifier
 
 FEED = "feed"
+Answer = TypeVar("Answer")
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 NOTE = "caseloom.note"  # what a request says of itself for the audit, in its ASGI scope
 
@@ -82,9 +85,23 @@ class System:
         """The record for one look, as the first thing of every command."""
         return reading(database.blocking(self.engine.url))
 
-    async def close(self) -> None:
+    @cached_property
+    def writing(self) -> tuple[Engine, ThreadPoolExecutor]:
+        """The record for what the API itself writes, and the threads for that."""
+        engine = database.blocking(self.engine.url)
+        return engine, database.writers(engine)
+
+    def let_go(self) -> None:
+        """Close what this made for itself; the engine that it was given stays open."""
         self.audit.close()
         self.looking.dispose()
+        engine, threads = self.writing
+        threads.shutdown()
+        engine.dispose()
+
+    async def close(self) -> None:
+        """Close everything."""
+        self.let_go()
         await self.engine.dispose()
 
     async def look_up(self, query: Executable, values: dict[str, Any]) -> Any:
@@ -98,6 +115,25 @@ class System:
     def _first(self, query: Executable, values: dict[str, Any]) -> Any:
         with self.looking.connect() as connection:
             return connection.execute(query, values).first()
+
+    async def read(self, act: Callable[[Connection], Answer]) -> Answer:
+        """Ask several things of the record in one go, on a thread of its own."""
+
+        def reading() -> Answer:
+            with self.looking.connect() as connection:
+                return act(connection)
+
+        return await asyncio.to_thread(reading)
+
+    async def written(self, act: Callable[[Connection], Answer]) -> Answer:
+        """Write to the record in one transaction, on a thread of its own; a fault takes all of it back."""
+        engine, threads = self.writing
+
+        def writing() -> Answer:
+            with engine.begin() as connection:
+                return act(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(threads, writing)
 
     def connection(self) -> AsyncConnection:
         """A connection for queries that give columns, not rows of a table."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, update
 from sqlmodel import col, select
 
 from domain.persons.person import Person
@@ -14,6 +14,25 @@ from infra.encryption import KeyRing
 from infra.names import keys_of
 from infra.person_tables import PersonHistoryRow, PersonKeyRow, PersonRow
 
+_TENANT: Any = bindparam("tenant")
+_IDS: Any = bindparam("ids", expanding=True)
+_KEYS: Any = bindparam("keys", expanding=True)
+_OF_IDS = select(PersonRow).where(
+    PersonRow.tenant == _TENANT, col(PersonRow.id).in_(_IDS)
+)  # built once: it takes longer
+_TAKEN = _OF_IDS.with_only_columns(col(PersonRow.id))
+_OF_KEYS = select(PersonKeyRow.key, PersonKeyRow.person_id).where(
+    col(PersonKeyRow.tenant) == _TENANT, col(PersonKeyRow.key).in_(_KEYS)
+)
+_FOUND = (
+    select(PersonKeyRow.person_id)
+    .where(PersonKeyRow.tenant == _TENANT, col(PersonKeyRow.key).in_(_KEYS))
+    .distinct()
+    .order_by(col(PersonKeyRow.person_id))
+    .limit(bindparam("most"))
+)
+_MERGED = select(PersonRow.id).where(col(PersonRow.tenant) == _TENANT, col(PersonRow.merged_into).in_(_IDS))
+_INTO = select(PersonRow.merged_into).where(PersonRow.tenant == _TENANT, PersonRow.id == bindparam("id"))
 KEY_BYTES = 10  # of a look-up's keyed digest: two of a million persons share one by chance in a thousand billion
 
 
@@ -35,8 +54,7 @@ class Persons:
 
     def get(self, person_id: str) -> PersonRow | None:
         """The row of a person, whatever she was merged into."""
-        query = select(PersonRow).where(PersonRow.tenant == self.tenant, PersonRow.id == person_id)
-        row = self.connection.execute(query).first()
+        row = self.connection.execute(_OF_IDS, {"tenant": self.tenant, "ids": [person_id]}).first()
         return PersonRow(**row._mapping) if row else None
 
     def sealed(self, person_id: str, person: Person) -> bytes:
@@ -45,36 +63,29 @@ class Persons:
 
     def open(self, row: PersonRow) -> Person:
         """What a row says of a person. Raises `ValueError` where somebody has changed it by hand."""
-        plain = self._keys.decrypted(row.sealed, row_places.person(self.tenant, row.id))
-        if plain is None:
-            raise ValueError(f"the row of person {row.id} was changed outside the system")
-        return Person.model_validate_json(plain)
+        return unsealed(self._keys, self.tenant, row.id, row.sealed)
 
     def read(self, ids: Iterable[str]) -> dict[str, tuple[PersonRow, Person]]:
         """Those of some persons that there are."""
         if not (ids := list(ids)):
             return {}
-        query = select(PersonRow).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(ids))
-        rows = [PersonRow(**row._mapping) for row in self.connection.execute(query)]
+        found = self.connection.execute(_OF_IDS, {"tenant": self.tenant, "ids": ids})
+        rows = [PersonRow(**row._mapping) for row in found]
         return {row.id: (row, self.open(row)) for row in rows}
 
     def find(self, keys: Iterable[str], most: int) -> list[str]:
         """The ids under any of some look-ups."""
-        blind = [self.blind(key) for key in keys]
-        query = select(PersonKeyRow.person_id).where(
-            PersonKeyRow.tenant == self.tenant, col(PersonKeyRow.key).in_(blind)
-        )
-        return list(
-            self.connection.execute(query.distinct().order_by(col(PersonKeyRow.person_id)).limit(most)).scalars()
-        )
+        if not (blind := [self.blind(key) for key in keys]):
+            return []
+        wanted = {"tenant": self.tenant, "keys": blind, "most": most}
+        return list(self.connection.execute(_FOUND, wanted).scalars())
 
     def under(self, keys: Mapping[str, str]) -> dict[str, str]:
         """The person under each of some look-ups that name one person at the most, by what the look-up is for."""
-        asked = {self.blind(key): name for name, key in keys.items()}
-        query = select(PersonKeyRow.key, PersonKeyRow.person_id).where(
-            col(PersonKeyRow.tenant) == self.tenant, col(PersonKeyRow.key).in_(list(asked))
-        )
-        return {asked[row.key]: row.person_id for row in self.connection.execute(query)} if asked else {}
+        if not (asked := {self.blind(key): name for name, key in keys.items()}):
+            return {}
+        found = self.connection.execute(_OF_KEYS, {"tenant": self.tenant, "keys": list(asked)})
+        return {asked[row.key]: row.person_id for row in found}
 
     def together(self, ids: Iterable[str]) -> list[str]:
         """These persons, and those who were merged into them, or into one of those."""
@@ -83,8 +94,9 @@ class Persons:
     def references_of(self, person: Person) -> list[str]:
         """The references by which a case may name her; one that is the id of a person on record names that one."""
         said = person.references
-        query = select(PersonRow.id).where(PersonRow.tenant == self.tenant, col(PersonRow.id).in_(said))
-        taken = set(self.connection.execute(query).scalars()) if said else set()
+        taken = (
+            set(self.connection.execute(_TAKEN, {"tenant": self.tenant, "ids": said}).scalars()) if said else set()
+        )
         return [reference for reference in said if reference not in taken]
 
     def add(self, person_id: str, person: Person, by: str, at: datetime) -> None:
@@ -138,6 +150,14 @@ class Persons:
             self.connection.execute(insert(PersonKeyRow), rows)
 
 
+def unsealed(keys: KeyRing, tenant: str, person_id: str, sealed: bytes) -> Person:
+    """What a person's row says of her. Raises `ValueError` where somebody has changed it by hand."""
+    plain = keys.decrypted(sealed, row_places.person(tenant, person_id))
+    if plain is None:
+        raise ValueError(f"the row of person {person_id} was changed outside the system")
+    return Person.model_validate_json(plain)
+
+
 def lock_persons(connection: Connection, tenant: str, shared: bool = False) -> None:
     """One writer of a tenant's persons at a time, until the transaction ends; SQLite has one in any case.
 
@@ -152,8 +172,7 @@ def one_person(connection: Connection, tenant: str, person_id: str) -> list[str]
     """All ids under which one person's cases are kept: hers, and those of records that are hers by a merge."""
     seen, now = [person_id], person_id
     while now:
-        into = select(PersonRow.merged_into).where(PersonRow.tenant == tenant, PersonRow.id == now)
-        now = connection.execute(into).scalar() or ""
+        now = connection.execute(_INTO, {"tenant": tenant, "id": now}).scalar() or ""
         if now in seen:
             break
         seen += [now] if now else []
@@ -164,7 +183,6 @@ def _together(connection: Connection, tenant: str, ids: Iterable[str]) -> list[s
     found, news = list[str](), list(ids)
     while news:
         found += news
-        theirs = (col(PersonRow.tenant) == tenant, col(PersonRow.merged_into).in_(news))
-        merged = connection.execute(select(PersonRow.id).where(*theirs)).scalars()
+        merged = connection.execute(_MERGED, {"tenant": tenant, "ids": news}).scalars()
         news = [person_id for person_id in merged if person_id not in found]
     return found

@@ -51,8 +51,7 @@ class Office:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.parts.looking.dispose()
-        self.parts.audit.close()
+        self.parts.let_go()
         await self._stack.aclose()
 
     def sign_in(self, person: str) -> dict[str, str]:

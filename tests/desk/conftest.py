@@ -82,5 +82,4 @@ async def at(office: Office) -> AsyncIterator[Any]:
     yield browser
     for one in browsers:
         await one.http.aclose()
-    parts.looking.dispose()
-    parts.audit.close()
+    parts.let_go()

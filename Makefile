@@ -10,7 +10,7 @@ TENANT ?= local
 export CASELOOM_DATA_DIR := $(DATA_DIR)
 export PORT
 
-.PHONY: help up down verify mail demo test browser check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate \
+.PHONY: help up down verify mail demo test browser check format catalog token migrate bench bench-full chaos rebuild drift doctor simulate screen \
 	lock histories licences sbom rotate-keys screenshots
 
 help:  ## What there is
@@ -64,6 +64,10 @@ mail: $(VENV)/installed  ## Show the mail that a system of `make up` has sent (T
 
 token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north SCOPE=feed)
 	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(or $(TENANT),local)" "$(SCOPE)"
+
+screen: $(VENV)/installed  ## Look in a population's files for people a programme could help (FILES= PROGRAM= TEAM= MAPPING= TIERS= AS_OF=)
+	@$(PY) -m deploy.screen $(FILES) $(if $(PROGRAM),--program $(PROGRAM)) $(if $(TEAM),--team $(TEAM)) \
+		$(if $(MAPPING),--mapping $(MAPPING)) $(if $(TIERS),--tiers $(TIERS)) $(if $(AS_OF),--as-of $(AS_OF))
 
 migrate: $(VENV)/installed  ## Bring the database, and cases that an older release left, to this release
 	@$(PY) -m deploy.upgrade

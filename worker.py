@@ -29,6 +29,7 @@ from activities.deliver import Delivering
 from activities.erase import Erasing
 from activities.night_watch import Watching
 from activities.reach import Reach
+from activities.screen import Screenings
 from activities.settle import Settling
 from activities.states import States
 from activities.webhooks import Webhooks
@@ -43,6 +44,7 @@ from workflows.case import CaseLife
 from workflows.delivery import Bell, Endpoint, Lane
 from workflows.erasure import Erasure
 from workflows.night_watch import NightWatch
+from workflows.screening import Screening
 
 log = structlog.get_logger()
 STICKY = timedelta(seconds=3)  # how long a case waits for the worker that knows it, before any other may take it
@@ -64,13 +66,14 @@ async def worker(
     acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
     key = index_key(settings.index_key, settings.data_dir)
     erasing = Erasing(engine, states.keys, key, client)
+    screenings = Screenings(engine, states.keys, key, rulebook)
     try:
         async with (
             at_work(engine, settings, programs_of(rulebook)),
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint, Erasure],
+                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint, Erasure, Screening],
                 activities=[
                     settling.settle,
                     acting.carry_on,
@@ -79,6 +82,7 @@ async def worker(
                     delivering.deliver,
                     webhooks.post_events,
                     erasing.erase,
+                    screenings.screen,
                 ],
                 deployment_config=deployment(settings),
                 sticky_queue_schedule_to_start_timeout=STICKY,

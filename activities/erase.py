@@ -24,6 +24,7 @@ from infra.item_tables import ItemRow
 from infra.notice_tables import DeliveryRow, OutboxRow
 from infra.person_tables import LikenessRow, PersonHistoryRow, PersonKeyRow, PersonRow, RefusedReferralRow
 from infra.persons import Persons, one_person
+from infra.screening_tables import ScreenedRow
 from infra.scrubbing import scrub
 from infra.tables import (
     BulkItemRow,
@@ -158,7 +159,7 @@ class Erasing:
         return status
 
     def _told_of(self, store: Persons, ids: Iterable[str]) -> Counter[str]:
-        """What was told of her and given to nobody yet: messages, proposals, referrals that were refused."""
+        """What was told of her and given to nobody yet: messages, proposals, findings, refused referrals."""
         connection, tenant, known = store.connection, store.tenant, [p for _, p in store.read(ids).values()]
         numbers = {f"{i.system}|{i.value}" for person in known for i in person.identifiers}
         references = {*ids, *numbers, *(name for person in known for name in store.references_of(person))}
@@ -168,6 +169,7 @@ class Erasing:
         asked = (
             (InboundRow, InboundRow.lane, named),
             (ProposalRow, ProposalRow.person_key, [f"{tenant}/proposals-about/{one}" for one in references]),
+            (ScreenedRow, ScreenedRow.person_key, [f"{tenant}/screened/{one}" for one in references]),
             (RefusedReferralRow, RefusedReferralRow.person_key, [f"{tenant}/refused/{one}" for one in references]),
         )
         taken: Counter[str] = Counter()

@@ -1,5 +1,5 @@
 """Once a minute: rings the cases that slept past their time, and writes down that it had to; goes on with bulk
-actions, and with queued commands that the engine has lost.
+actions, erasures and screenings, and with queued commands that the engine has lost.
 """
 
 import asyncio
@@ -47,8 +47,7 @@ class Watching:
         """
         now = datetime.now(UTC)
         await asyncio.to_thread(self._checkpoint, now)
-        await self._go_on_with_bulk_actions(now)
-        await self._go_on_with_erasures(now)
+        await self._go_on(now)
         few = asyncio.Semaphore(AT_ONCE)
         left = await asyncio.to_thread(self._undecided, now)
         await asyncio.gather(*(self._send_again(row, few) for row in left))
@@ -76,35 +75,25 @@ class Watching:
         with self._engine.begin() as connection:
             return undecided(connection, now, MOST_A_ROUND)
 
-    async def _go_on_with_bulk_actions(self, now: datetime) -> None:
-        """Begin again those that the engine does not carry on: it was set back, or they were never begun."""
-        for row in await asyncio.to_thread(self._unfinished, now):
+    async def _go_on(self, now: datetime) -> None:
+        """Begin again what the engine does not carry on: it was set back, or it was never begun."""
+        for workflow, name, args in await asyncio.to_thread(self._unfinished, now):
             with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
                 await self._reach.client.start_workflow(
-                    messages.BULK_ACTION_WORKFLOW,
-                    args=[row.id, row.per_minute],
-                    id=messages.bulk_action(row.id),
-                    task_queue=self._settings.task_queue,
+                    workflow, args=args, id=name, task_queue=self._settings.task_queue
                 )
 
-    async def _go_on_with_erasures(self, now: datetime) -> None:
-        """Begin again those that the engine does not carry on."""
-        for row in await asyncio.to_thread(self._unerased, now):
-            with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
-                await self._reach.client.start_workflow(
-                    messages.ERASURE_WORKFLOW,
-                    row.id,
-                    id=messages.erasure(row.id),
-                    task_queue=self._settings.task_queue,
-                )
-
-    def _unerased(self, now: datetime) -> list[Any]:
+    def _unfinished(self, now: datetime) -> list[tuple[str, str, list[Any]]]:
+        """Workflow, id and arguments of each bulk action, erasure and screening that should go on and does not."""
         with self._engine.connect() as connection:
-            return list(connection.execute(watchdog.unfinished_erasures(now)).all())
-
-    def _unfinished(self, now: datetime) -> list[Any]:
-        with self._engine.connect() as connection:
-            return list(connection.execute(watchdog.unfinished(now)).all())
+            actions = connection.execute(watchdog.unfinished(now)).all()
+            erasures = connection.execute(watchdog.unfinished_erasures(now)).all()
+            screenings = connection.execute(watchdog.unfinished_screenings(now)).all()
+        return [
+            *((messages.BULK_ACTION_WORKFLOW, messages.bulk_action(r.id), [r.id, r.per_minute]) for r in actions),
+            *((messages.ERASURE_WORKFLOW, messages.erasure(r.id), [r.id]) for r in erasures),
+            *((messages.SCREENING_WORKFLOW, messages.screening(r.id), [r.id]) for r in screenings),
+        ]
 
     def _checkpoint(self, now: datetime) -> None:
         """Keep how far everything is; a full disk beside the database stops nobody, and is logged."""

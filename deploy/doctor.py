@@ -98,6 +98,13 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         f"{len(late)} were confirmed and are not done: {' '.join(row.id for row in late[:SHOWN])}",
         "see that worker and engine run: the night watch goes on with them; GET /erasures/{id} says how far",
     )
+    slow = connection.execute(watchdog.unfinished_screenings(now)).all()
+    yield Check(
+        "screenings",
+        not slow,
+        f"{len(slow)} have not come on for minutes: {' '.join(row.id for row in slow[:SHOWN])}",
+        "see that a worker runs: the night watch goes on with them; GET /screenings/{id} says how far",
+    )
     used = connection.execute(watchdog.versions_in_use()).all()
     missing = watchdog.missing_programs(used, [watchdog.programs_of(catalog.load()), *workers])
     yield Check(

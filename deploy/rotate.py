@@ -18,7 +18,15 @@ from sqlmodel import SQLModel
 from activities.rows import table_of
 from deploy import running
 from deploy.console import console as shown
-from infra import inbound_tables, item_tables, notice_tables, person_tables, tables, webhook_tables
+from infra import (
+    inbound_tables,
+    item_tables,
+    notice_tables,
+    person_tables,
+    screening_tables,
+    tables,
+    webhook_tables,
+)
 from infra import row_places as places
 from infra.encryption import TEXT, KeyMissing, KeyRing, ring_of
 
@@ -62,6 +70,9 @@ EVERYTHING = (
     Kept(tables.ProposalRow, "reason", lambda r: places.proposal_reason(r.id), text=True),
     Kept(inbound_tables.InboundRow, "sealed", lambda r: places.inbound(r.id)),
     Kept(inbound_tables.InboundRow, "reason", lambda r: places.inbound_reason(r.id), text=True),
+    Kept(screening_tables.BlockRow, "sealed", lambda r: places.block(r.screening_id, r.shard, r.part)),
+    Kept(screening_tables.ScreenedRow, "sealed", lambda r: places.screened(r.id)),
+    Kept(screening_tables.ScreenedRow, "reason", lambda r: places.screened_reason(r.id), text=True),
     Kept(person_tables.PersonRow, "sealed", lambda r: places.person(r.tenant, r.id)),
     Kept(
         person_tables.PersonHistoryRow, "sealed", lambda r: places.person_version(r.tenant, r.person_id, r.version)

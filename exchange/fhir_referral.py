@@ -54,7 +54,7 @@ def read(received: Any, as_of: date) -> Read:
     if not patient.id:
         raise UnreadableBundle("the patient needs an id to be told from others", ("Patient.id: required",))
     _keep_hers(bundle, patient)
-    return Read(_patient(bundle, patient, as_of), person_of(patient), _reason(bundle), bundle.issues)
+    return Read(summed_up(bundle, patient, as_of), person_of(patient), _reason(bundle), bundle.issues)
 
 
 def _keep_hers(bundle: Bundle, patient: Any) -> None:
@@ -93,7 +93,8 @@ def _by_another_name(bundle: Bundle, patient: Any, resource: Any, reference: str
     return not bundle.bases.get(id(resource)) and unversioned(reference) == f"Patient/{patient.id}"
 
 
-def _patient(bundle: Bundle, patient: Any, as_of: date) -> Patient:
+def summed_up(bundle: Bundle, patient: Any, as_of: date) -> Patient:
+    """What a rule can use of the patient, of what is in force as of a day."""
     return Patient(
         reference=f"Patient/{patient.id}",
         birth_date=_birth_date(patient.birthDate),

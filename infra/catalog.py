@@ -24,6 +24,7 @@ from domain.programs.access import AccessPolicy
 from domain.programs.feed import Feed
 from domain.programs.form import Form
 from domain.programs.instrument import Instrument
+from domain.programs.mapping import ColumnMapping
 from domain.programs.places import Place
 from domain.programs.plan_template import TemplateGoal, TemplateIntervention, TemplateProblem
 from domain.programs.program import Program
@@ -129,6 +130,7 @@ def load(folder: Path = CATALOG) -> Rulebook:
         instruments=tuple(_read(folder / "instruments", Instrument, faults)),
         forms=tuple(_read(folder / "forms", Form, faults)),
         code_lists=tuple(_read(folder / "code-lists", CodeList, faults)),
+        mappings=tuple(_read(folder / "mappings", ColumnMapping, faults)),
         places=tuple(_read(folder / "places", Place, faults)),
         policy=_policy(folder / "policy.yaml", faults),
         retention=_retention(folder / "retention.yaml", faults),

@@ -82,3 +82,15 @@ def person(tenant: str, person_id: str) -> str:
 
 def person_version(tenant: str, person_id: str, version: int) -> str:
     return f"person_history/{tenant}/{person_id}/{version}"
+
+
+def block(screening_id: str, shard: int, part: int) -> str:
+    return f"screening_blocks/{screening_id}/{shard}/{part}"
+
+
+def screened(screened_id: str) -> str:
+    return f"screened/{screened_id}"
+
+
+def screened_reason(screened_id: str) -> str:
+    return f"screened/{screened_id}/reason"

@@ -22,6 +22,7 @@ from temporalio.service import RPCError
 
 from domain.programs.rulebook import Rulebook
 from infra.erasure_tables import ErasureRow
+from infra.screening_tables import ScreeningRow
 from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, WorkerRow
 
@@ -62,6 +63,14 @@ def unfinished_erasures(now: datetime) -> Select[Any]:
     """The erasures that were confirmed a while ago and are not done."""
     found: Any = select(col(ErasureRow.id))
     late: Select[Any] = found.where(col(ErasureRow.status) == "running", col(ErasureRow.decided_at) < now - GRACE)
+    return late
+
+
+def unfinished_screenings(now: datetime) -> Select[Any]:
+    """The screenings that should go on and have not come on for a while."""
+    found: Any = select(col(ScreeningRow.id))
+    slow = col(ScreeningRow.touched_at) < now - GRACE
+    late: Select[Any] = found.where(col(ScreeningRow.status) == "running", slow)
     return late
 
 

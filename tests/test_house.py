@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "domain": {"domain"},
     "workflows": {"workflows", "domain", "activities"},
-    "activities": {"activities", "domain", "infra", "workflows.messages", "workflows"},
+    "activities": {"activities", "domain", "exchange", "infra", "workflows.messages", "workflows"},
     "exchange": {"exchange", "domain"},
     "api": {"api", "domain", "exchange", "infra", "workflows.messages", "workflows"},
     "desk": {"desk", "api", "domain", "infra"},

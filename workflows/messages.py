@@ -16,7 +16,7 @@ from domain.case.event import Position
 from domain.values import Instant, Value
 
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
-ERASURE_WORKFLOW = "Erasure"
+ERASURE_WORKFLOW, SCREENING_WORKFLOW = "Erasure", "Screening"
 BELL_WORKFLOW, LANE_WORKFLOW, ENDPOINT_WORKFLOW = "Bell", "Lane", "Endpoint"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
@@ -73,6 +73,11 @@ def bulk_action(action_id: str) -> str:
 def erasure(erasure_id: str) -> str:
     """The id of an erasure's workflow."""
     return f"erasure-{erasure_id}"
+
+
+def screening(screening_id: str) -> str:
+    """The id of a screening's workflow."""
+    return f"screening-{screening_id}"
 
 
 def bell(task_queue: str) -> str:

@@ -10,6 +10,7 @@ from domain.clocks.clock import Clock, Ladder, Terms
 from domain.programs.access import AccessPolicy
 from domain.programs.form import Form
 from domain.programs.instrument import Instrument
+from domain.programs.mapping import ColumnMapping
 from domain.programs.places import Narrowed, Place, narrowed
 from domain.programs.program import Program
 from domain.programs.retention import RetentionRules
@@ -20,6 +21,10 @@ MOST_NARROWED = 500
 
 class UnknownProgram(Invalid):
     """The catalogue has no programme of this name."""
+
+
+class UnknownMapping(Invalid):
+    """The catalogue has no mapping of this name."""
 
 
 class UnknownInstrument(Invalid):
@@ -68,6 +73,7 @@ class Rulebook(Value):
     instruments: tuple[Instrument, ...] = ()
     forms: tuple[Form, ...] = ()
     code_lists: tuple[CodeList, ...] = ()
+    mappings: tuple[ColumnMapping, ...] = ()
     places: tuple[Place, ...] = ()
     policy: AccessPolicy = AccessPolicy(groups={}, grants=())
     retention: RetentionRules | None = Field(default=None, description="Without it records are kept for ever")
@@ -89,6 +95,13 @@ class Rulebook(Value):
                 self._narrowed.clear()
             self._narrowed[key] = narrowed(program, place, day, personal)
         return self._narrowed[key]
+
+    def mapping(self, name: str) -> ColumnMapping:
+        """What the columns of a source's file mean. Raises `UnknownMapping`, naming those there are."""
+        found = next((mapping for mapping in self.mappings if mapping.name == name), None)
+        if found is None:
+            raise UnknownMapping(f"choose one of: {', '.join(sorted(m.name for m in self.mappings)) or 'none'}")
+        return found
 
     def place_of(self, team: str) -> Place | None:
         return next((place for place in self.places if team in place.teams), None)

@@ -87,18 +87,26 @@ def stratify(draft: Draft, given: Mapping[str, float]) -> Stratified:
 
     A given value that differs from what the case knows needs the approval that an override needs.
     """
-    policy = rules(draft)
-    known = {f.name: _known(draft, f) for f in policy.factors}
-    missing = [f.title for f in policy.factors if not f.optional and known[f.name] is None and f.name not in given]
+    known = {f.name: known_of(draft, f) for f in rules(draft).factors}
+    found, missing = evaluate(draft, known, given)
     if missing:
         draft.refuse(CannotStratify, "record or give what is missing", missing)
+    if any(known[name] not in (None, value) for name, value in given.items()):
+        require_approval(draft, Subject.TIER_OVERRIDE, found.tier)
+    return found
+
+
+def evaluate(
+    draft: Draft, known: Mapping[str, float | None], given: Mapping[str, float]
+) -> tuple[Stratified, list[str]]:
+    """What the factors give, and the titles of those that must be known and are not."""
+    policy = rules(draft)
+    missing = [f.title for f in policy.factors if not f.optional and known[f.name] is None and f.name not in given]
     factors = tuple(_factor(draft, f, known[f.name], given.get(f.name)) for f in policy.factors)
     points = sum(factor.points for factor in factors)
     tier = next((t.tier for t in policy.tiers if points >= t.at_least), policy.tiers[-1].tier)
-    if any(known[name] not in (None, value) for name, value in given.items()):
-        require_approval(draft, Subject.TIER_OVERRIDE, tier)
     unsure = tier is not policy.tiers[0].tier and any(not f.known or f.partly for f in factors)
-    return Stratified(points=points, tier=tier, factors=factors, at_least=unsure)
+    return Stratified(points=points, tier=tier, factors=factors, at_least=unsure), missing
 
 
 def _factor(draft: Draft, factor: Factor, known: float | None, given: float | None) -> TierFactor:
@@ -115,7 +123,7 @@ def _factor(draft: Draft, factor: Factor, known: float | None, given: float | No
     )
 
 
-def _known(draft: Draft, factor: Factor) -> float | None:
+def known_of(draft: Draft, factor: Factor) -> float | None:
     """What the case itself knows of a factor; None for what only a person can give."""
     case, patient = draft.case, draft.case.referral.patient
     known: dict[Measure, Callable[[], float | None]] = {

@@ -9,6 +9,7 @@ import infra.item_tables
 import infra.notice_tables
 import infra.person_tables
 import infra.rosters
+import infra.screening_tables
 import infra.webhook_tables  # noqa: F401
 from infra.tables import SQLModel
 

@@ -40,24 +40,28 @@ case-manager         task     outline tell loop correct task-work
 case-manager         offered  outline answer
 senior-case-manager  tenant   anyone open directory lists know describe unite watch measure emergency
 senior-case-manager  glass    outline read fhir looked
-senior-case-manager  own      outline read fhir tell loop correct task-work work urgent answer lead looked review
-senior-case-manager  team     outline read fhir tell loop correct task-work work urgent answer lead looked review
+senior-case-manager  own      outline read fhir tell loop correct task-work work urgent answer lead looked review \
+screenings found
+senior-case-manager  team     outline read fhir tell loop correct task-work work urgent answer lead looked review \
+screenings found
 senior-case-manager  duty     outline read fhir tell loop task-work urgent
 senior-case-manager  task     outline tell loop task-work
 senior-case-manager  offered  outline answer
 supervisor           tenant   anyone open directory lists know describe unite watch measure emergency
 supervisor           glass    outline read fhir looked
 supervisor           own      outline read fhir tell loop correct task-work work urgent answer lead above \
-looked review
+looked review population screenings found
 supervisor           team     outline read fhir tell loop correct task-work work urgent answer lead above \
-looked review
+looked review population screenings found
 supervisor           duty     outline read fhir tell loop task-work urgent
 supervisor           task     outline tell loop task-work
 supervisor           offered  outline answer
 director             tenant   anyone open directory lists know describe unite outline read fhir tell loop correct \
-task-work work urgent answer lead above direct watch measure operate looked review events webhooks kept keep
-auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate
-integrator           tenant   anyone open feed events cards
+task-work work urgent answer lead above direct watch measure operate looked review events webhooks kept keep \
+population screenings found
+auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate \
+screenings
+integrator           tenant   anyone open feed events cards population screenings
 integrator           opened   outline tell loop correct
 integrator           feed     tell loop correct
 integrator           shared   fhir loop

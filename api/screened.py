@@ -1,0 +1,239 @@
+"""Who was found by a screening: a lead opens a case for her, says why not, or looks again later."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Connection, and_, or_, update
+from sqlmodel import col, select
+
+from api.cases import NewCase, refer_as
+from api.pages import Order, Page, PagingDep
+from api.problems import BODY_LIMIT, Refusal, responses
+from api.screenings import within_reach
+from api.submission import CommandResult, Wish, answer, command_id, recorded
+from api.system import Principal, PrincipalDep, System, SystemDep
+from domain.case.case import Patient, Referral, Source
+from domain.persons.person import Person
+from domain.programs.policies import Tier
+from domain.steps.population import Screened
+from domain.values import Instant, Line, Opaque, Slug, Text
+from infra import row_places
+from infra.notices import settled
+from infra.screening_tables import ScreenedRow, ScreeningRow
+
+router = APIRouter(tags=["case finding"], max_body_size=BODY_LIMIT)
+FoundId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+MOST_POINTS_FIRST = Order([col(ScreenedRow.points), col(ScreenedRow.id)], descending=True)
+REFUSALS = responses(401, 403, 404, 409, 422, 503)
+Row = Any
+
+
+class FoundPerson(BaseModel):
+    """Somebody who may need the programme, and why."""
+
+    id: str
+    screening_id: str
+    program: Slug
+    team: Slug
+    name: str | None
+    birth_date: str | None
+    person_id: str | None = Field(description="Who she is, where she is on record already")
+    tier: Tier
+    points: int
+    at_least: bool = Field(description="Something is not known: the tier may be higher")
+    reasons: list[str]
+    missing: list[Line] = Field(description="What nobody knows of her and the tier depends on")
+    snoozed_by: Opaque | None
+    until: datetime | None
+
+
+class AcceptFound(BaseModel):
+    """Who takes the case; the screening's team unless given. Who she is, where a 409 has asked that."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    team: Slug | None = None
+    owner: Opaque | None = None
+    target_group: Slug | None = None
+    person_id: Opaque | None = None
+    is_new: bool = False
+
+
+class DeclineFound(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = Field(examples=["Is in the health plan's own programme"])
+
+
+class SnoozeFound(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    until: Instant
+    reason: Text | None = None
+
+
+@router.get("/screened", responses=responses(401, 403, 422, 503))
+async def list_screened(
+    parts: SystemDep,
+    who: PrincipalDep,
+    page: PagingDep,
+    screening_id: Annotated[
+        Opaque | None, Query(description="Of one screening; else of all of one's teams")
+    ] = None,
+    tier: Tier | None = None,
+    show: Annotated[Literal["open", "snoozed"], Query(description="Whom to decide on, or look at later")] = "open",
+) -> Page[FoundPerson]:
+    """Whom somebody has to decide on, the most points first."""
+    now = datetime.now(UTC)
+    wanted = [*_of_leads(who), _waits(now) if show == "open" else _sleeps(now)]
+    wanted += [col(ScreenedRow.screening_id) == screening_id] if screening_id else []
+    wanted += [col(ScreenedRow.tier) == tier] if tier else []
+    query = select(ScreenedRow, ScreeningRow).join(
+        ScreeningRow, col(ScreeningRow.id) == col(ScreenedRow.screening_id)
+    )
+    async with parts.session() as session:
+        rows: list[Row] = list((await session.exec(MOST_POINTS_FIRST.slice(query.where(*wanted), page))).all())  # type: ignore[arg-type]
+    items = [_found(parts, *row) for row in rows[: page.limit]]
+    last = items[-1] if len(rows) > page.limit else None
+    return Page(items=items, next=MOST_POINTS_FIRST.cursor(last.points, last.id) if last else None)
+
+
+def _of_leads(who: Principal) -> list[ColumnElement[bool]]:
+    return [*within_reach(who), col(ScreenedRow.tenant) == who.tenant, col(ScreenedRow.result) == "proposed"]
+
+
+def _waits(now: datetime) -> ColumnElement[bool]:
+    """Nobody has decided, or it is time to look again."""
+    decision = col(ScreenedRow.decision)
+    return or_(decision.is_(None), and_(decision == "snoozed", col(ScreenedRow.until) <= now))
+
+
+def _undecided() -> ColumnElement[bool]:
+    return or_(col(ScreenedRow.decision).is_(None), col(ScreenedRow.decision) == "snoozed")
+
+
+def _sleeps(now: datetime) -> ColumnElement[bool]:
+    return and_(col(ScreenedRow.decision) == "snoozed", col(ScreenedRow.until) > now)
+
+
+def _found(parts: System, row: ScreenedRow, screening: ScreeningRow) -> FoundPerson:
+    _, person, screened = _opened(parts, row)
+    return FoundPerson(
+        **row.model_dump(include={"id", "screening_id", "person_id", "tier", "points", "at_least", "until"}),
+        program=screening.program,
+        team=screening.team,
+        name=person.called,
+        birth_date=person.birth_date,
+        reasons=list(screened.reasons),
+        missing=list(screened.missing),
+        snoozed_by=row.decided_by,
+    )
+
+
+def _opened(parts: System, row: ScreenedRow) -> tuple[Patient, Person, Screened]:
+    """Raises 409 where it cannot be read any more."""
+    plain = parts.keys.decrypted(row.sealed, row_places.screened(row.id)) if row.sealed is not None else None
+    if plain is None:
+        raise Refusal(409, "Unreadable", "what was found cannot be read any more; decline it")
+    said = json.loads(plain)
+    patient, person = Patient.model_validate(said["patient"], strict=False), Person.model_validate(said["person"])
+    return patient, person, Screened.model_validate(said["screened"])
+
+
+async def _of_id(parts: System, who: Principal, found_id: str) -> tuple[ScreenedRow, ScreeningRow]:
+    """Raises 404 for somebody who is not for this lead to decide on, or on whom somebody else has decided."""
+    own = and_(col(ScreenedRow.decision) == "accepted", col(ScreenedRow.decided_by) == who.sub)
+    query = (
+        select(ScreenedRow, ScreeningRow)
+        .join(ScreeningRow, col(ScreeningRow.id) == col(ScreenedRow.screening_id))
+        .where(col(ScreenedRow.id) == found_id, *_of_leads(who), or_(_undecided(), own))
+    )
+    async with parts.session() as session:
+        row = (await session.exec(query)).first()
+    if row is None:
+        raise Refusal(404, "NotFound", "nobody of this id waits for you; somebody may have decided")
+    return row[0], row[1]
+
+
+@router.post("/screened/{found_id}/accept", status_code=201, responses=REFUSALS)
+async def accept_screened(
+    found_id: FoundId, wanted: AcceptFound, parts: SystemDep, who: PrincipalDep, response: Response
+) -> CommandResult:
+    """Open a case for her. Asked again it is the same case; 409 `PersonMaybeKnown` names who she may be."""
+    row, screening = await _of_id(parts, who, found_id)
+    case_id, wish = parts.derived_id(f"{who.tenant}/screened/{row.id}/case"), Wish(key=f"screened/{row.id}")
+    if row.decision == "accepted":
+        return await _as_before(parts, who, case_id.hex, wish, response)
+    patient, person, screened = _opened(parts, row)
+    reasons = "; ".join(screened.reasons)
+    new = NewCase(
+        program=screening.program,
+        referral=Referral(
+            source=Source(screening.source),
+            reason=f"Found by a screening: {screened.tier} risk, {screened.points} points ({reasons})"[:4000],
+            patient=patient,
+        ),
+        person=person,
+        person_id=wanted.person_id or row.person_id,
+        is_new=wanted.is_new,
+        team=wanted.team or screening.team,
+        owner=wanted.owner,
+        target_group=wanted.target_group,
+    )
+    result = await refer_as(parts, who, case_id, new, wish, response)
+    await _decide(parts, who, row, "accepted", None, case_id=case_id.hex)
+    return result
+
+
+async def _as_before(parts: System, who: Principal, case_id: str, wish: Wish, response: Response) -> CommandResult:
+    """The answer that the acceptance was given, or 503 while the opening waits to be decided."""
+    command = command_id(parts.index_key, who, case_id, wish.key)
+    if (known := await recorded(parts, who.tenant, case_id, command)) is None:
+        raise Refusal(503, "OpeningQueued", "its opening waits to be decided; repeat it in a moment")
+    return answer(case_id, known, response)
+
+
+@router.post("/screened/{found_id}/decline", status_code=204, responses=REFUSALS)
+async def decline_screened(found_id: FoundId, why: DeclineFound, parts: SystemDep, who: PrincipalDep) -> None:
+    """Open no case. Later screenings leave her out, unless she has more points then."""
+    row, _ = await _of_id(parts, who, found_id)
+    await _decide(parts, who, row, "declined", why.reason)
+
+
+@router.post("/screened/{found_id}/snooze", status_code=204, responses=REFUSALS)
+async def snooze_screened(found_id: FoundId, when: SnoozeFound, parts: SystemDep, who: PrincipalDep) -> None:
+    """Look at her again from then on; until then later screenings leave her out, unless she has more points."""
+    if when.until <= datetime.now(UTC):
+        raise Refusal(422, "NotToCome", "name a time that is to come")
+    row, _ = await _of_id(parts, who, found_id)
+    await _decide(parts, who, row, "snoozed", when.reason, until=when.until)
+
+
+async def _decide(
+    parts: System, who: Principal, row: ScreenedRow, decision: str, reason: str | None, **more: Any
+) -> None:
+    """Write down who has decided what. What was received of her is let go of, unless she is looked at again.
+
+    Raises 409 where somebody else was quicker; the same decision twice is one.
+    """
+    place = row_places.screened_reason(row.id)
+    kept = parts.keys.encrypted_text(reason, place) if reason is not None else None
+    said = {"decision": decision, "decided_by": who.sub, "decided_at": datetime.now(UTC), "reason": kept, **more}
+    said |= {} if decision == "snoozed" else {"sealed": None}
+
+    def write(connection: Connection) -> None:
+        own = (col(ScreenedRow.id) == row.id, _undecided())
+        if not connection.execute(update(ScreenedRow).where(*own).values(**said)).rowcount:
+            raise Refusal(409, "Decided", "somebody else has decided on her meanwhile")
+        left = select(ScreenedRow.id).where(
+            col(ScreenedRow.screening_id) == row.screening_id,
+            col(ScreenedRow.result) == "proposed",
+            col(ScreenedRow.decision).is_(None),
+        )
+        if connection.execute(left.limit(1)).first() is None:
+            settled(connection, row.screening_id, datetime.now(UTC))
+
+    await parts.written(write)

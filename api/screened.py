@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, and_, or_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, update
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from api.cases import NewCase, refer_as
@@ -101,8 +102,25 @@ async def list_screened(
     return Page(items=items, next=MOST_POINTS_FIRST.cursor(last.points, last.id) if last else None)
 
 
+@router.get("/screened/{found_id}", responses=responses(401, 403, 404, 409, 503))
+async def read_screened(found_id: FoundId, parts: SystemDep, who: PrincipalDep) -> FoundPerson:
+    """One of those on whom somebody has to decide."""
+    return _found(parts, *await _of_id(parts, who, found_id))
+
+
 def _of_leads(who: Principal) -> list[ColumnElement[bool]]:
     return [*within_reach(who), col(ScreenedRow.tenant) == who.tenant, col(ScreenedRow.result) == "proposed"]
+
+
+def undecided_for(who: Principal) -> Select[Any]:
+    """How many wait for this lead to decide on."""
+    joined: Any = (
+        select_columns(func.count())
+        .select_from(ScreenedRow)
+        .join(ScreeningRow, col(ScreeningRow.id) == col(ScreenedRow.screening_id))
+    )
+    found: Select[Any] = joined.where(*_of_leads(who), _waits(datetime.now(UTC)))
+    return found
 
 
 def _waits(now: datetime) -> ColumnElement[bool]:

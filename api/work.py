@@ -19,6 +19,7 @@ from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, responses
 from api.proposals import waiting_for
 from api.scope import LIST, WHOLE, visible
+from api.screened import undecided_for
 from api.system import Principal, PrincipalDep, System, SystemDep
 from api.tables import Format, page_as
 from domain.clocks.clock import RANK_OF_ROLE, Rank
@@ -37,7 +38,7 @@ OWN = (None, *DUE, "on-hold")
 
 
 class Counts(BaseModel):
-    """How much there is of each group; `proposals`, `inbound` and `unread` have lists of their own."""
+    """How much there is of each group; from `proposals` on each has a list of its own."""
 
     overdue: int = 0
     today: int = 0
@@ -51,6 +52,7 @@ class Counts(BaseModel):
     on_duty: int = 0
     proposals: int = 0
     inbound: int = 0
+    screened: int = 0
     unread: int = 0
 
 
@@ -270,10 +272,11 @@ def _counting(cases: Select[Any], conditions: Mapping[Any, ColumnElement[bool]])
 
 
 def _others(parts: System, who: Principal) -> dict[str, Select[Any]]:
-    """What has a list of its own: notices not read yet, and for leads what feeds have told."""
+    """What has a list of its own: notices not read yet; for leads what feeds told and screenings found."""
     unread = (col(OutboxRow.tenant) == who.tenant, col(OutboxRow.recipient) == who.sub)
     found = {"unread": select_columns(func.count()).where(*unread, col(OutboxRow.read_at).is_(None))}
     if parts.policy.reach_of(who.role, "list-proposals"):
         found["proposals"] = select_columns(func.count()).where(*waiting_for(who))
         found["inbound"] = select_columns(func.count()).where(*unplaced_for(who))
+        found["screened"] = undecided_for(who)
     return found

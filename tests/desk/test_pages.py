@@ -38,6 +38,7 @@ PAGES = {  # by whom a page can be opened
     "/desk/programs/transitions/1/simulation?scenario=friday-discharge": ("dir-1",),
     "/desk/webhooks": ("dir-1",),
     "/desk/inbound": ("senior-1", "sup-1", "dir-1"),
+    "/desk/found": ("senior-1", "sup-1", "dir-1"),
     "/desk/webhooks/add": ("dir-1",),
     "/desk/retention": ("dir-1", "aud-1"),
     "/desk/audit": ("dir-1", "aud-1"),

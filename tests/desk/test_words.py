@@ -12,6 +12,7 @@ from api.erasures import NewErasure
 from api.reach import NewReach
 from api.retention import NewHold
 from api.rosters import Wanted
+from api.screened import AcceptFound, DeclineFound, SnoozeFound
 from api.webhooks import NewEndpoint
 from desk import needs, words
 from desk.forms import FormField, form_of, schema_of
@@ -62,6 +63,9 @@ OFFICE: dict[str, type[BaseModel]] = {
     "create-endpoint": NewEndpoint,
     "place-legal-hold": NewHold,
     "ask-erasure": NewErasure,
+    "accept-screened": AcceptFound,
+    "decline-screened": DeclineFound,
+    "snooze-screened": SnoozeFound,
 }
 
 

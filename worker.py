@@ -32,6 +32,7 @@ from activities.reach import Reach
 from activities.screen import Screenings
 from activities.settle import Settling
 from activities.states import States
+from activities.subscriptions import Subscriptions
 from activities.webhooks import Webhooks
 from domain.programs.rulebook import Rulebook
 from infra import catalog, database, logs, temporal
@@ -41,7 +42,7 @@ from infra.watchdog import Heartbeat, programs_of
 from workflows import messages, preflight
 from workflows.bulk_action import BulkAction
 from workflows.case import CaseLife
-from workflows.delivery import Bell, Endpoint, Lane
+from workflows.delivery import Bell, Endpoint, Lane, Subscriber
 from workflows.erasure import Erasure
 from workflows.night_watch import NightWatch
 from workflows.screening import Screening
@@ -62,7 +63,8 @@ async def worker(
     settling = Settling(engine, Rules(rulebook, timedelta(seconds=settings.jitter_seconds)), states)
     reach = Reach(client, settings)
     webhooks = Webhooks(engine, states.keys, settings)
-    delivering = Delivering(engine, states.keys, client, settings, webhooks)
+    subscriptions = Subscriptions(engine, states.keys, settings, rulebook)
+    delivering = Delivering(engine, states.keys, client, settings, webhooks, subscriptions)
     acting, watching = Acting(engine, states.keys, reach), Watching(engine, states.keys, reach, settings)
     key = index_key(settings.index_key, settings.data_dir)
     erasing = Erasing(engine, states.keys, key, client)
@@ -73,7 +75,7 @@ async def worker(
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint, Erasure, Screening],
+                workflows=[CaseLife, BulkAction, NightWatch, Bell, Lane, Endpoint, Subscriber, Erasure, Screening],
                 activities=[
                     settling.settle,
                     acting.carry_on,
@@ -81,6 +83,7 @@ async def worker(
                     delivering.listen,
                     delivering.deliver,
                     webhooks.post_events,
+                    subscriptions.notify,
                     erasing.erase,
                     screenings.screen,
                 ],

@@ -22,6 +22,7 @@ from sqlmodel import col
 from temporalio import activity
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.subscriptions import Subscriptions
 from activities.webhooks import Webhooks
 from domain.notices import GIVEN_UP_AFTER, MISSED, REPEATED, REPEATED_EVERY, QuietHours, tried_again
 from infra import row_places
@@ -79,10 +80,16 @@ class Delivering:
     """Holds the record, the mail server, and the engine that runs a lane a person."""
 
     def __init__(
-        self, engine: Engine, keys: KeyRing, client: Any, settings: Settings, webhooks: Webhooks | None = None
+        self,
+        engine: Engine,
+        keys: KeyRing,
+        client: Any,
+        settings: Settings,
+        webhooks: Webhooks | None = None,
+        subscriptions: Subscriptions | None = None,
     ) -> None:
         self._engine, self._keys, self._client, self._settings = engine, keys, client, settings
-        self._webhooks = webhooks
+        self._webhooks, self._subscriptions = webhooks, subscriptions
         self._mail = MailServer(settings.smtp_url)
 
     @activity.defn(name="listen_for_deliveries")
@@ -102,17 +109,24 @@ class Delivering:
             await asyncio.sleep(EVERY)
 
     async def _run_endpoints(self, few: asyncio.Semaphore, rung: dict[tuple[str, str], float]) -> None:
-        """Give what was written its order, and have the endpoints that have not heard it told."""
-        if self._webhooks is None:
-            return
-        await asyncio.to_thread(self._webhooks.number)
-        loop = asyncio.get_running_loop()
-        for endpoint_id in await asyncio.to_thread(self._webhooks.due, datetime.now(UTC)):
-            if rung.get(("endpoint", endpoint_id), 0.0) >= loop.time() - RUNG_AGAIN:
-                continue
-            rung["endpoint", endpoint_id] = loop.time()
-            name = messages.endpoint(self._settings.task_queue, endpoint_id)
-            await self._run(messages.ENDPOINT_WORKFLOW, name, (endpoint_id,), few)
+        """Give what was written its order, and have the endpoints and subscribers that have not heard it told."""
+        now, queue = datetime.now(UTC), self._settings.task_queue
+        if self._webhooks is not None:
+            await asyncio.to_thread(self._webhooks.number)
+            for name in await asyncio.to_thread(self._webhooks.due, now):
+                await self._ring(messages.ENDPOINT_WORKFLOW, messages.endpoint(queue, name), name, few, rung)
+        if self._subscriptions is not None:
+            for name in await asyncio.to_thread(self._subscriptions.due, now):
+                await self._ring(messages.SUBSCRIBER_WORKFLOW, messages.subscriber(queue, name), name, few, rung)
+
+    async def _ring(
+        self, workflow: str, lane: str, about: str, few: asyncio.Semaphore, rung: dict[tuple[str, str], float]
+    ) -> None:
+        """Have a lane run, unless that was done a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if rung.get((workflow, about), 0.0) < now - RUNG_AGAIN:
+            rung[workflow, about] = now
+            await self._run(workflow, lane, (about,), few)
 
     async def _run_lane(self, tenant: str, recipient: str, few: asyncio.Semaphore) -> None:
         name = messages.lane(self._settings.task_queue, tenant, recipient)

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert
 from sqlmodel import col, select
 
 from api.fhir_read import GIVEN
-from api.fhir_reading import READ, what_shows
+from api.fhir_reading import what_shows
 from api.identity import by_identifiers, names_of, with_persons
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.scope import visible
@@ -20,6 +20,7 @@ from domain.persons.person import REFERENCE, Identifier
 from domain.programs.access import Reach
 from domain.values import Instant, Line, Sensitivity
 from exchange.cards import Standing, card, services
+from exchange.fhir_readable import READ
 from infra.cds_tables import CardFeedbackRow
 from infra.persons import Persons
 from infra.tables import CaseRow

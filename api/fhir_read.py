@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 from sqlmodel import col, select
 
-from api.fhir_reading import READ, of_case, of_person, patient_of, related_to
+from api.fhir_reading import of_case, of_person, patient_of, related_to
 from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.scope import visible
@@ -23,6 +23,7 @@ from exchange.fhir_answers import MEDIA_TYPE, capabilities, searchset
 from exchange.fhir_catalog import of_form, of_instrument
 from exchange.fhir_codes import LABELS, Resource
 from exchange.fhir_out import Version
+from exchange.fhir_readable import READ
 from infra.tables import CaseRow
 
 router = APIRouter(prefix="/fhir", tags=["FHIR"], max_body_size=BODY_LIMIT)

@@ -1,7 +1,5 @@
 """What one reader may read of a person and her cases, as FHIR: all, what a share names, or referrals alone."""
 
-from collections.abc import Sequence
-
 from sqlmodel import col, select
 
 from api import identity, persons
@@ -10,16 +8,13 @@ from api.reading import read_case
 from api.scope import visible
 from api.system import Principal, System
 from domain.case.case import Case
-from domain.case.event import Entry, label_of
 from domain.programs.access import Reach
-from exchange.fhir_codes import Resource, id_in
-from exchange.fhir_out import Version, resources
+from exchange.fhir_codes import Resource
+from exchange.fhir_out import Version
 from exchange.fhir_patient import patient, related
-from exchange.fhir_referral_task import PART
+from exchange.fhir_readable import READ, Reader, Step, readable
 from infra.tables import CaseRow
 from infra.timeline import states
-
-READ = "read-case-resources"
 
 
 async def patient_of(parts: System, who: Principal, person_id: str) -> Resource:
@@ -49,17 +44,8 @@ async def of_person(parts: System, who: Principal, person_id: str) -> list[Versi
 
 async def of_case(parts: System, who: Principal, case_id: str, until: int | None = None) -> list[Version]:
     """What one case says, or said after its event `until`. Raises 404 unless this reader may read it."""
-    found = await read_case(parts, who, case_id, READ)
-    async with parts.connection() as connection:
-        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
-    told = [step for step in steps if until is None or step[1].seq <= until]
-    every = resources(told, parts.rulebook, lambda entry: _reads(parts, who, found.ways, entry))
-    if not parts.policy.may(who.role, READ, found.ways - {Reach.SHARED, Reach.REFERRED}):
-        every = [version.outside for version in every]
-    if parts.policy.may(who.role, READ, found.ways - {Reach.REFERRED}):
-        return every
-    mine = _referred_to(who.sub, [after for _, _, after in steps])
-    return [version for version in every if version.content["id"] in mine]
+    reader, steps = await _steps(parts, who, case_id)
+    return readable(steps, parts.rulebook, reader, until)
 
 
 async def what_shows(parts: System, who: Principal, case_id: str) -> tuple[frozenset[Reach], Case, set[str]]:
@@ -67,27 +53,22 @@ async def what_shows(parts: System, who: Principal, case_id: str) -> tuple[froze
 
     What a command brought about that said something under a label which this reader does not read is left out.
     """
-    found = await read_case(parts, who, case_id, READ)
-    async with parts.connection() as connection:
-        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
-    kept_back = {e.command_id for _, e, _ in steps if not _reads(parts, who, found.ways, e)}
+    reader, steps = await _steps(parts, who, case_id)
+    kept_back = {e.command_id for _, e, _ in steps if not reader.reads(parts.policy, e)}
     shown: set[str] = set()
     for before, entry, after in steps:
         if entry.command_id not in kept_back:
             shown |= _parts_of(after) - (_parts_of(before) if before is not None else set())
-    return found.ways, steps[-1][2], shown
+    return reader.ways, steps[-1][2], shown
+
+
+async def _steps(parts: System, who: Principal, case_id: str) -> tuple[Reader, list[Step]]:
+    """How somebody reads a case, and all its entries. Raises 404 unless she may."""
+    found = await read_case(parts, who, case_id, READ)
+    async with parts.connection() as connection:
+        steps = await connection.run_sync(lambda c: list(states(c, parts.keys, case_id)))
+    return Reader(who.sub, who.role, found.ways), steps
 
 
 def _parts_of(case: Case) -> set[str]:
     return {clock.id for clock in case.clocks} | ({case.crisis.id} if case.crisis is not None else set())
-
-
-def _reads(parts: System, who: Principal, ways: frozenset[Reach], entry: Entry) -> bool:
-    return entry.actor.subject == who.sub or parts.policy.reads(who.role, label_of(entry.data), ways)
-
-
-def _referred_to(reader: str, cases: Sequence[Case]) -> set[str]:
-    """The ids of what tells of the referrals to a recipient whose account reads no more than these."""
-    names = {r.with_whom.casefold() for r in cases[-1].readers if r.id == reader}
-    to_it = {r.id: r for case in cases for r in case.referrals if r.recipient.casefold() in names}
-    return {id_in(cases[-1].id, f"{part}{name}") for name in to_it for part in (PART, "referral-")}

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Request, Response
 
 from api.fhir_read import Answer, ResourceId, note_given, task_of
-from api.fhir_reading import READ
 from api.headers import WishDep
 from api.problems import BODY_LIMIT, Refusal, responses
 from api.reading import read_case
@@ -13,6 +12,7 @@ from api.submission import Wish, command_id, recorded, submit
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from domain.values import Role
 from exchange.fhir_codes import Resource
+from exchange.fhir_readable import READ
 from exchange.fhir_referral_task import NO_WORDS, OF_REQUESTER, PART, NotAnUpdate, Step, step_of
 
 router = APIRouter(prefix="/fhir", tags=["FHIR"], max_body_size=BODY_LIMIT)

@@ -14,8 +14,8 @@ from api.problems import Refusal, not_found
 from api.system import Principal, System, not_permitted
 from domain.case.command import Outcome
 from domain.case.event import Position
-from domain.programs.access import Reach
-from domain.values import Role, Sensitivity
+from domain.programs.access import Reach, ways_of_share
+from domain.values import Role
 from infra.item_tables import ItemRow
 from infra.tables import CaseRow, CommandRow, QueuedRow, TaskRow
 
@@ -25,11 +25,6 @@ CLOSED = ("completed", "cancelled")
 MINE = aliased(TaskRow)  # the query around it may look at tasks of its own
 CASE = aliased(CaseRow)
 SHARE = "share"
-UNDER = {
-    Sensitivity.BEHAVIORAL: Reach.SHARED_BEHAVIORAL,
-    Sensitivity.PART2: Reach.SHARED_PART2,
-    Sensitivity.SUD_COUNSELLING: Reach.SHARED_SUD,
-}
 _of_case = select_columns(col(CASE.id))
 _of_task = select_columns(col(MINE.case_id)).where(col(MINE.status).not_in(CLOSED))
 
@@ -113,8 +108,7 @@ def _told(row: Any) -> frozenset[Reach]:
     """What the person lets this account read: the case, and what stands under the labels that she names."""
     if getattr(row, "told", None) is None or (row.told_until is not None and row.told_until <= datetime.now(UTC)):
         return frozenset()
-    first = Reach.SHARED if row.told.startswith("case") else Reach.REFERRED
-    return frozenset({first, *(way for label, way in UNDER.items() if label in row.told)})
+    return ways_of_share(row.told)
 
 
 def _looks_in(who: Principal, glass: str) -> bool:

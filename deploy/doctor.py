@@ -22,6 +22,7 @@ from infra import catalog, database, temporal, watchdog
 from infra.inbound_tables import InboundRow
 from infra.notice_tables import DeliveryRow
 from infra.settings import Settings
+from infra.subscription_tables import SubscriptionRow
 from infra.tables import CaseRow, WakingRow
 from infra.webhook_tables import EndpointRow
 
@@ -83,6 +84,7 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
     yield _queued(connection, now)
     yield from _mail(connection, settings, now)
     yield _webhooks(connection, now)
+    yield _subscriptions(connection)
     yield from _inbound(connection, now)
     open_ones = connection.execute(watchdog.unfinished(now)).all()
     yield Check(
@@ -112,6 +114,18 @@ def _on_record(connection: Connection, settings: Settings, now: datetime) -> Ite
         not missing,
         f"missing: {', '.join(missing)}" if missing else "all that cases run under are there",
         "put the file back into catalog/programs and restart the workers; commands of these cases wait",
+    )
+
+
+def _subscriptions(connection: Connection) -> Check:
+    """FHIR subscriptions that have given up."""
+    given_up = select(SubscriptionRow.id).where(col(SubscriptionRow.status) == "error")
+    ended = sorted(connection.execute(given_up).scalars())
+    return Check(
+        "subscriptions",
+        not ended,
+        f"{len(ended)} of systems outside are not told any more: {' '.join(ended[:SHOWN])}",
+        "tell who runs the system: it deletes the subscription and makes a new one, when it takes what is posted",
     )
 
 

@@ -24,6 +24,7 @@ from infra import (
     notice_tables,
     person_tables,
     screening_tables,
+    subscription_tables,
     tables,
     webhook_tables,
 )
@@ -85,6 +86,8 @@ EVERYTHING = (
     Kept(webhook_tables.EndpointRow, "url", lambda r: places.endpoint_url(r.id), text=True),
     Kept(webhook_tables.EndpointRow, "secret", lambda r: places.endpoint_secret(r.id), text=True),
     Kept(webhook_tables.EndpointRow, "secret_before", lambda r: places.endpoint_secret(r.id), text=True),
+    Kept(subscription_tables.SubscriptionRow, "url", lambda r: places.subscription_url(r.id), text=True),
+    Kept(subscription_tables.SubscriptionRow, "headers", lambda r: places.subscription_headers(r.id), text=True),
     Kept(tables.StaffRow, "name", lambda r: places.staff(r.tenant, r.subject), text=True),
 )
 

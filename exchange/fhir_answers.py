@@ -76,7 +76,8 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
                         "searchParam": [{"name": name, "type": PARAMETERS[name]} for name in names],
                     }
                     for kind, names in served.items()
-                ],
+                ]
+                + [SUBSCRIPTION],
                 "operation": [
                     {
                         "name": "everything",
@@ -86,6 +87,20 @@ def capabilities(base: str, version: str, now: datetime, served: Mapping[str, It
             }
         ],
     }
+
+
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport"
+SUBSCRIPTION = {
+    "type": "Subscription",
+    "supportedProfile": [f"{BACKPORT}/StructureDefinition/backport-subscription"],
+    "interaction": [{"code": code} for code in ("create", "read", "search-type", "delete")],
+    "versioning": "no-version",
+    "searchParam": [],
+    "operation": [
+        {"name": name, "definition": f"{BACKPORT}/OperationDefinition/backport-subscription-{name}"}
+        for name in ("status", "events")
+    ],
+}
 
 
 def _interactions(kind: str) -> list[str]:

@@ -94,3 +94,11 @@ def screened(screened_id: str) -> str:
 
 def screened_reason(screened_id: str) -> str:
     return f"screened/{screened_id}/reason"
+
+
+def subscription_url(subscription_id: str) -> str:
+    return f"subscriptions/{subscription_id}/url"
+
+
+def subscription_headers(subscription_id: str) -> str:
+    return f"subscriptions/{subscription_id}/headers"

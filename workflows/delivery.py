@@ -1,4 +1,4 @@
-"""Notices on their way out of the house: a bell that hears what is due, and a lane for each person.
+"""Notices and events on their way out of the house: a bell that hears what is due, a lane for each who is told.
 
 When something is due stands in the record; a lane that is lost is rung again, and idle ones cost nothing.
 """
@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.deliver import Delivering
+    from activities.subscriptions import Subscriptions
     from activities.webhooks import Webhooks
     from workflows import messages
 
@@ -60,6 +61,24 @@ class Endpoint:
             more = await workflow.execute_activity_method(
                 Webhooks.post_events,
                 endpoint_id,
+                start_to_close_timeout=timedelta(minutes=30),
+                heartbeat_timeout=timedelta(seconds=30),
+                retry_policy=PATIENT,
+            )
+            if not more:
+                return
+
+
+@workflow.defn(name=messages.SUBSCRIBER_WORKFLOW)
+class Subscriber:
+    """One FHIR subscription's events, in their order. It ends when all is heard, or one is not taken."""
+
+    @workflow.run
+    async def run(self, subscription_id: str) -> None:
+        for _ in range(ROUNDS_A_LANE):
+            more = await workflow.execute_activity_method(
+                Subscriptions.notify,
+                subscription_id,
                 start_to_close_timeout=timedelta(minutes=30),
                 heartbeat_timeout=timedelta(seconds=30),
                 retry_policy=PATIENT,

@@ -18,6 +18,7 @@ from domain.values import Instant, Value
 CASE_WORKFLOW, BULK_ACTION_WORKFLOW, NIGHT_WATCH_WORKFLOW = "CaseLife", "BulkAction", "NightWatch"
 ERASURE_WORKFLOW, SCREENING_WORKFLOW = "Erasure", "Screening"
 BELL_WORKFLOW, LANE_WORKFLOW, ENDPOINT_WORKFLOW = "Bell", "Lane", "Endpoint"
+SUBSCRIBER_WORKFLOW = "Subscriber"
 SUBMIT = "submit"
 SUBMIT_LATER, RING = "submit_later", "ring"
 LIVE, WAITING = "live", "waiting"
@@ -88,6 +89,11 @@ def bell(task_queue: str) -> str:
 def endpoint(task_queue: str, endpoint_id: str) -> str:
     """The id of the lane of a webhook's endpoint."""
     return f"endpoint-{task_queue}-{endpoint_id}"
+
+
+def subscriber(task_queue: str, subscription_id: str) -> str:
+    """The id of the lane of a FHIR subscription."""
+    return f"subscriber-{task_queue}-{subscription_id}"
 
 
 def lane(task_queue: str, tenant: str, recipient: str) -> str:

@@ -28,6 +28,23 @@ class Reach(StrEnum):
     TENANT = "tenant"
 
 
+UNDER = {
+    Sensitivity.BEHAVIORAL: Reach.SHARED_BEHAVIORAL,
+    Sensitivity.PART2: Reach.SHARED_PART2,
+    Sensitivity.SUD_COUNSELLING: Reach.SHARED_SUD,
+}
+
+
+def ways_of_share(told: str) -> frozenset[Reach]:
+    """By which ways a share lets its reader reach the case: what it reads, and the labels that it names.
+
+    `told` is the type of the share's line in the lists: `case` or `referrals`, `-and-` each of its labels.
+    """
+    reads, *labels = told.split("-and-")
+    first = Reach.SHARED if reads == "case" else Reach.REFERRED
+    return frozenset({first, *(way for label, way in UNDER.items() if label in labels)})
+
+
 class Readers(Value):
     """Roles, and the cases on which something is granted to them."""
 

@@ -10,6 +10,7 @@ import infra.notice_tables
 import infra.person_tables
 import infra.rosters
 import infra.screening_tables
+import infra.subscription_tables
 import infra.webhook_tables  # noqa: F401
 from infra.tables import SQLModel
 

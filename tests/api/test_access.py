@@ -61,7 +61,8 @@ task-work work urgent answer lead above direct watch measure operate looked revi
 population screenings found
 auditor              tenant   anyone events directory lists know kept outline read fhir watch measure operate \
 screenings
-integrator           tenant   anyone open feed events cards population screenings
+integrator           tenant   anyone open feed events cards population screenings \
+subscriptions
 integrator           opened   outline tell loop correct
 integrator           feed     tell loop correct
 integrator           shared   fhir loop

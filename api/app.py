@@ -55,6 +55,7 @@ from api import (
     screened,
     screenings,
     simulations,
+    smart,
     staff,
     supervision,
     timeline,
@@ -62,6 +63,7 @@ from api import (
     work,
 )
 from api.questions import asked_clearly
+from api.smart import scoped
 from api.system import System, allowed
 from api.transport import Transport
 from infra import catalog, database, logs, profile, temporal
@@ -157,7 +159,7 @@ ROOMS = (
 )
 
 
-PUBLIC = (health.public, calendars.public, cds.public)  # asked without a token of sign-in
+PUBLIC = (health.public, calendars.public, cds.public, smart.public)  # asked without a token of sign-in
 
 
 def build() -> FastAPI:
@@ -180,10 +182,10 @@ def build() -> FastAPI:
     )
     problems.install(application)
     application.add_middleware(Transport)
-    for room in ROOMS:
-        application.include_router(room.router, dependencies=[Depends(allowed)])
     for router in PUBLIC:
         application.include_router(router)
+    for room in ROOMS:
+        application.include_router(room.router, dependencies=[Depends(allowed), Depends(scoped)])
     docs.install(application)
     return application
 

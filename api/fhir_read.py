@@ -15,6 +15,7 @@ from api.fhir_reading import of_case, of_person, patient_of, related_to
 from api.pages import MOST, Order, paging
 from api.problems import BODY_LIMIT, Refusal
 from api.scope import visible
+from api.smart import may
 from api.system import NOTE, Principal, PrincipalDep, System, SystemDep, ids_of
 from api.transport import note_also
 from domain.programs.access import Reach
@@ -92,6 +93,7 @@ async def read_everything(
     if _since is not None:
         versions = _in_time(versions, f"ge{_since.removeprefix('ge')}")
     found += [version.resource for version in versions]
+    found = [one for one in found if may(who, one["resourceType"], "r")]
     if _type is not None:
         wanted = {*_type.split(",")}
         if unknown := sorted(wanted - {*SERVED}):
@@ -126,7 +128,7 @@ async def search_resources(
     given["_lastUpdated"] = _lastUpdated or None
     if lost := sorted(name for name, value in given.items() if value is not None and name not in taken):
         raise Refusal(400, "UnknownParameter", f"{kind} takes: {', '.join(taken)}", missing=lost)
-    _require_includes(kind, _include, _revinclude)
+    _require_includes(who, kind, _include, _revinclude)
     _note(request, kind, given)
     found, beside = await _searched(parts, who, kind, given)
     start = _start((await paging(_count, cursor)).after)
@@ -178,13 +180,16 @@ async def read_version(
     raise Refusal(404, "NotFound", "there is no such version, or it is not yours to see")
 
 
-def _require_includes(kind: str, include: list[str], revinclude: list[str]) -> None:
-    """Raises 400 for what cannot come along; a server may not leave it out in silence."""
+def _require_includes(who: Principal, kind: str, include: list[str], revinclude: list[str]) -> None:
+    """Raises 400 for what cannot come along, 403 for what the token's scopes do not say; none is left out."""
     known = [name for name in INCLUDED if name.startswith(f"{kind}:")]
     by_whom = [BY_WHOM] if kind in OF_CASES else []
     if lost := sorted({*include} - {*known} | {*revinclude} - {*by_whom}):
         takes = f"_include takes: {', '.join(known) or 'nothing'}; _revinclude: {', '.join(by_whom) or 'nothing'}"
         raise Refusal(400, "UnknownParameter", takes, missing=lost)
+    along = [*(["ServiceRequest"] if include else []), *(["Provenance"] if revinclude else [])]
+    if shut := [one for one in along if not may(who, one, "r")]:
+        raise Refusal(403, "ScopeMissing", f"this needs {', '.join(f'system/{one}.r' for one in shut)}")
 
 
 def _included(

@@ -48,6 +48,8 @@ def _sign_in(settings: Settings) -> Iterator[str]:
         yield "set CASELOOM_JWKS_URL to the identity provider's key set: the local signing key is for trying out"
     elif urlsplit(settings.jwks_url).scheme != "https":
         yield "the key set of the identity provider is fetched over http: use https"
+    if "http://" in settings.smart_issuers or settings.smart_token_url.startswith("http://"):
+        yield "the keys of a partner are fetched over http: use https in CASELOOM_SMART_ISSUERS"
     if "*" in settings.hosts.split(","):
         yield "CASELOOM_HOSTS admits every name: list the names under which the system is reached"
 

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     issuer: str = "caseloom"
     audience: str = "caseloom"
     jwks_url: str = ""
+    smart_issuers: str = ""
+    smart_token_url: str = ""
     token_hours: float = Field(default=24, gt=0)
     local_sign_in: bool = False
     oidc_issuer: str = ""

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from infra.settings import Settings
 LOCAL_ALGORITHM = "EdDSA"
 PROVIDER_ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
+PARTNER_ALGORITHMS = ["RS384", "ES384", "RS256", "ES256"]
+OF_PARTNERS = "system/"  # the only scopes that a partner's issuer can give
 LEEWAY = timedelta(seconds=30)
 OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})  # OpenID Connect Core 1.0, sections 2 and 3.3.2.11
 FETCH_SECONDS, WAIT_SECONDS, PAUSE_SECONDS = 5, 3.0, 10.0
@@ -126,30 +129,72 @@ class ProviderKeys:
             fetched.exception()
 
 
+@dataclass(frozen=True)
+class Partner:
+    """A partner's issuer of tokens (SMART Backend Services): its name here, its keys, and its tenant."""
+
+    name: str
+    keys: ProviderKeys
+    tenant: str
+
+
+def partners(said: str) -> dict[str, Partner]:
+    """The partners by their issuers, from `name|issuer|key set's address|tenant`, with blanks between partners.
+
+    Raises `ValueError` for one that is written otherwise, or twice.
+    """
+    found: dict[str, Partner] = {}
+    for one in said.split():
+        name, issuer, url, tenant = one.split("|")
+        if not all((name, issuer, url, tenant)) or issuer in found or name in {p.name for p in found.values()}:
+            raise ValueError("write each partner once, as name|issuer|jwks-url|tenant")
+        found[issuer] = Partner(name, ProviderKeys(url), tenant)
+    return found
+
+
 class Verifier:
-    """Checks tokens against the local key or, when the settings name one, a provider's key set."""
+    """Checks tokens against the local key or a provider's key set, and those of partners against their own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._partners = partners(settings.smart_issuers)
         self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else None
         self._local = None if self._keys else signing_key(settings.data_dir).public_key()
 
     async def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token that is to be trusted. Raises `InvalidToken`, `ProviderAway`."""
         try:
+            if self._partners and (partner := self._partners.get(_issuer(token))) is not None:
+                return await self._of_partner(token, partner)
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
             return self._decode(token, await self._keys.key(token), PROVIDER_ALGORITHMS)
         except jwt.PyJWTError as fault:
             raise InvalidToken(type(fault).__name__) from None
 
-    def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
+    async def _of_partner(self, token: str, partner: Partner) -> dict[str, Any]:
+        """A partner's client as an account of ours: under the partner's name, as an integrator, with its scopes.
+
+        Whatever else the token says of a role, a tenant or other scopes is not the partner's to say.
+        """
+        key, issuer = await partner.keys.key(token), _issuer(token)
+        claims = self._decode(token, key, PARTNER_ALGORITHMS, issuer)
+        client = claims.get("client_id") or claims.get("azp") or claims["sub"]
+        said = claims.get("scope", "")
+        words = said.split() if isinstance(said, str) else [str(word) for word in said]
+        scope = " ".join(word for word in words if word.startswith(OF_PARTNERS))
+        if not scope:
+            raise InvalidToken("ScopeMissing")
+        account = {"sub": f"{partner.name}.{client}", "role": Role.INTEGRATOR.value, "tenant": partner.tenant}
+        return {**account, "scope": scope, "iat": claims["iat"], "exp": claims["exp"]}
+
+    def _decode(self, token: str, key: Any, algorithms: list[str], issuer: str | None = None) -> dict[str, Any]:
         """Raises `InvalidToken` also for one that tells a page who signed in, and for one that lives too long."""
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=algorithms,
-            issuer=self._settings.issuer,
+            issuer=issuer or self._settings.issuer,
             audience=self._settings.audience,
             leeway=LEEWAY,
             options={"require": REQUIRED},
@@ -162,3 +207,9 @@ class Verifier:
         if claims["exp"] - claims["iat"] > self._settings.token_hours * 3600 + LEEWAY.total_seconds():
             raise InvalidToken("LivesTooLong")
         return claims
+
+
+def _issuer(token: str) -> str:
+    """Whom a token says that it is from: by that is chosen with whose key it is checked, and no more."""
+    said: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return str(said.get("iss"))

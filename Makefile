@@ -65,9 +65,9 @@ mail: $(VENV)/installed  ## Show the mail that a system of `make up` has sent (T
 token: $(VENV)/installed  ## Print a token (ROLE=supervisor SUBJECT=sup-1 TEAM=north SCOPE=feed)
 	@$(PY) -m deploy.token "$(ROLE)" "$(SUBJECT)" "$(TEAM)" "$(or $(TENANT),local)" "$(SCOPE)"
 
-screen: $(VENV)/installed  ## Look in a population's files for people a programme could help (FILES= PROGRAM= TEAM= MAPPING= TIERS= AS_OF=)
+screen: $(VENV)/installed  ## Look in a population's files for people a programme could help (FILES= PROGRAM= TEAM= MAPPING= TIER= AS_OF= RESUME=)
 	@$(PY) -m deploy.screen $(FILES) $(if $(PROGRAM),--program $(PROGRAM)) $(if $(TEAM),--team $(TEAM)) \
-		$(if $(MAPPING),--mapping $(MAPPING)) $(if $(TIERS),--tiers $(TIERS)) $(if $(AS_OF),--as-of $(AS_OF))
+		$(if $(MAPPING),--mapping $(MAPPING)) $(if $(TIER),--tier $(TIER)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(RESUME),--resume $(RESUME))
 
 migrate: $(VENV)/installed  ## Bring the database, and cases that an older release left, to this release
 	@$(PY) -m deploy.upgrade

@@ -216,7 +216,7 @@ def _erase_person(connection: Connection, tenant: str, ids: Iterable[str]) -> Co
     """Her records, her look-ups, how she was known, and what was given to her of what feeds have sent."""
     ids = list(ids)
     taken: Counter[str] = Counter()
-    for model in (PersonRow, PersonKeyRow, PersonHistoryRow, InboundRow):
+    for model in (PersonRow, PersonKeyRow, PersonHistoryRow, InboundRow, ScreenedRow):
         table = table_of(model)
         whose = table.c.id if model is PersonRow else table.c.person_id
         gone = connection.execute(delete(table).where(table.c.tenant == tenant, whose.in_(ids))).rowcount

@@ -20,6 +20,7 @@ from domain.case.event import Position
 from infra import watchdog
 from infra.checkpoints import Checkpoints
 from infra.encryption import KeyRing, index_key
+from infra.screenings import discard
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
 from workflows import messages
@@ -48,6 +49,7 @@ class Watching:
         now = datetime.now(UTC)
         await asyncio.to_thread(self._checkpoint, now)
         await self._go_on(now)
+        await asyncio.to_thread(self._discard, now)
         few = asyncio.Semaphore(AT_ONCE)
         left = await asyncio.to_thread(self._undecided, now)
         await asyncio.gather(*(self._send_again(row, few) for row in left))
@@ -94,6 +96,12 @@ class Watching:
             *((messages.ERASURE_WORKFLOW, messages.erasure(r.id), [r.id]) for r in erasures),
             *((messages.SCREENING_WORKFLOW, messages.screening(r.id), [r.id]) for r in screenings),
         ]
+
+    def _discard(self, now: datetime) -> None:
+        """Let go of what was received of a population that nobody has gone on with."""
+        with self._engine.begin() as connection:
+            for row in connection.execute(watchdog.abandoned_screenings(now)).all():
+                discard(connection, row.id, now)
 
     def _checkpoint(self, now: datetime) -> None:
         """Keep how far everything is; a full disk beside the database stops nobody, and is logged."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, delete, func, or_, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col
@@ -34,6 +35,7 @@ from infra.persons import Persons, one_person
 from infra.screening_tables import BlockRow, ScreenedRow, ScreeningRow
 from infra.tables import CaseRow
 
+log = structlog.get_logger()
 Row = Any
 MOST_ASKED = 500
 
@@ -86,21 +88,23 @@ class Screenings:
         now = datetime.now(UTC)
         program = self._rulebook.at(screening.program, screening.version, screening.team, now.date())
         moment = Moment(screening.as_of, self._rulebook, Directory(known=False))
-        population = Population(moment, program, screening.team, [Tier(tier) for tier in screening.tiers])
+        population = Population(moment, program, screening.team, Tier(screening.tier))
         as_of, source = program.day_of(screening.as_of), Source(screening.source)
         read: dict[str, tuple[Patient, Person]] = {}
         found: dict[str, Screened] = {}
         for whose, said in people.items():
             try:
                 patient, person, numbers = _read(screening, whose, said, as_of)
+                homes = [a.postal_code for a in person.addresses if a.postal_code]
+                record = by_record(program.eligibility.criteria, [c.payer for c in person.coverage], homes)
+                found[whose] = population.screen(patient, numbers, record, source)
+                read[whose] = (patient, person)
             except Unread as fault:
                 found[whose] = Screened(result=Result.UNREADABLE, why=str(fault))
-                continue
-            homes = [a.postal_code for a in person.addresses if a.postal_code]
-            record = by_record(program.eligibility.criteria, [c.payer for c in person.coverage], homes)
-            found[whose] = population.screen(patient, numbers, record, source)
-            read[whose] = (patient, person)
-        references = {whose: self._reference(screening, whose) for whose in people}
+            except Exception as fault:  # one person on whom a rule fails keeps nobody else from being found
+                log.error("screening_fault", screening_id=screening.id, fault=type(fault).__name__)
+                found[whose] = Screened(result=Result.UNREADABLE, why="fault")
+        references = {whose: _reference(screening, whose) for whose in people}
         with self._engine.connect() as connection:
             known = self._known(connection, screening, {w: read[w][1] for w in read}, references)
             before = self._decided(connection, screening, references.values(), now)
@@ -134,11 +138,8 @@ class Screenings:
             **{"id": row_id, "screening_id": screening.id, "tenant": screening.tenant, "shard": shard},
             **{"person_key": key, "person_id": known[0] if known else None, "sealed": sealed},
             **{name: getattr(found, name) for name in ("result", "tier", "points", "at_least")},
-            "why": found.why or next((f.name for f in found.factors if found.missing and not f.known), None),
+            "why": found.why,
         }
-
-    def _reference(self, screening: Row, whose: str) -> str:
-        return f"{screening.mapping}/{whose}" if screening.mapping else f"Patient/{whose}"
 
     def _known(
         self, connection: Connection, screening: Row, read: Mapping[str, Person], references: Mapping[str, str]
@@ -231,11 +232,16 @@ def _of_id(connection: Connection, screening_id: str) -> Row:
     return connection.execute(table.select().where(table.c.id == screening_id)).first()
 
 
+def _reference(screening: Row, whose: str) -> str:
+    """How the file names her; a mapping's source is part of it, since a number alone may be anybody's."""
+    return f"{screening.mapping}/{whose}" if screening.mapping else f"Patient/{whose}"
+
+
 def _read(screening: Row, whose: str, said: list[Said], as_of: Any) -> tuple[Patient, Person, Mapping[Any, float]]:
     """Who somebody is and what is known of her; by a mapping her reference names the mapping's source."""
     if not screening.mapping:
         return *person_in(said, as_of), {}
     resources, numbers, coverage = csv_population.together(said)
     patient, person = person_in(resources, as_of)
-    patient = patient.changed(reference=f"{screening.mapping}/{whose}")
+    patient = patient.changed(reference=_reference(screening, whose))
     return patient, person.changed(coverage=coverage), numbers

@@ -185,7 +185,7 @@ async def refer_as(
     response.headers["Location"] = f"/cases/{case_id.hex}"
     known = await recorded(parts, who.tenant, case_id.hex, envelope.command_id) if wish.key else None
     if known is None:
-        await _require_known(parts, who.tenant, str(body["team"]))
+        await require_team(parts, who.tenant, str(body["team"]))
         if await identity.has_died(parts, who.tenant, meant.person_id):
             raise Refusal(409, "PatientDeceased", "the record says the person has died; check it with the sender")
     if known is not None:
@@ -237,7 +237,7 @@ def _by_record(parts: System, new: NewCase) -> dict[str, Met]:
     return by_record(criteria, [coverage.payer for coverage in person.coverage], homes)
 
 
-async def _require_known(parts: System, tenant: str, team: str) -> None:
+async def require_team(parts: System, tenant: str, team: str) -> None:
     """Raises 422 for a team to which nobody of the directory belongs: only a director would ever see the case."""
     row = await parts.look_up(_TEAM, {"tenant": tenant, "team": team})
     if row.known is None and row.anybody is not None:

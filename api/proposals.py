@@ -12,7 +12,7 @@ from api.cases import refer_as
 from api.feeds import FeedAnswer, FeedMessage, Told, found_by_feed, open_cases, require_taken, tell_one
 from api.pages import Order, Page, PagingDep
 from api.problems import Refusal, responses
-from api.submission import Wish
+from api.submission import Wish, untried
 from api.system import FEED, Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, Text
 from infra import row_places
@@ -121,7 +121,7 @@ async def _of_person(parts: System, who: Principal, person_key: str) -> list[Pro
 
 async def _open(parts: System, who: Principal, row: ProposalRow, wanted: Accepted) -> str:
     """One case for one person's proposals, whichever lead is first."""
-    case_id = parts.derived_id(f"{who.tenant}/proposed/{row.id}")
+    case_id = await untried(parts, who.tenant, f"{who.tenant}/proposed/{row.id}")
     message = _message(parts, row)
     new = found_by_feed(message, row.program, wanted.team or row.team, wanted.owner)
     require_taken(parts, who, new, row.kind, message)

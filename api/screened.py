@@ -6,15 +6,17 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from api.cases import NewCase, refer_as
+from api.identity import by_identifiers, open_in, referred, with_persons
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
+from api.screening_decisions import ACCEPTING, as_before, decide, resolved
 from api.screenings import within_reach
-from api.submission import CommandResult, Wish, answer, command_id, recorded
+from api.submission import CommandResult, Wish, untried
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Patient, Referral, Source
 from domain.persons.person import Person
@@ -22,13 +24,14 @@ from domain.programs.policies import Tier
 from domain.steps.population import Screened
 from domain.values import Instant, Line, Opaque, Slug, Text
 from infra import row_places
-from infra.notices import settled
 from infra.screening_tables import ScreenedRow, ScreeningRow
+from infra.tables import CaseRow
 
 router = APIRouter(tags=["case finding"], max_body_size=BODY_LIMIT)
 FoundId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 MOST_POINTS_FIRST = Order([col(ScreenedRow.points), col(ScreenedRow.id)], descending=True)
 REFUSALS = responses(401, 403, 404, 409, 422, 503)
+MOST_REASON = 4000
 Row = Any
 
 
@@ -109,7 +112,8 @@ async def read_screened(found_id: FoundId, parts: SystemDep, who: PrincipalDep) 
 
 
 def _of_leads(who: Principal) -> list[ColumnElement[bool]]:
-    return [*within_reach(who), col(ScreenedRow.tenant) == who.tenant, col(ScreenedRow.result) == "proposed"]
+    there = (col(ScreenedRow.tenant) == who.tenant, col(ScreenedRow.result) == "proposed")
+    return [*within_reach(who), col(ScreeningRow.status) != "discarded", *there]
 
 
 def undecided_for(who: Principal) -> Select[Any]:
@@ -124,13 +128,15 @@ def undecided_for(who: Principal) -> Select[Any]:
 
 
 def _waits(now: datetime) -> ColumnElement[bool]:
-    """Nobody has decided, or it is time to look again."""
+    """Nobody has decided, or it is time to look again, or an acceptance was begun and no case has come of it."""
     decision = col(ScreenedRow.decision)
-    return or_(decision.is_(None), and_(decision == "snoozed", col(ScreenedRow.until) <= now))
+    opened = exists().where(col(CaseRow.id) == col(ScreenedRow.case_id))
+    over = and_(decision == "snoozed", col(ScreenedRow.until) <= now)
+    return or_(decision.is_(None), over, and_(decision == ACCEPTING, ~opened))
 
 
 def _undecided() -> ColumnElement[bool]:
-    return or_(col(ScreenedRow.decision).is_(None), col(ScreenedRow.decision) == "snoozed")
+    return or_(col(ScreenedRow.decision).is_(None), col(ScreenedRow.decision).in_(("snoozed", ACCEPTING)))
 
 
 def _sleeps(now: datetime) -> ColumnElement[bool]:
@@ -161,6 +167,16 @@ def _opened(parts: System, row: ScreenedRow) -> tuple[Patient, Person, Screened]
     return patient, person, Screened.model_validate(said["screened"])
 
 
+async def _to_decide_on(parts: System, who: Principal, found_id: str) -> ScreenedRow:
+    """Raises 404, and 409 for somebody for whom a case was, or is being, opened."""
+    row, _ = await _of_id(parts, who, found_id)
+    if row.decision == ACCEPTING:
+        row = await resolved(parts, who, row)
+    if row.decision == "accepted":
+        raise Refusal(409, "Decided", "a case was opened for her")
+    return row
+
+
 async def _of_id(parts: System, who: Principal, found_id: str) -> tuple[ScreenedRow, ScreeningRow]:
     """Raises 404 for somebody who is not for this lead to decide on, or on whom somebody else has decided."""
     own = and_(col(ScreenedRow.decision) == "accepted", col(ScreenedRow.decided_by) == who.sub)
@@ -180,45 +196,72 @@ async def _of_id(parts: System, who: Principal, found_id: str) -> tuple[Screened
 async def accept_screened(
     found_id: FoundId, wanted: AcceptFound, parts: SystemDep, who: PrincipalDep, response: Response
 ) -> CommandResult:
-    """Open a case for her. Asked again it is the same case; 409 `PersonMaybeKnown` names who she may be."""
+    """Open a case for her. Asked again it is the same case; 409 `PersonMaybeKnown` names who she may be.
+
+    Nobody else can decide on her meanwhile; what is refused leaves her to be decided on as before.
+    """
     row, screening = await _of_id(parts, who, found_id)
-    case_id, wish = parts.derived_id(f"{who.tenant}/screened/{row.id}/case"), Wish(key=f"screened/{row.id}")
+    if row.decision == ACCEPTING:
+        row = await resolved(parts, who, row)
     if row.decision == "accepted":
-        return await _as_before(parts, who, case_id.hex, wish, response)
+        return await as_before(parts, who, row, response)
     patient, person, screened = _opened(parts, row)
+    await _require_not_enrolled(parts, who, row, screening, patient, person)
+    case_id = await untried(parts, who.tenant, f"{who.tenant}/screened/{row.id}")
+    row = await decide(parts, who, row, ACCEPTING, None, case_id=case_id.hex)
+    new = _referral(screening, patient, person, screened, wanted, row.person_id)
+    try:
+        result = await refer_as(parts, who, case_id, new, Wish(key=f"screened/{row.id}"), response)
+    except Refusal as refusal:
+        if refusal.status < 500:
+            await decide(parts, who, row, None, None)
+        raise
+    if result.status != "queued":
+        await decide(parts, who, row, "accepted", None, case_id=case_id.hex)
+    return result
+
+
+def _referral(
+    screening: ScreeningRow,
+    patient: Patient,
+    person: Person,
+    screened: Screened,
+    wanted: AcceptFound,
+    person_id: str | None,
+) -> NewCase:
     reasons = "; ".join(screened.reasons)
-    new = NewCase(
+    said = f"Found by a screening: {screened.tier} risk, {screened.points} points ({reasons})"[:MOST_REASON]
+    return NewCase(
         program=screening.program,
-        referral=Referral(
-            source=Source(screening.source),
-            reason=f"Found by a screening: {screened.tier} risk, {screened.points} points ({reasons})"[:4000],
-            patient=patient,
-        ),
+        referral=Referral(source=Source(screening.source), reason=said, patient=patient),
         person=person,
-        person_id=wanted.person_id or row.person_id,
+        person_id=wanted.person_id or person_id,
         is_new=wanted.is_new,
         team=wanted.team or screening.team,
         owner=wanted.owner,
         target_group=wanted.target_group,
     )
-    result = await refer_as(parts, who, case_id, new, wish, response)
-    await _decide(parts, who, row, "accepted", None, case_id=case_id.hex)
-    return result
 
 
-async def _as_before(parts: System, who: Principal, case_id: str, wish: Wish, response: Response) -> CommandResult:
-    """The answer that the acceptance was given, or 503 while the opening waits to be decided."""
-    command = command_id(parts.index_key, who, case_id, wish.key)
-    if (known := await recorded(parts, who.tenant, case_id, command)) is None:
-        raise Refusal(503, "OpeningQueued", "its opening waits to be decided; repeat it in a moment")
-    return answer(case_id, known, response)
+async def _require_not_enrolled(
+    parts: System, who: Principal, row: ScreenedRow, screening: ScreeningRow, patient: Patient, person: Person
+) -> None:
+    """Raises 409 for somebody who has come into the programme since she was found."""
+    known_by = (referred(patient.reference), *person.identifiers)
+    ids = await with_persons(parts, who.tenant, lambda store: list(by_identifiers(store, known_by)))
+    for person_id in dict.fromkeys((*ids, *([row.person_id] if row.person_id else []))):
+        if await open_in(parts, who.tenant, person_id, screening.program):
+            detail = (
+                "she has an open case of this programme by now; decline, or refer her yourself for a second one"
+            )
+            raise Refusal(409, "AlreadyEnrolled", detail)
 
 
 @router.post("/screened/{found_id}/decline", status_code=204, responses=REFUSALS)
 async def decline_screened(found_id: FoundId, why: DeclineFound, parts: SystemDep, who: PrincipalDep) -> None:
     """Open no case. Later screenings leave her out, unless she has more points then."""
-    row, _ = await _of_id(parts, who, found_id)
-    await _decide(parts, who, row, "declined", why.reason)
+    row = await _to_decide_on(parts, who, found_id)
+    await decide(parts, who, row, "declined", why.reason)
 
 
 @router.post("/screened/{found_id}/snooze", status_code=204, responses=REFUSALS)
@@ -226,32 +269,5 @@ async def snooze_screened(found_id: FoundId, when: SnoozeFound, parts: SystemDep
     """Look at her again from then on; until then later screenings leave her out, unless she has more points."""
     if when.until <= datetime.now(UTC):
         raise Refusal(422, "NotToCome", "name a time that is to come")
-    row, _ = await _of_id(parts, who, found_id)
-    await _decide(parts, who, row, "snoozed", when.reason, until=when.until)
-
-
-async def _decide(
-    parts: System, who: Principal, row: ScreenedRow, decision: str, reason: str | None, **more: Any
-) -> None:
-    """Write down who has decided what. What was received of her is let go of, unless she is looked at again.
-
-    Raises 409 where somebody else was quicker; the same decision twice is one.
-    """
-    place = row_places.screened_reason(row.id)
-    kept = parts.keys.encrypted_text(reason, place) if reason is not None else None
-    said = {"decision": decision, "decided_by": who.sub, "decided_at": datetime.now(UTC), "reason": kept, **more}
-    said |= {} if decision == "snoozed" else {"sealed": None}
-
-    def write(connection: Connection) -> None:
-        own = (col(ScreenedRow.id) == row.id, _undecided())
-        if not connection.execute(update(ScreenedRow).where(*own).values(**said)).rowcount:
-            raise Refusal(409, "Decided", "somebody else has decided on her meanwhile")
-        left = select(ScreenedRow.id).where(
-            col(ScreenedRow.screening_id) == row.screening_id,
-            col(ScreenedRow.result) == "proposed",
-            col(ScreenedRow.decision).is_(None),
-        )
-        if connection.execute(left.limit(1)).first() is None:
-            settled(connection, row.screening_id, datetime.now(UTC))
-
-    await parts.written(write)
+    row = await _to_decide_on(parts, who, found_id)
+    await decide(parts, who, row, "snoozed", when.reason, until=when.until)

@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import Connection, delete, func, insert, update
+from sqlalchemy import Connection, func, insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from api.cases import require_team
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
@@ -23,15 +21,11 @@ from api.submission import key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Source
 from domain.case.command import fingerprint_of
-from domain.programs.mapping import ColumnMapping
 from domain.programs.policies import Tier
 from domain.programs.program import Program
 from domain.values import Day, Opaque, Role, Slug
-from exchange import csv_population
-from exchange.fhir_population import Said, Unread, reduced
-from infra import row_places
-from infra.encryption import KeyRing
 from infra.screening_tables import BlockRow, PartRow, ScreenedRow, ScreeningRow
+from infra.screenings import discard
 from workflows import messages
 
 router = APIRouter(tags=["case finding"], max_body_size=BODY_LIMIT)
@@ -39,7 +33,7 @@ ScreeningId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 PartNumber = Annotated[int, Path(ge=1, le=10_000)]
 PART_LIMIT = 16 * 1024 * 1024
 SHARDS = 128  # of 100,000 people some eight hundred stand in each
-MOST_ISSUES = 20
+MOST_SHOWN = 20
 START_SECONDS = 2.0
 NEWEST_FIRST = Order([col(ScreeningRow.made_at), col(ScreeningRow.id)], descending=True)
 REFUSALS = responses(401, 403, 404, 409, 413, 422, 503)
@@ -48,7 +42,7 @@ EXAMPLE: dict[str, JsonValue] = {"program": "complex-care", "team": "north", "so
 
 
 class NewScreening(BaseModel):
-    """What is looked for, among whom. `tiers` are those whose people are proposed: the highest, unless given."""
+    """What is looked for, among whom."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
@@ -58,7 +52,9 @@ class NewScreening(BaseModel):
     mapping: Slug | None = Field(
         default=None, description="What the columns of a CSV mean; without it FHIR R4 NDJSON"
     )
-    tiers: list[Tier] = Field(default=[], max_length=5)
+    tier: Tier | None = Field(
+        default=None, description="The lowest that is proposed: the highest there is, unless given"
+    )
     as_of: Day | None = Field(default=None, description="The day as of which the file is read; today unless given")
 
 
@@ -70,14 +66,6 @@ class LineIssue(BaseModel):
     code: str
 
 
-class PartAnswer(BaseModel):
-    part: int
-    lines: int
-    kept: int = Field(description="Lines that a rule or a person's record can use")
-    unread: int
-    issues: list[LineIssue]
-
-
 class ScreeningItem(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
@@ -87,7 +75,7 @@ class ScreeningItem(BaseModel):
     team: Slug
     source: Source
     mapping: Slug | None
-    tiers: list[Tier]
+    tier: Tier
     as_of: datetime
     status: str = Field(description="`receiving`, `running`, `stopped`, `done` or `discarded`")
     made_by: Opaque
@@ -119,6 +107,7 @@ async def open_screening(new: NewScreening, parts: SystemDep, who: PrincipalDep,
     as_of = _moment(program, new.as_of, now)
     if who.role is Role.SUPERVISOR and new.team not in who.teams:
         raise Refusal(403, "NotYourTeam", "look for people for a team of your own, or have a director do it")
+    await require_team(parts, who.tenant, new.team)
     name = f"{who.tenant}/{who.sub}/screening/{wish.key}"
     screening_id = (parts.derived_id(name) if wish.key else uuid.uuid4()).hex
     row = ScreeningRow(
@@ -131,7 +120,7 @@ async def open_screening(new: NewScreening, parts: SystemDep, who: PrincipalDep,
         team=new.team,
         source=new.source,
         mapping=new.mapping,
-        tiers=[str(tier) for tier in new.tiers] or _highest(program),
+        tier=_tier(program, new.tier),
         as_of=as_of,
         made_at=now,
         touched_at=now,
@@ -163,111 +152,35 @@ def _moment(program: Program, day: date | None, now: datetime) -> datetime:
     return datetime(day.year, day.month, day.day, 12, tzinfo=program.zone).astimezone(UTC)
 
 
-def _highest(program: Program) -> list[str]:
-    """Raises 409 where the programme leaves the tier to judgement."""
+def _tier(program: Program, asked: Tier | None) -> str:
+    """The lowest tier that is proposed. Raises 409 where the programme leaves it to judgement, 422 for no tier."""
     if program.stratification is None:
         raise Refusal(409, "NotInProgram", "this programme has no risk factors by which somebody could be found")
-    return [str(program.stratification.tiers[0].tier)]
-
-
-@router.put("/screenings/{screening_id}/parts/{part}", responses=REFUSALS, max_body_size=PART_LIMIT)
-async def send_part(
-    screening_id: ScreeningId, part: PartNumber, request: Request, parts: SystemDep, who: PrincipalDep
-) -> PartAnswer:
-    """One part of the file, of whole lines: FHIR R4 resources, one a line, or CSV with its head, by the mapping.
-
-    Parts come in any order, and the resources of one person may stand in several. Sent again, a part replaces what
-    was received under its number. A line that cannot be read is left out and told.
-    """
-    screening = await _of_id(parts, who, screening_id)
-    if screening.status != "receiving":
-        raise _not_receiving(screening.status)
-    mapping = parts.rulebook.mapping(screening.mapping) if screening.mapping else None
-    body = await request.body()
-    async with READING:
-        try:
-            received = await asyncio.to_thread(_received, parts.keys, screening_id, part, body, mapping)
-        except csv_population.NotThisFile as fault:
-            raise Refusal(422, "NotThisFile", str(fault)) from None
-    row, blocks = received
-
-    def write(connection: Connection) -> None:
-        own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status) == "receiving")
-        if not connection.execute(update(ScreeningRow).where(*own).values(touched_at=datetime.now(UTC))).rowcount:
-            raise _not_receiving("not receiving any more")
-        for model in (BlockRow, PartRow):
-            mine = (col(model.screening_id) == screening_id, col(model.part) == part)
-            connection.execute(delete(model).where(*mine))
-        connection.execute(insert(PartRow).values(row.model_dump()))
-        if blocks:
-            connection.execute(insert(BlockRow), blocks)
-
-    await parts.written(write)
-    return PartAnswer(**row.model_dump())
-
-
-def _not_receiving(status: str) -> Refusal:
-    return Refusal(409, "NotReceiving", f"the screening is {status}; make another one for another file")
-
-
-def _received(
-    keys: KeyRing, screening_id: str, part: int, body: bytes, mapping: ColumnMapping | None
-) -> tuple[PartRow, list[dict[str, Any]]]:
-    """What a part says, dealt out into shards by whose it is, and sealed. Raises `NotThisFile`."""
-    shards: dict[int, list[tuple[str, Said]]] = {}
-    lines = kept = unread = 0
-    issues: list[dict[str, Any]] = []
-    for number, said in csv_population.rows(body, mapping) if mapping else _resources(body):
-        lines += 1
-        if isinstance(said, Unread):
-            unread += 1
-            issues += [{"part": part, "line": number, "code": str(said)}] if len(issues) < MOST_ISSUES else []
-            continue
-        kept += bool(said)
-        for whose, resource in said:
-            shards.setdefault(_shard(whose), []).append((whose, resource))
-    blocks = []
-    for shard, people in shards.items():
-        sealed = keys.encrypted(json.dumps(people).encode(), row_places.block(screening_id, shard, part))
-        blocks.append({"screening_id": screening_id, "shard": shard, "part": part, "sealed": sealed})
-    digest = hashlib.sha256(body).hexdigest()
-    counts = {"lines": lines, "kept": kept, "unread": unread}
-    return PartRow(screening_id=screening_id, part=part, digest=digest, issues=issues, **counts), blocks
-
-
-def _resources(body: bytes) -> Iterator[tuple[int, list[tuple[str, Said]] | Unread]]:
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if line.strip():
-            try:
-                found = reduced(line)
-            except Unread as fault:
-                yield number, fault
-            else:
-                yield number, [found] if found else []
-
-
-def _shard(whose: str) -> int:
-    return int.from_bytes(hashlib.sha256(whose.encode()).digest()[:4]) % SHARDS
+    tiers = [str(one.tier) for one in program.stratification.tiers]
+    if asked is not None and asked not in tiers:
+        raise Refusal(422, "UnknownTier", f"choose from: {', '.join(tiers)}")
+    return str(asked or tiers[0])
 
 
 @router.post("/screenings/{screening_id}/begin", status_code=202, responses=REFUSALS)
 async def begin_screening(screening_id: ScreeningId, parts: SystemDep, who: PrincipalDep) -> ScreeningView:
     """All parts are there: screen them. One that was stopped goes on where it was."""
-    screening = await _of_id(parts, who, screening_id)
+    screening = await of_id(parts, who, screening_id)
 
     def write(connection: Connection) -> None:
+        now = _row(connection, who, screening_id)
         own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status).in_(("receiving", "stopped")))
         begun = {"status": "running", "touched_at": datetime.now(UTC)}
         shards = _left(connection, screening_id)
-        if not shards and screening.status == "receiving":
-            raise Refusal(409, "NothingReceived", "send the parts of the file first")
-        known = {} if screening.shards else {"shards": shards}
+        if not shards and now is not None and now.status == "receiving":
+            raise Refusal(409, "NothingReceived", "nothing was received that could be read; send the file's parts")
+        known = {} if now is not None and now.shards else {"shards": shards}
         connection.execute(update(ScreeningRow).where(*own).values(**begun, **known))
 
     if screening.status in ("receiving", "stopped"):
         await parts.written(write)
     elif screening.status == "discarded":
-        raise _not_receiving(screening.status)
+        raise not_receiving(screening.status)
     await _start(parts, screening_id)
     return await _view(parts, who, screening_id)
 
@@ -287,7 +200,9 @@ async def _start(parts: System, screening_id: str) -> None:
 @router.post("/screenings/{screening_id}/stop", responses=REFUSALS)
 async def stop_screening(screening_id: ScreeningId, parts: SystemDep, who: PrincipalDep) -> ScreeningView:
     """Screen nobody more for now; `begin` goes on."""
-    await _of_id(parts, who, screening_id)
+    screening = await of_id(parts, who, screening_id)
+    if screening.status not in ("running", "stopped"):
+        raise Refusal(409, "NotRunning", f"the screening is {screening.status}")
     await parts.written(lambda connection: _become(connection, screening_id, "stopped", ("running",)))
     return await _view(parts, who, screening_id)
 
@@ -295,13 +210,11 @@ async def stop_screening(screening_id: ScreeningId, parts: SystemDep, who: Princ
 @router.post("/screenings/{screening_id}/discard", responses=REFUSALS)
 async def discard_screening(screening_id: ScreeningId, parts: SystemDep, who: PrincipalDep) -> ScreeningView:
     """Let go of what was received, and of everybody on whom nobody has decided. What was decided stays."""
-    await _of_id(parts, who, screening_id)
+    await of_id(parts, who, screening_id)
 
     def write(connection: Connection) -> None:
-        _become(connection, screening_id, "discarded", ("receiving", "running", "stopped", "done"))
-        connection.execute(delete(BlockRow).where(col(BlockRow.screening_id) == screening_id))
-        open_ones = (col(ScreenedRow.screening_id) == screening_id, col(ScreenedRow.decision).is_(None))
-        connection.execute(delete(ScreenedRow).where(*open_ones))
+        if _row(connection, who, screening_id) is not None:
+            discard(connection, screening_id, datetime.now(UTC))
 
     await parts.written(write)
     return await _view(parts, who, screening_id)
@@ -309,9 +222,7 @@ async def discard_screening(screening_id: ScreeningId, parts: SystemDep, who: Pr
 
 def _become(connection: Connection, screening_id: str, status: str, before: tuple[str, ...]) -> None:
     own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status).in_(before))
-    now = datetime.now(UTC)
-    ended = {"ended_at": now} if status == "discarded" else {}
-    connection.execute(update(ScreeningRow).where(*own).values(status=status, touched_at=now, **ended))
+    connection.execute(update(ScreeningRow).where(*own).values(status=status, touched_at=datetime.now(UTC)))
 
 
 @router.get("/screenings", responses=responses(401, 403, 422, 503))
@@ -348,12 +259,16 @@ def _row(connection: Connection, who: Principal, screening_id: str) -> Screening
     return ScreeningRow(**found._mapping) if found else None
 
 
-async def _of_id(parts: System, who: Principal, screening_id: str) -> ScreeningRow:
+async def of_id(parts: System, who: Principal, screening_id: str) -> ScreeningRow:
     """Raises 404 for one that is not within one's reach."""
     row = await parts.read(lambda connection: _row(connection, who, screening_id))
     if row is None:
         raise Refusal(404, "NotFound", "there is no such screening, or it is not of your teams")
     return row
+
+
+def not_receiving(status: str) -> Refusal:
+    return Refusal(409, "NotReceiving", f"the screening is {status}; make another one for another file")
 
 
 def _left(connection: Connection, screening_id: str) -> int:
@@ -364,7 +279,7 @@ def _left(connection: Connection, screening_id: str) -> int:
 
 
 async def _view(parts: System, who: Principal, screening_id: str) -> ScreeningView:
-    row = await _of_id(parts, who, screening_id)
+    row = await of_id(parts, who, screening_id)
 
     def read(connection: Connection) -> dict[str, Any]:
         received = connection.execute(
@@ -385,7 +300,7 @@ async def _view(parts: System, who: Principal, screening_id: str) -> ScreeningVi
         return {
             **{"parts": len(received), "people": people, "why": reasons, "shards": row.shards},
             **{"lines": sum(part.lines for part in received), "unread": sum(part.unread for part in received)},
-            "issues": [issue for part in received for issue in part.issues][:MOST_ISSUES],
+            "issues": [issue for part in received for issue in part.issues][:MOST_SHOWN],
             "shards_done": row.shards - left if row.shards else 0,
         }
 

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from fastapi import Response
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import bindparam, delete, exists, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col, select
 from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
@@ -27,9 +27,11 @@ from api.problems import Refusal, place, unknown
 from api.scope import Seen, require_case
 from api.system import Principal, System
 from domain.case.command import ERASED, Envelope, Outcome
+from domain.case.event import Position
+from domain.steps.intake import Open
 from infra import row_places
 from infra.encryption import derived_id
-from infra.tables import CommandRow, QueuedRow
+from infra.tables import CaseRow, CommandRow, QueuedRow
 from infra.temporal import workflow_id
 from workflows import messages
 
@@ -40,6 +42,14 @@ _OUTCOME = select(col(CommandRow.outcome)).where(
     *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
 )
 
+MOST_ATTEMPTS = 20
+_REFUSED = select(col(CommandRow.command_id)).where(
+    col(CommandRow.case_id) == bindparam("case_id"),
+    col(CommandRow.tenant) == bindparam("tenant"),
+    col(CommandRow.kind) == Open.kind,
+    col(CommandRow.status) == "refused",
+    ~exists().where(col(CaseRow.id) == col(CommandRow.case_id)),
+)
 _RESERVED = select(col(QueuedRow.fingerprint)).where(
     *(col(getattr(QueuedRow, name)) == bindparam(name) for name in ("case_id", "command_id"))
 )
@@ -119,7 +129,7 @@ async def send(
         else:
             return answer(case_id, outcome, response)
     async with _reserved(parts, tenant, case_id, envelope):
-        await _signal(parts, tenant, case_id, envelope, seen)
+        await _signal(parts, tenant, case_id, envelope, seen.known)
     return queued(case_id, envelope.command_id, response)
 
 
@@ -143,6 +153,18 @@ async def recorded(parts: System, tenant: str, case_id: str, command_id: str) ->
     """The outcome that the record has under this id, however old. Raises `RecordSilent`."""
     row = await parts.look_up(_OUTCOME, {"case_id": case_id, "command_id": command_id, "tenant": tenant})
     return Outcome.model_validate(row.outcome) if row is not None else None
+
+
+async def untried(parts: System, tenant: str, name: str) -> uuid.UUID:
+    """The id of a case that something of ours opens: the same for all who ask, until one was refused under it.
+
+    Then whoever asks again, and perhaps says something else, is decided anew; two who ask at once open one case.
+    """
+    for attempt in range(MOST_ATTEMPTS):
+        case_id = parts.derived_id(f"{name}/{attempt}" if attempt else name)
+        if await parts.look_up(_REFUSED, {"case_id": case_id.hex, "tenant": tenant}) is None:
+            return case_id
+    raise Refusal(409, "TooMany", f"an opening was refused {MOST_ATTEMPTS} times; refer the person yourself")
 
 
 def same_request(outcome: Outcome, envelope: Envelope) -> Outcome:
@@ -240,9 +262,9 @@ def _once(parts: System, tenant: str, life: messages.Life) -> dict[str, Any]:
     }
 
 
-async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope, seen: Seen) -> None:
+async def _signal(parts: System, tenant: str, case_id: str, envelope: Envelope, known: Position) -> None:
     """Queue a command durably; where the engine has lost the case, that begins it again. Raises 503."""
-    life = _life(parts, tenant, case_id).changed(known=seen.known)
+    life = _life(parts, tenant, case_id).changed(known=known)
     name, queue = workflow_id(tenant, case_id), parts.settings.task_queue
     try:
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
@@ -256,9 +278,19 @@ async def _start(parts: System, tenant: str, life: messages.Life, envelope: Enve
         async with asyncio.timeout(parts.settings.update_seconds * (1 - UPDATE_SHARE)):
             await parts.client.start_workflow(messages.CASE_WORKFLOW, life, **_once(parts, tenant, life))
     except WorkflowAlreadyStartedError:
-        return  # it was started and is over; its outcome is on record
+        await _begin_again(parts, tenant, life, envelope)
     except messages.UNKNOWN:
         raise unknown(life.case_id, envelope.command_id) from None
+
+
+async def _begin_again(parts: System, tenant: str, life: messages.Life, envelope: Envelope) -> None:
+    """The case was begun before and is over: by this command, or by one that was refused; then again for this one.
+
+    Raises 503.
+    """
+    if await recorded(parts, tenant, life.case_id, envelope.command_id) is not None:
+        return
+    await _signal(parts, tenant, life.case_id, envelope, Position())
 
 
 @asynccontextmanager

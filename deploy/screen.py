@@ -33,6 +33,7 @@ def files(given: list[Path], csv: bool) -> list[Path]:
     kinds = (".csv", ".csv.gz") if csv else (".ndjson", ".ndjson.gz")
     found = [path for one in given for path in (sorted(one.rglob("*")) if one.is_dir() else [one])]
     meant = [path for path in found if path.is_file() and (path.name.endswith(kinds) or path in given)]
+    meant = [path for path in meant if path.suffix != ".gz" or path.with_suffix("") not in meant]
     if not meant:
         raise running.NotHere(f"there is no {' or '.join(kinds)} in {', '.join(map(str, given))}")
     return meant
@@ -47,13 +48,14 @@ def parts(paths: list[Path], csv: bool) -> Iterator[bytes]:
     for path in paths:
         with opened(path) as file:
             head = file.readline() if csv else b""
-            lines, size = [head], len(head)
+            lines, size, whole = [head], len(head), True
             for line in file:
-                if size + len(line) > PART and len(lines) > 1:
+                if whole and size + len(line) > PART and len(lines) > 1:
                     yield b"".join(lines)
                     lines, size = [head], len(head)
                 lines.append(line)
                 size += len(line)
+                whole = whole is (not csv or line.count(b'"') % 2 == 0)  # a row may go on in the next line
             if len(lines) > 1:
                 yield b"".join(lines)
 
@@ -68,21 +70,31 @@ def asked(answer: httpx2.Response) -> Any:
 
 def send(http: httpx2.Client, given: argparse.Namespace) -> str:
     """Send all parts; return the screening's id."""
-    new = {"program": given.program, "team": given.team, "mapping": given.mapping, "as_of": given.as_of}
+    meant = files(given.files, bool(given.mapping))
+    new = {name: getattr(given, name) for name in ("program", "team", "mapping", "as_of", "tier")}
     wanted = {name: value for name, value in new.items() if value is not None}
-    screening = str(asked(http.post("/screenings", json={**wanted, "tiers": given.tiers}))["id"])
-    unread = 0
+    screening = str(asked(http.post("/screenings", json=wanted))["id"])
+    try:
+        send_parts(http, screening, meant, bool(given.mapping))
+        asked(http.post(f"/screenings/{screening}/begin"))
+    except (running.NotHere, OSError, KeyboardInterrupt) as fault:
+        http.post(f"/screenings/{screening}/discard")
+        raise running.NotHere(f"nothing was kept: {fault or 'stopped'}") from None
+    return screening
+
+
+def send_parts(http: httpx2.Client, screening: str, meant: list[Path], csv: bool) -> None:
+    """Send the files part by part. Raises `OSError` for one that cannot be read."""
+    unread = number = 0
     with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("Sending", total=None)
-        for number, body in enumerate(parts(files(given.files, bool(given.mapping)), bool(given.mapping)), 1):
+        for number, body in enumerate(parts(meant, csv), 1):
             told = asked(http.put(f"/screenings/{screening}/parts/{number}", content=body))
             unread += told["unread"]
             progress.update(bar, completed=number)
         progress.update(bar, total=number)
     if unread:
         console.print(f"{unread} lines could not be read; GET /screenings/{screening} says which and why")
-    asked(http.post(f"/screenings/{screening}/begin"))
-    return screening
 
 
 def follow(http: httpx2.Client, screening: str) -> Any:
@@ -112,7 +124,7 @@ def main() -> int:
     parser.add_argument("--program", default="complex-care", help="for which programme (complex-care)")
     parser.add_argument("--team", default="north", help="whose leads decide (north)")
     parser.add_argument("--mapping", help="read CSV by this mapping of catalog/mappings/")
-    parser.add_argument("--tiers", nargs="*", default=[], help="which tiers are proposed (the highest)")
+    parser.add_argument("--tier", help="the lowest tier that is proposed (the highest there is)")
     parser.add_argument("--as-of", help="the day as of which the files are (today)")
     parser.add_argument("--resume", metavar="ID", help="follow a screening that was begun before")
     given = parser.parse_args()

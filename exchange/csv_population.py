@@ -16,6 +16,7 @@ from exchange.fhir_population import Said, Unread
 
 GIVEN = "Given"
 MOST_GIVEN = 1000
+LONGEST_ID = 100
 
 
 class NotThisFile(Exception):
@@ -64,7 +65,7 @@ def _said(row: dict[str, Any], mapping: ColumnMapping) -> list[tuple[str, Said]]
         return Unread("columns")
     known = {name: value.strip() for name, value in row.items() if value.strip() not in mapping.missing}
     whose = known.get(mapping.id)
-    if not whose or len(whose) > 200:
+    if not whose or len(whose) > LONGEST_ID or not whose.isprintable():
         return Unread("whose-is-it")
     try:
         numbers = {measure.value: _number(known[c]) for measure, c in mapping.numbers.items() if c in known}
@@ -101,7 +102,8 @@ def _patient(whose: str, known: dict[str, str], mapping: ColumnMapping) -> Said:
         "birthDate": _born(known.get(who.born or ""), who.born_format),
         "telecom": [{"system": "phone", "value": known[who.phone]}] if who.phone in known else None,
         "address": [{"postalCode": known[who.postal_code]}] if who.postal_code in known else None,
-        "deceasedBoolean": mapping.dead is not None and known.get(mapping.dead) in mapping.dead_values,
+        "deceasedBoolean": known.get(mapping.dead or "", "").casefold()
+        in [v.casefold() for v in mapping.dead_values],
     }
     return patient
 

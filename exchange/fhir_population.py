@@ -4,11 +4,10 @@ A line is reduced to what a rule or the person's record can use. Whose it is say
 """
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
-
-from pydantic import ValidationError
 
 from domain.case.case import Patient
 from domain.persons.person import Person
@@ -38,7 +37,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
         *("medicationCodeableConcept", "medicationReference", "effectivePeriod"),
     ),
 }
-MISSHAPEN = (AttributeError, TypeError, ValueError, KeyError, ValidationError)  # a text where an object belongs
+MISSHAPEN = (AttributeError, TypeError, ValueError, KeyError, RecursionError)  # a text where an object belongs
+AN_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+WHEN = re.compile(r"\d{4}(-\d\d(-\d\d(T.+)?)?)?")
+WHO_SHE_IS = ("name", "telecom", "address", "communication", "identifier")
+LINKED = {"Encounter": "partOf", "MedicationRequest": "priorPrescription"}
 
 
 class Unread(Exception):
@@ -60,10 +63,18 @@ def reduced(line: bytes) -> tuple[str, Said] | None:
     if kind not in NEEDED:
         return None
     whose = resource.get("id") if kind == "Patient" else _patient_of(resource.get("subject"))
-    if not isinstance(whose, str) or not whose:
+    if not isinstance(whose, str) or AN_ID.fullmatch(whose) is None:
         raise Unread("whose-is-it")
     kept = {name: resource[name] for name in ("resourceType", "id", *NEEDED[kind]) if name in resource}
+    if isinstance(link := kept.get(LINKED.get(kind, "")), dict):
+        kept[LINKED[kind]] = {**link, "reference": _by_kind_and_id(link.get("reference"))}
     return whose, kept
+
+
+def _by_kind_and_id(reference: Any) -> Any:
+    """A reference as `Encounter/17`, however long it came: the lines of one file are of one server."""
+    said = reference.partition("/_history/")[0].split("/") if isinstance(reference, str) else []
+    return "/".join(said[-2:]) if len(said) > 2 else reference
 
 
 def _patient_of(subject: Any) -> str | None:
@@ -89,12 +100,29 @@ def person_in(resources: Iterable[Said], as_of: date) -> tuple[Patient, Person]:
     if len(patients) > 1 and any(one != patients[0] for one in patients):
         raise Unread("two-patients")
     rest = [one for one in said if one["resourceType"] != "Patient"]
+    patient = _readable(patients[0])
     try:
-        return _quickly(patients[0], rest, as_of)
+        return _quickly(patient, rest, as_of)
     except UnreadableBundle:
         raise Unread("unreadable") from None
     except MISSHAPEN:
-        return _strictly(patients[0], rest, as_of)
+        return _strictly(patient, rest, as_of)
+
+
+def _readable(patient: Said) -> Said:
+    """The patient without those parts of who she is that have another shape. Raises `Unread` for other faults."""
+    died, born = patient.get("deceasedDateTime"), patient.get("birthDate")
+    shaped = patient.get("deceasedBoolean") in (None, True, False) and isinstance(born, str | None)
+    if not shaped or not (died is None or (isinstance(died, str) and WHEN.fullmatch(died))):
+        raise Unread("unreadable")
+    bare = {name: value for name, value in patient.items() if name not in WHO_SHE_IS}
+    for name in (name for name in WHO_SHE_IS if name in patient):
+        try:
+            person_of(Plain({**bare, name: patient[name]}))
+        except MISSHAPEN:
+            continue
+        bare = {**bare, name: patient[name]}
+    return bare
 
 
 def _quickly(patient: Said, rest: Iterable[Said], as_of: date) -> tuple[Patient, Person]:
@@ -110,6 +138,6 @@ def _strictly(patient: Said, rest: Iterable[Said], as_of: date) -> tuple[Patient
     entries: list[Said] = [{"resource": patient}, *({"resource": {**one, "subject": about}} for one in rest)]
     try:
         found = read({"resourceType": "Bundle", "type": "collection", "entry": entries}, as_of)
-    except UnreadableBundle:
+    except (UnreadableBundle, *MISSHAPEN):
         raise Unread("unreadable") from None
     return found.patient, found.person

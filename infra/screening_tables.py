@@ -10,7 +10,10 @@ from infra.tables import instant
 
 
 class ScreeningRow(SQLModel, table=True):
-    """One screening: `receiving` its parts, `running`, `stopped`, `done`, or `discarded`. `tiers` are proposed."""
+    """One screening: `receiving` its parts, `running`, `stopped`, `done`, or `discarded`.
+
+    `tier` is the lowest that is proposed.
+    """
 
     __tablename__ = "screenings"
     __table_args__ = (Index("ix_screenings_made", "tenant", "made_at", "id"),)
@@ -24,7 +27,7 @@ class ScreeningRow(SQLModel, table=True):
     team: str
     source: str
     mapping: str | None = None
-    tiers: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    tier: str
     as_of: datetime = instant()
     status: str = "receiving"
     made_at: datetime = instant()

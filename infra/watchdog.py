@@ -27,6 +27,7 @@ from infra.settings import Settings
 from infra.tables import BulkActionRow, CaseRow, WorkerRow
 
 log = structlog.get_logger()
+ABANDONED = timedelta(days=7)
 GRACE = timedelta(minutes=2)
 ASK_SECONDS = 2
 FAILING = "ExecutionStatus = 'Running' AND TemporalReportedProblems IS NOT NULL"
@@ -72,6 +73,14 @@ def unfinished_screenings(now: datetime) -> Select[Any]:
     slow = col(ScreeningRow.touched_at) < now - GRACE
     late: Select[Any] = found.where(col(ScreeningRow.status) == "running", slow)
     return late
+
+
+def abandoned_screenings(now: datetime) -> Select[Any]:
+    """The screenings for which nobody has sent, begun or gone on with anything for a week."""
+    found: Any = select(col(ScreeningRow.id))
+    waits = col(ScreeningRow.status).in_(("receiving", "stopped"))
+    old: Select[Any] = found.where(waits, col(ScreeningRow.touched_at) < now - ABANDONED)
+    return old
 
 
 def versions_in_use() -> Select[Any]:

@@ -1,6 +1,6 @@
 """Case finding: what a programme's factors say of people who have no case, by the rule of `stratify-risk`."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from domain.case.case import Patient, Referral, Source
@@ -19,8 +19,9 @@ NOBODY_YET = "nobody-yet"
 class Result(StrEnum):
     """What a screening found of one person.
 
-    `incomplete`: something that the tier must know is not known, and what is known does not reach the tiers that
-    are looked for. `left-out`: dead, enrolled, not one whom the programme takes, or decided on before.
+    `incomplete`: something that the tier must know is not known, and what is known does not reach the tier that
+    is looked for, or gives the lowest of all. `left-out`: dead, enrolled, not one whom the programme takes, or
+    decided on before.
     """
 
     PROPOSED = "proposed"
@@ -31,7 +32,7 @@ class Result(StrEnum):
 
 
 class Screened(Value):
-    """One person as the factors have her; `why` is the name of the reason where she is left out."""
+    """One person as the factors have her; `why` says why she is left out, or the first thing that is missing."""
 
     result: Result
     tier: Tier | None = None
@@ -55,10 +56,12 @@ class Population:
     Raises `NotInProgram` where the programme has no factors.
     """
 
-    def __init__(self, moment: Moment, program: Program, team: str, wanted: Container[Tier]) -> None:
-        """`wanted` are the tiers whose people are proposed."""
-        self._moment, self._program, self._team, self._wanted = moment, program, team, wanted
-        self._factors = rules(self._draft(Patient(reference=NOBODY_YET))).factors
+    def __init__(self, moment: Moment, program: Program, team: str, wanted: Tier) -> None:
+        """`wanted` is the lowest tier whose people are proposed."""
+        self._moment, self._program, self._team = moment, program, team
+        rule = rules(self._draft(Patient(reference=NOBODY_YET)))
+        self._factors, self._tiers = rule.factors, [one.tier for one in rule.tiers]
+        self._proposed = self._tiers[: self._tiers.index(wanted) + 1]
 
     def screen(
         self, patient: Patient, given: Mapping[Measure, float], by_record: Mapping[str, Met], source: Source
@@ -70,7 +73,7 @@ class Population:
         known = {f.name: known_of(draft, f) for f in self._factors}
         said = {f.name: given[f.measure] for f in self._factors if f.measure in given and known[f.name] is None}
         found, missing = evaluate(draft, known, said)
-        reached = found.tier in self._wanted
+        reached = found.tier in self._proposed and not (missing and found.tier is self._tiers[-1])
         result = Result.PROPOSED if reached else Result.INCOMPLETE if missing else Result.BELOW
         why = self._refused(patient, by_record, source) if reached else None
         return Screened(
@@ -80,7 +83,7 @@ class Population:
             at_least=found.at_least or bool(missing),
             factors=found.factors,
             missing=tuple(missing),
-            why=why,
+            why=why or next((f.name for f in self._factors if f.title in missing), None),
         )
 
     def _draft(self, patient: Patient) -> Draft:

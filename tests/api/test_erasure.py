@@ -388,3 +388,30 @@ async def test_a_record_that_was_merged_is_listed_under_the_one_that_it_is(offic
     merged = await office.post("dir-1", f"/persons/{kept}/merge", {"person_id": person, "reason": "the same"})
     assert merged.status_code == 200, merged.text
     assert [one["person_id"] for one in (await office.get("dir-1", "/retention")).json()["items"]] == [kept]
+
+
+@ONE
+async def test_what_a_screening_has_found_of_her_goes_with_her(office: Office) -> None:
+    """Known by a number that the file has as well; who reads the finding afterwards finds nobody."""
+    from tests.api.test_screenings import SICK, found, ndjson, screened, somebody
+
+    case_id, person = await closed(office)
+    await let_age(office, case_id)
+    number = {"system": "urn:mrn", "value": "E-777"}
+    known = (await office.get("dir-1", f"/persons/{person}")).json()
+    identifiers = [*known["person"]["identifiers"], number]
+    patched = await office.http.patch(
+        f"/persons/{person}",
+        json={"identifiers": identifiers},
+        headers={**office.sign_in("dir-1"), "If-Match": f'"{known["version"]}"'},
+    )
+    assert patched.status_code == 200, patched.text
+    hers = somebody("elsewhere", SICK, stays=2, visits=4)
+    hers[0]["identifier"] = [number]
+    await screened(office, ndjson(hers))
+    [one] = await found(office)
+    assert one["person_id"] == person
+    done = await erase(office, person)
+    assert done["rows"]["screened"] == 1
+    assert await found(office) == []
+    assert (await office.get("sup-1", f"/screened/{one['id']}")).status_code == 404

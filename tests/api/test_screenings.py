@@ -7,13 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import update
+from sqlmodel import col, select
 
 from activities.screen import Screenings
 from domain.values import Role
-from infra import database, tokens
+from infra import database, tokens, watchdog
 from infra.notice_tables import OutboxRow
-from infra.screening_tables import BlockRow, ScreenedRow
+from infra.screening_tables import BlockRow, ScreenedRow, ScreeningRow
 from tests.office import Office
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -312,20 +313,116 @@ async def test_what_was_received_is_let_go_of_when_it_is_discarded(office: Offic
         ({"program": "transitions"}, "NotInProgram"),
         ({"mapping": "nothing-such"}, "UnknownMapping"),
         ({"as_of": str(date(TODAY.year + 1, 1, 1))}, "DayInTheFuture"),
-        ({"tiers": ["highest"]}, "Malformed"),
+        ({"tier": "highest"}, "Malformed"),
+        ({"team": "nowhere"}, "UnknownTeam"),
     ],
 )
 async def test_a_screening_that_cannot_be_is_refused_by_name(
     quiet_office: Office, said: dict[str, Any], code: str
 ) -> None:
-    answer = await quiet_office.post("sup-1", "/screenings", {**NEW, **said})
+    answer = await quiet_office.post("dir-1", "/screenings", {**NEW, **said})
     assert answer.json()["code"] == code, answer.text
 
 
 async def test_two_leads_who_decide_at_once_decide_once(office: Office) -> None:
+    """Whoever accepts has the case, or nobody has; a refusal means that none was opened."""
+    for number in range(4):
+        await screened(office, ndjson(somebody(f"p-{number}", SICK, stays=2, visits=4)))
+        [one] = await found(office)
+        accept, decline = await asyncio.gather(
+            office.post("dir-1", f"/screened/{one['id']}/accept", {"owner": "cm-anna", "is_new": True}),
+            office.post("sup-1", f"/screened/{one['id']}/decline", {"reason": "x"}),
+        )
+        cases = (await office.get("dir-1", "/cases", limit=50)).json()["items"]
+        assert (accept.status_code == 201) is (decline.status_code in (404, 409)), (accept.text, decline.text)
+        assert (decline.status_code == 204) is (accept.status_code in (404, 409))
+        opened = [c for c in cases if c["name"] == f"Ada Probe p-{number}"]
+        assert len(opened) == (accept.status_code == 201)
+        assert await found(office) == []
+
+
+async def test_a_refused_acceptance_leaves_her_to_be_decided_on_by_anybody(office: Office) -> None:
+    """A mistyped owner; then the same lead, or another, says it right."""
+    for number, second in enumerate(("sup-1", "dir-1")):
+        await screened(office, ndjson(somebody(f"p-{number}", SICK, stays=2, visits=4)))
+        [one] = await found(office)
+        wrong = await office.post("sup-1", f"/screened/{one['id']}/accept", {"owner": "ghost-1", "is_new": True})
+        assert (wrong.status_code, wrong.json()["code"]) == (409, "UnknownStaff")
+        assert [again["id"] for again in await found(office)] == [one["id"]]
+        said = {"owner": "cm-anna", "is_new": True}
+        right = await office.post(second, f"/screened/{one['id']}/accept", said)
+        assert right.status_code == 201, right.text
+        assert await found(office) == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_whoever_has_come_into_the_programme_meanwhile_is_not_opened_twice(office: Office) -> None:
     await screened(office, HIGH)
+    [first] = await found(office)
+    await screened(office, HIGH)
+    second = next(one for one in await found(office) if one["id"] != first["id"])
+    await office.post("sup-1", f"/screened/{first['id']}/accept", {"owner": "cm-anna"})
+    answer = await office.post("sup-1", f"/screened/{second['id']}/accept", {"owner": "cm-anna"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "AlreadyEnrolled")
+    assert (await office.post("sup-1", f"/screened/{second['id']}/decline", {"reason": "x"})).status_code == 204
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_one_person_who_cannot_be_read_keeps_nobody_else_from_being_found(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name nested nine hundred deep, a number where none belongs, a rule that fails."""
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    odd = {"resourceType": "Patient", "id": "p-deep", "birthDate": "1950-05-05", "name": deep}
+    dead = {"resourceType": "Patient", "id": "p-dead", "birthDate": "1950-05-05", "deceasedBoolean": "false"}
+    body = b"\n".join([HIGH, json.dumps(odd).encode(), json.dumps(dead).encode()])
+    done = await screened(office, body)
+    assert (done["people"], done["why"]) == (
+        {"proposed": 1, "incomplete": 1, "unreadable": 1},
+        {"comorbidity": 1, "unreadable": 1},
+    )
+
+    def fails(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("activities.screen.by_record", fails)
+    assert (await screened(office, ndjson(somebody("p-x", SICK, stays=2))))["why"] == {"fault": 1}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("body", [b"\x1f\x8b\x08", b"\xff\xfe{\x00", b"1\n" * 10_001])
+async def test_a_file_of_another_kind_is_refused_and_not_kept(quiet_office: Office, body: bytes) -> None:
+    screening = await make(quiet_office)
+    answer = await send(quiet_office, screening, body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "NotThisFile")
+    assert (await quiet_office.get("sup-1", f"/screenings/{screening}")).json()["parts"] == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_whoever_was_put_off_is_let_go_of_with_the_rest(office: Office) -> None:
+    done = await screened(office, HIGH)
     [one] = await found(office)
-    path = f"/screened/{one['id']}/decline"
-    both = await asyncio.gather(*(office.post(who, path, {"reason": "x"}) for who in ("sup-1", "dir-1")))
-    assert sorted(answer.status_code for answer in both)[0] == 204
-    assert sorted(answer.status_code for answer in both)[1] in (404, 409)
+    until = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    await office.post("sup-1", f"/screened/{one['id']}/snooze", {"until": until})
+    await office.post("sup-1", f"/screenings/{done['id']}/discard", None)
+    assert await found(office, show="snoozed") == []
+    async with office.parts.session() as session:
+        assert (await session.exec(select(ScreenedRow))).all() == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_population_that_nobody_goes_on_with_is_let_go_of_after_a_week(quiet_office: Office) -> None:
+    office = quiet_office
+    kept, left = await make(office), await make(office)
+    await send(office, left, HIGH)
+    engine = database.blocking(office.parts.engine.url)
+    try:
+        with engine.begin() as connection:
+            old = datetime.now(UTC) - timedelta(days=8)
+            connection.execute(update(ScreeningRow).where(col(ScreeningRow.id) == left).values(touched_at=old))
+            rows = connection.execute(watchdog.abandoned_screenings(datetime.now(UTC))).all()
+        assert [row.id for row in rows] == [left] != [kept]
+    finally:
+        engine.dispose()

@@ -56,7 +56,9 @@ def test_whose_a_line_is_says_any_reference_to_a_patient(reference: str) -> None
     assert found[0] == "p1"
 
 
-@pytest.mark.parametrize("reference", ["Patient?identifier=a|1", "#p1", "Group/p1", "p1", "", 7, None])
+@pytest.mark.parametrize(
+    "reference", ["Patient?identifier=a|1", "#p1", "Group/p1", "p1", "", 7, None, "Patient/p1#x", "Patient/a b"]
+)
 def test_of_a_line_that_does_not_say_whose_it_is_nobody_is_accused(reference: Any) -> None:
     assert reason(line(resourceType="Condition", subject={"reference": reference})) == "whose-is-it"
 
@@ -78,6 +80,41 @@ def test_a_resource_of_another_shape_is_left_out_and_the_person_is_read() -> Non
     for born in ("1850-01-01", "soon", "1950-13-01"):
         with pytest.raises(Unread):
             person_in([{**patient, "birthDate": born}], AS_OF)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\nb", " ", "x" * 65, ""])
+def test_an_id_that_fhir_does_not_have_is_nobodys(name: str) -> None:
+    assert reason(line(resourceType="Patient", id=name)) == "whose-is-it"
+
+
+def test_a_part_of_who_she_is_that_has_another_shape_is_left_out() -> None:
+    patient = {"resourceType": "Patient", "id": "p1", "birthDate": "1950-05-05", "name": [{"family": "Óbvia"}]}
+    odd = {"telecom": [None], "communication": [{}], "address": "here", "identifier": [7]}
+    for name, value in odd.items():
+        _, person = person_in([{**patient, name: value}], AS_OF)
+        assert person.called == "Óbvia", name
+
+
+@pytest.mark.parametrize(
+    "said", [{"deceasedBoolean": "false"}, {"deceasedDateTime": ""}, {"deceasedDateTime": "soon"}]
+)
+def test_that_somebody_has_died_is_not_guessed_from_a_text(said: dict[str, Any]) -> None:
+    with pytest.raises(Unread):
+        person_in([{"resourceType": "Patient", "id": "p1", "birthDate": "1950-05-05", **said}], AS_OF)
+
+
+@pytest.mark.parametrize("base", ["", "https://ehr.example/fhir/"])
+def test_a_part_of_a_visit_is_no_visit_however_it_names_the_whole(base: str) -> None:
+    def visit(name: str, **more: Any) -> dict[str, Any]:
+        period = {"start": "2020-11-01T10:00:00Z", "end": "2020-11-01T12:00:00Z"}
+        said = {"resourceType": "Encounter", "id": name, "status": "finished", "subject": HERS, "period": period}
+        found = reduced(line(**said, **{"class": {"code": "EMER"}}, **more))
+        assert found is not None
+        return found[1]
+
+    parts = [visit(f"e{n}", partOf={"reference": f"{base}Encounter/whole"}) for n in range(3)]
+    patient = {"resourceType": "Patient", "id": "p1", "birthDate": "1950-05-05"}
+    assert len(person_in([patient, visit("whole"), *parts], AS_OF)[0].encounters) == 1
 
 
 def test_two_different_patients_under_one_id_are_nobody() -> None:
@@ -105,7 +142,7 @@ def rows(text: str) -> list[Any]:
 
 
 def test_rows_of_one_person_are_put_together_and_what_is_not_known_is_not_there() -> None:
-    first, second = rows("1;Óbvia;05.09.1948;I50.9;?;2;n;\n1;Óbvia;05.09.1948;J44.9;I10;1;y;\n")
+    first, second = rows("1;Óbvia;05.09.1948;I50.9;?;2;n;\n1;Óbvia;05.09.1948;J44.9;I10;1;Y;\n")
     said = [one for _, one in (*first, *second)]
     resources, numbers, _ = csv_population.together(said)
     patient, person = person_in(resources, AS_OF)

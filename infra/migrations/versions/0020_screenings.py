@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("team", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("mapping", sa.String(), nullable=True),
-        sa.Column("tiers", sa.JSON(), nullable=False),
+        sa.Column("tier", sa.String(), nullable=False),
         sa.Column("as_of", UtcDateTime(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("made_at", UtcDateTime(), nullable=False),

@@ -17,17 +17,15 @@ STAYS = [{"setting": "inpatient", "started_on": day} for day in ("2026-01-05", "
 VISITS = [{"setting": "emergency", "started_on": f"2026-0{month}-01"} for month in (1, 2)]
 
 
-def population(program: str = "complex-care", tiers: tuple[Tier, ...] = (Tier("high"),)) -> Population:
+def population(program: str = "complex-care", tier: Tier = Tier.HIGH) -> Population:
     rules = in_force()
     moment = Moment(MONDAY, rules, Directory(known=False))
-    return Population(moment, rules.latest(program, MONDAY), "north", tiers)
+    return Population(moment, rules.latest(program, MONDAY), "north", tier)
 
 
-def screened(
-    given: dict[Measure, float] | None = None, tiers: tuple[Tier, ...] = (Tier("high"),), **more: Any
-) -> Screened:
+def screened(given: dict[Measure, float] | None = None, tier: Tier = Tier.HIGH, **more: Any) -> Screened:
     patient = Patient.model_validate({"reference": "Patient/1", "birth_date": "1950-05-05", **more}, strict=False)
-    return population(tiers=tiers).screen(patient, given or {}, {}, Source.PAYER)
+    return population(tier=tier).screen(patient, given or {}, {}, Source.PAYER)
 
 
 @pytest.mark.parametrize("codes", [["I50.9"], ["I50.9", "J44.9", "E11.9", "C34.9"], ["I10"]])
@@ -71,7 +69,16 @@ def test_whom_the_programme_does_not_take_is_left_out_and_what_can_be_asked_is_n
     assert screened(given=counted, deceased=True).why == "deceased"
 
 
-def test_other_tiers_can_be_looked_for() -> None:
+def test_a_lower_tier_can_be_looked_for_and_whoever_is_above_it_is_found_too() -> None:
     counted = {Measure.ADMISSIONS: 1.0, Measure.EMERGENCY_VISITS: 3.0}
     assert screened(given=counted).result is Result.INCOMPLETE
-    assert screened(given=counted, tiers=(Tier("high"), Tier("moderate"))).result is Result.PROPOSED
+    assert screened(given=counted, tier=Tier("moderate")).result is Result.PROPOSED
+    ill = {Measure.ADMISSIONS: 3.0, Measure.EMERGENCY_VISITS: 9.0}
+    assert screened(given=ill, tier=Tier("moderate")).tier == "high"
+    assert screened(given=ill, tier=Tier("moderate")).result is Result.PROPOSED
+
+
+def test_whoever_nothing_is_known_of_is_not_found_to_be_low() -> None:
+    assert screened(tier=Tier("low")).result is Result.INCOMPLETE
+    known = {measure: 0.0 for measure in Measure}
+    assert screened(given=known, tier=Tier("low")).result is Result.PROPOSED

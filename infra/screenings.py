@@ -1,0 +1,23 @@
+"""Letting go of what a screening has received, and of those on whom nobody has decided."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, update
+from sqlmodel import col
+
+from infra.notices import settled
+from infra.screening_tables import BlockRow, ScreenedRow, ScreeningRow
+
+DECIDED = ("accepted", "accepting", "declined")
+
+
+def discard(connection: Connection, screening_id: str, at: datetime) -> None:
+    """End a screening for good. What was decided stays; whoever was put off was not decided on."""
+    own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status) != "discarded")
+    ended = {"status": "discarded", "ended_at": at, "touched_at": at}
+    connection.execute(update(ScreeningRow).where(*own).values(**ended))
+    connection.execute(delete(BlockRow).where(col(BlockRow.screening_id) == screening_id))
+    decision = col(ScreenedRow.decision)
+    undecided = decision.is_(None) | decision.not_in(DECIDED)
+    connection.execute(delete(ScreenedRow).where(col(ScreenedRow.screening_id) == screening_id, undecided))
+    settled(connection, screening_id, at)

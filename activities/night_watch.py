@@ -20,7 +20,7 @@ from domain.case.event import Position
 from infra import watchdog
 from infra.checkpoints import Checkpoints
 from infra.encryption import KeyRing, index_key
-from infra.screenings import discard
+from infra.screenings import discard, let_go_of_opened
 from infra.settings import Settings
 from infra.tables import CaseRow, WakingRow
 from workflows import messages
@@ -98,8 +98,9 @@ class Watching:
         ]
 
     def _discard(self, now: datetime) -> None:
-        """Let go of what was received of a population that nobody has gone on with."""
+        """Let go of what was received of a population that nobody goes on with, and of people who have a case."""
         with self._engine.begin() as connection:
+            let_go_of_opened(connection)
             for row in connection.execute(watchdog.abandoned_screenings(now)).all():
                 discard(connection, row.id, now)
 

@@ -153,7 +153,7 @@ def _found(parts: System, row: ScreenedRow, screening: ScreeningRow) -> FoundPer
         birth_date=person.birth_date,
         reasons=list(screened.reasons),
         missing=list(screened.missing),
-        snoozed_by=row.decided_by,
+        snoozed_by=row.decided_by if row.decision == "snoozed" else None,
     )
 
 

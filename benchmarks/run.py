@@ -13,7 +13,7 @@ import sys
 import structlog
 from rich.console import Console
 
-from benchmarks import cost, floor, growth, lists, persons
+from benchmarks import cost, floor, growth, lists, persons, population
 from benchmarks.report import Report
 from benchmarks.stage import stage
 
@@ -47,6 +47,8 @@ async def measure(report: Report, full: bool) -> None:
             await cost.of_commands(found, report, times)
             await cost.of_memory(found, report, 200 if full else 30)
             await cost.of_cold_starts(found, report, 60 if full else 8)
+            status.update("a population …")
+            await population.screening(found, report, 100_000 if full else 3_000)
             status.update("a herd …")
             await floor.herd(found, report, 1000 if full else 80, 3 if full else 1)
             status.update("many open cases …")

@@ -1,12 +1,13 @@
-"""Letting go of what a screening has received, and of those on whom nobody has decided."""
+"""Letting go of what a screening has received, of whom nobody has decided on, and of those who have a case."""
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, exists, update
 from sqlmodel import col
 
 from infra.notices import settled
 from infra.screening_tables import BlockRow, ScreenedRow, ScreeningRow
+from infra.tables import CaseRow
 
 DECIDED = ("accepted", "accepting", "declined")
 
@@ -21,3 +22,12 @@ def discard(connection: Connection, screening_id: str, at: datetime) -> None:
     undecided = decision.is_(None) | decision.not_in(DECIDED)
     connection.execute(delete(ScreenedRow).where(col(ScreenedRow.screening_id) == screening_id, undecided))
     settled(connection, screening_id, at)
+
+
+def let_go_of_opened(connection: Connection) -> None:
+    """Whoever was accepted while her opening was queued has her case by now: what the file said of her goes."""
+    opened = exists().where(
+        col(CaseRow.id) == col(ScreenedRow.case_id), col(CaseRow.tenant) == col(ScreenedRow.tenant)
+    )
+    begun = (col(ScreenedRow.decision) == "accepting", opened)
+    connection.execute(update(ScreenedRow).where(*begun).values(decision="accepted", sealed=None))

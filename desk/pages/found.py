@@ -21,7 +21,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "decline-screened": DeclineFound,
     "snooze-screened": SnoozeFound,
 }
-LATELY = Paging(limit=10, after=None)
+LATELY = Paging(limit=5, after=None)
 
 
 @router.get("/found", name="list-screened")

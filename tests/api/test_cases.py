@@ -1,13 +1,20 @@
 """Opening, reading and listing cases, and the fate of a command."""
 
 import asyncio
+import uuid
 from datetime import datetime
 
 import pytest
+from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 
+from api.cases import NewCase, refer_as
+from api.problems import Refusal
+from api.submission import Wish
+from api.system import Principal
 from deploy.patients import bundle
+from domain.values import Role
 from infra.settings import Settings
 from infra.tables import CommandRow
 from tests.office import Office
@@ -286,3 +293,20 @@ async def test_coverage_and_residence_are_read_from_the_referral_and_do_not_ente
     case_id = await office.open(program="chronic-care", referral=referral(conditions=two))
     case = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]
     assert case["unconfirmed"] == ["expected-to-last"]
+
+
+async def test_an_opening_under_an_id_where_another_was_refused_is_decided_all_the_same(office: Office) -> None:
+    """The workflow of the refused one is over; the second is not left waiting for somebody to look after it."""
+    case_id = uuid.uuid4()
+    who = Principal(sub="sup-1", role=Role.SUPERVISOR, teams=("north",), tenant="local")
+    said = {"program": "complex-care", "team": "north", "referral": referral()}
+    wrong, right = (NewCase.model_validate({**said, "owner": owner}) for owner in ("ghost-1", "cm-anna"))
+    with pytest.raises(Refusal) as refused:
+        await refer_as(office.parts, who, case_id, wrong, Wish(key="one"), Response())
+    assert refused.value.problem.code == "UnknownStaff"
+    await refer_as(office.parts, who, case_id, right, Wish(key="two"), Response())
+
+    async def opened() -> bool:
+        return (await office.get("cm-anna", f"/cases/{case_id.hex}")).status_code == 200
+
+    await office.until(opened)

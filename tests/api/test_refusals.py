@@ -16,7 +16,7 @@ from tests.story import referral
 ONE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
-OPEN = ("/healthz", "/calendar/{token}.ics", "/cds-services")
+OPEN = ("/healthz", "/calendar/{token}.ics", "/cds-services", "/fhir/.well-known/smart-configuration")
 
 
 def routes() -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from domain.values import Role
 from infra import database, tokens, watchdog
 from infra.notice_tables import OutboxRow
 from infra.screening_tables import BlockRow, ScreenedRow, ScreeningRow
+from infra.screenings import let_go_of_opened
 from tests.office import Office
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -424,5 +425,32 @@ async def test_a_population_that_nobody_goes_on_with_is_let_go_of_after_a_week(q
             connection.execute(update(ScreeningRow).where(col(ScreeningRow.id) == left).values(touched_at=old))
             rows = connection.execute(watchdog.abandoned_screenings(datetime.now(UTC))).all()
         assert [row.id for row in rows] == [left] != [kept]
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_whoever_is_accepted_while_the_record_decides_later_is_let_go_of_when_her_case_is_there(
+    office: Office,
+) -> None:
+    """Until then she stands in the list; repeated, the answer says that it waits, then that it is done."""
+    await screened(office, HIGH)
+    [one] = await found(office)
+    engine = database.blocking(office.parts.engine.url)
+    path = f"/screened/{one['id']}/accept"
+    try:
+        opened = await office.post("sup-1", path, {"owner": "cm-anna"})
+        case_id = opened.json()["case_id"]
+        with engine.begin() as connection:  # as it is after a 202
+            queued = {"decision": "accepting", "sealed": b"x", "case_id": case_id}
+            connection.execute(update(ScreenedRow).values(**queued))
+        assert await found(office) == []
+        again = await office.post("sup-1", path, {"owner": "cm-anna"})
+        assert (again.status_code, again.json()["case_id"]) == (201, case_id)
+        with engine.begin() as connection:
+            connection.execute(update(ScreenedRow).values(**queued))
+            let_go_of_opened(connection)
+            row = connection.execute(select(ScreenedRow)).one()
+        assert (row.decision, row.sealed) == ("accepted", None)
     finally:
         engine.dispose()

@@ -50,6 +50,8 @@ def test_every_notice_has_words_in_every_language(language: str) -> None:
         "severe-side-effect",
         "inbound",
         "proposal",
+        "screening",
+        "subscription-ended",
         "webhook-disabled",
     }
     assert told == set(words(language).subjects)

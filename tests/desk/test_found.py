@@ -41,3 +41,19 @@ async def test_how_each_screening_stands_is_said_in_words(office: Office, at: An
     assert "waits for its parts" in await sam.page("/desk/found")
     await screened(office, HIGH)
     assert "proposed 1" in await sam.page("/desk/found")
+
+
+async def test_somebody_who_may_be_on_record_is_chosen_in_the_form_that_opens_her_case(
+    office: Office, at: Any
+) -> None:
+    person = {"names": [{"given": ["Ada"], "family": "Probe p-high"}], "birth_date": "1950-05-05"}
+    known = (await office.post("sup-1", "/persons", person)).json()["id"]
+    await screened(office, HIGH)
+    [one] = (await office.get("sup-1", "/screened")).json()["items"]
+    sam = await at("sup-1")
+    asked = await sam.fill(f"/desk/found/{one['id']}/accept", owner="cm-anna")
+    assert (asked.status_code, f'value="{known}"' in asked.text) == (409, True), asked.text
+    opened = await sam.fill(f"/desk/found/{one['id']}/accept", owner="cm-anna", person_id=known)
+    case_id = opened.headers["Location"].rpartition("/")[2]
+    case = (await office.get("cm-anna", f"/cases/{case_id}")).json()["case"]
+    assert case["referral"]["patient"]["reference"] == known

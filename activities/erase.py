@@ -26,6 +26,7 @@ from infra.person_tables import LikenessRow, PersonHistoryRow, PersonKeyRow, Per
 from infra.persons import Persons, one_person
 from infra.screening_tables import ScreenedRow
 from infra.scrubbing import scrub
+from infra.subscription_tables import SubscriptionEventRow, SubscriptionRow
 from infra.tables import (
     BulkItemRow,
     CaseRow,
@@ -45,7 +46,7 @@ from infra.temporal import workflow_id
 
 OF_A_CASE: tuple[type[SQLModel], ...] = (
     *(StateRow, SnapshotRow, TaskRow, ClockRow, ItemRow, ContactRow, QueuedRow, QuarantineRow),
-    *(OutboxRow, DeliveryRow, WakingRow),
+    *(OutboxRow, DeliveryRow, WakingRow, SubscriptionEventRow),
 )
 GONE: dict[str, Any] = {  # a fingerprint is a digest without a key, from which a short answer can be guessed
     **{"status": "refused", "error": ERASED, "detail": "this case was erased", "fingerprint": ""},
@@ -216,7 +217,7 @@ def _erase_person(connection: Connection, tenant: str, ids: Iterable[str]) -> Co
     """Her records, her look-ups, how she was known, and what was given to her of what feeds have sent."""
     ids = list(ids)
     taken: Counter[str] = Counter()
-    for model in (PersonRow, PersonKeyRow, PersonHistoryRow, InboundRow, ScreenedRow):
+    for model in (PersonRow, PersonKeyRow, PersonHistoryRow, InboundRow, ScreenedRow, SubscriptionRow):
         table = table_of(model)
         whose = table.c.id if model is PersonRow else table.c.person_id
         gone = connection.execute(delete(table).where(table.c.tenant == tenant, whose.in_(ids))).rowcount

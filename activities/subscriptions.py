@@ -27,6 +27,7 @@ from infra.settings import Settings
 from infra.subscription_tables import SubscriptionEventRow, SubscriptionRow
 from infra.tables import CaseRow, StaffRow
 from infra.timeline import states
+from infra.tokens import partners
 from infra.webhook_tables import FeedRow
 
 GONE, AT_ONCE_A_ROUND = 410, 100
@@ -40,6 +41,7 @@ class Subscriptions:
 
     def __init__(self, engine: Engine, keys: KeyRing, settings: Settings, rulebook: Rulebook) -> None:
         self._engine, self._keys, self._settings, self._rulebook = engine, keys, settings, rulebook
+        self._partners = {partner.name for partner in partners(settings.smart_issuers).values()}
 
     def due(self, now: datetime) -> list[str]:
         """The subscriptions that wait for a handshake, an event that may be theirs, a heartbeat or their end."""
@@ -63,8 +65,9 @@ class Subscriptions:
         heard = False
         for event in events:
             activity.heartbeat()
-            changed = await asyncio.to_thread(self._focus, row, event)
-            told = [Told(row.events + number, event.at, focus) for number, focus in enumerate(changed, 1)]
+            told = await asyncio.to_thread(self._numbered, row, event)
+            if told is None:
+                return True
             if told and not await self._post(row, "event-notification", told):
                 return False
             next_row = await asyncio.to_thread(self._went_on, row, event, told)
@@ -80,8 +83,8 @@ class Subscriptions:
         if not await self._post(row, "handshake"):
             return False
         now = datetime.now(UTC)
-        ready = {"status": "active", "heard_at": now, "tries": 0, "next_at": None, "failing_since": None}
-        await asyncio.to_thread(self._change, row, **ready)
+        well = {"tries": 0, "next_at": None, "failing_since": None, "error": None}
+        await asyncio.to_thread(self._change, row, status="active", heard_at=now, **well)
         return True
 
     async def _post(self, row: Row, kind: str, told: list[Told] | None = None) -> bool:
@@ -116,14 +119,27 @@ class Subscriptions:
             row = connection.execute(table.select().where(table.c.id == subscription_id)).first()
             if row is None or row.status not in LIVE or (row.next_at and row.next_at > now):
                 return None, []
-            over = "off" if row.ends_at and row.ends_at <= now else None if _stands(connection, row) else "error"
-            if over is not None:
-                error = "its account is not at work here any more" if over == "error" else None
-                connection.execute(update(table).where(table.c.id == row.id).values(status=over, error=error))
+            if row.ends_at and row.ends_at <= now:
+                connection.execute(update(table).where(table.c.id == row.id).values(status="off", error=None))
+                return None, []
+            if not self._stands(connection, row):
+                ended = {"status": "error", "error": "its account is not at work here any more"}
+                connection.execute(update(table).where(table.c.id == row.id).values(**ended))
+                tell_leads(connection, self._keys, row.tenant, None, row.id, "subscription-ended", now)
                 return None, []
             unheard = feed.select().where(feed.c.tenant == row.tenant, feed.c.position > row.position)
             events = connection.execute(unheard.order_by(feed.c.position).limit(AT_ONCE_A_ROUND)).all()
             return row, list(events)
+
+    def _stands(self, connection: Connection, row: Row) -> bool:
+        """Whether the reader is at work here: a partner's client while the partner is; others by the directory.
+
+        Whoever is in no directory is at work for as long as the provider says so.
+        """
+        if row.partner is not None and row.partner not in self._partners:
+            return False
+        mine = (col(StaffRow.tenant) == row.tenant, col(StaffRow.subject) == row.reader)
+        return connection.execute(select_columns(col(StaffRow.active)).where(*mine)).scalar() is not False
 
     def _focus(self, row: Row, event: Row) -> list[str]:
         """What an event changed that is of the topic and for this reader; nothing of a case that is not hers.
@@ -146,23 +162,39 @@ class Subscriptions:
         changed = [v for v in versions if v.seq == event.seq and v.kind in TOPICS[row.topic]]
         return sorted(f"{version.kind}/{version.content['id']}" for version in changed)
 
+    def _numbered(self, row: Row, event: Row) -> list[Told] | None:
+        """What is told of an event, under numbers that are on record before it is posted, and stay its own.
+
+        What was numbered before and may not be read any more is told without what it is about. None where the
+        subscription has been ended meanwhile.
+        """
+        readable_now = self._focus(row, event)
+        table = table_of(SubscriptionEventRow)
+        its = (table.c.subscription_id == row.id, table.c.case_id == event.case_id, table.c.seq == event.seq)
+        with self._engine.begin() as connection:
+            kept = connection.execute(table.select().where(*its).order_by(table.c.number)).all()
+            if kept:
+                return [Told(one.number, one.at, one.focus if one.focus in readable_now else None) for one in kept]
+            same = update(table_of(SubscriptionRow)).where(*_still(row)).values(position=row.position)
+            if not connection.execute(same).rowcount:
+                return None
+            told = [Told(row.events + number, event.at, focus) for number, focus in enumerate(readable_now, 1)]
+            of_event = {"subscription_id": row.id, "case_id": event.case_id, "seq": event.seq}
+            rows = [{**of_event, "number": one.number, "focus": one.focus, "at": one.at} for one in told]
+            if rows:
+                connection.execute(insert(table), rows)
+        return told
+
     def _went_on(self, row: Row, event: Row, told: list[Told]) -> Row | None:
         """The subscription after an event; None where somebody has ended it, or told it already, meanwhile."""
         table, now = table_of(SubscriptionRow), datetime.now(UTC)
         heard = {"heard_at": now} if told else {}
         went = {"position": event.position, "events": row.events + len(told)}
-        well = {"tries": 0, "next_at": None, "failing_since": None}
+        well = {"tries": 0, "next_at": None, "failing_since": None, "error": None}
         with self._engine.begin() as connection:
             change = update(table).where(*_still(row)).values(**went, **well, **heard)
             if not connection.execute(change).rowcount:
                 return None
-            rows = [
-                {"subscription_id": row.id, "number": one.number, "case_id": event.case_id, "seq": event.seq}
-                | {"focus": one.focus, "at": one.at}
-                for one in told
-            ]
-            if rows:
-                connection.execute(insert(table_of(SubscriptionEventRow)), rows)
             return connection.execute(table.select().where(table.c.id == row.id)).first()
 
     def _change(self, row: Row, **values: Any) -> None:
@@ -198,12 +230,6 @@ def _beats(row: Row, now: datetime) -> bool:
     if row.heartbeat is None or row.heard_at is None:
         return False
     return bool(now - row.heard_at >= timedelta(seconds=row.heartbeat))
-
-
-def _stands(connection: Connection, row: Row) -> bool:
-    """Whether the reader is at work here: whoever is in no directory is, as long as the provider says so."""
-    mine = (col(StaffRow.tenant) == row.tenant, col(StaffRow.subject) == row.reader)
-    return connection.execute(select_columns(col(StaffRow.active)).where(*mine)).scalar() is not False
 
 
 def _ways(connection: Connection, row: Row, case_id: str) -> frozenset[Reach]:

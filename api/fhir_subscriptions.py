@@ -12,7 +12,9 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from api.fhir_read import Answer
+from api.fhir_reading import of_case
 from api.problems import BODY_LIMIT, Refusal, responses
+from api.smart import is_scoped, may
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Opaque
 from exchange.fhir_answers import searchset
@@ -20,6 +22,7 @@ from exchange.fhir_codes import Resource
 from exchange.fhir_subscription import (
     BACKPORT,
     PAYLOAD,
+    TOPICS,
     NotASubscription,
     Told,
     Wanted,
@@ -38,7 +41,7 @@ router = APIRouter(prefix="/fhir", tags=["FHIR"], max_body_size=BODY_LIMIT)
 SubscriptionId = Annotated[Opaque, Path()]
 REFUSALS = responses(401, 403, 404, 409, 422, 503)
 MOST, MOST_SHOWN = 20, 100
-Number = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+Number = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 EXAMPLE = {
     "resourceType": "Subscription",
     "meta": {"profile": [f"{BACKPORT}/backport-subscription"]},
@@ -69,12 +72,15 @@ async def create_subscription(
     not told. Numbers without a gap show that nothing was lost.
     """
     asked = _asked(parts, resource)
+    if shut := [kind for kind in TOPICS[asked.topic] if not may(who, kind, "r")]:
+        raise Refusal(403, "ScopeMissing", f"this needs {', '.join(f'system/{kind}.r' for kind in shut)}")
     subscription_id, now = uuid.uuid4().hex, datetime.now(UTC)
     headers = json.dumps(asked.headers)
     row = {
         "id": subscription_id,
         "tenant": who.tenant,
         "reader": who.sub,
+        "partner": who.sub.partition(".")[0] if is_scoped(who) else None,
         "topic": asked.topic,
         "person_id": asked.patient,
         "base": f"{str(request.base_url).rstrip('/')}/fhir",
@@ -141,9 +147,9 @@ async def delete_subscription(subscription_id: SubscriptionId, parts: SystemDep,
     await _of_id(parts, who, subscription_id)
 
     def write(connection: Connection) -> None:
+        connection.execute(delete(SubscriptionRow).where(col(SubscriptionRow.id) == subscription_id))
         events = col(SubscriptionEventRow.subscription_id) == subscription_id
         connection.execute(delete(SubscriptionEventRow).where(events))
-        connection.execute(delete(SubscriptionRow).where(col(SubscriptionRow.id) == subscription_id))
 
     await parts.written(write)
 
@@ -165,16 +171,32 @@ async def subscription_events(
     since: Annotated[Number, Query(alias="eventsSinceNumber", description="From this number on")] = None,
     until: Annotated[Number, Query(alias="eventsUntilNumber", description="To this number")] = None,
 ) -> Any:
-    """Events that you were told of, again: at most a hundred, the earliest first."""
+    """Events that you were told of, again: at most a hundred, the earliest first.
+
+    What one is about is named where you may read it now; its number stands in any case.
+    """
     row = await _of_id(parts, who, subscription_id)
     table: Any = SubscriptionEventRow.__table__  # type: ignore[attr-defined]
-    wanted_ones = [table.c.subscription_id == subscription_id]
+    wanted_ones = [table.c.subscription_id == subscription_id, table.c.number <= row.events]
     wanted_ones += [table.c.number >= since] if since is not None else []
     wanted_ones += [table.c.number <= until] if until is not None else []
     query = table.select().where(*wanted_ones).order_by(table.c.number).limit(MOST_SHOWN)
     rows: Sequence[Any] = await parts.read(lambda connection: connection.execute(query).all())
-    told = [Told(one.number, one.at, one.focus) for one in rows]
+    hers = set[str]()
+    for case_id in dict.fromkeys(one.case_id for one in rows):
+        hers |= await _readable(parts, who, case_id)
+    told = [Told(one.number, one.at, one.focus if one.focus in hers else None) for one in rows]
     return Answer(notification(row, "query-event", datetime.now(UTC), told))
+
+
+async def _readable(parts: System, who: Principal, case_id: str) -> set[str]:
+    """What somebody may read of a case, by type and id; nothing of one that is not hers any more."""
+    try:
+        return {f"{version.kind}/{version.content['id']}" for version in await of_case(parts, who, case_id)}
+    except Refusal as refusal:
+        if refusal.status not in (403, 404):
+            raise
+        return set()
 
 
 async def _of_id(parts: System, who: Principal, subscription_id: str) -> Any:

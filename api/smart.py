@@ -59,7 +59,7 @@ async def scoped(request: Request, who: PrincipalDep) -> None:
     if not is_scoped(who) or name in FREE:
         return
     kind, letter = ASKED.get(name, (None, ""))
-    kind = kind or request.path_params.get("kind")
+    kind = kind or (request.path_params.get("kind") if letter else None)
     if kind is None or not may(who, kind, letter):
         needed = f"{SYSTEM}{kind}.{letter}" if kind else "a token that is no SMART token"
         raise Refusal(403, "ScopeMissing", f"this needs {needed}")

@@ -9,28 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exchange.fhir_codes import OURS, Resource, at, reference
+from domain.values import reasonable
+from exchange.fhir_codes import OURS, Resource, at
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 PAYLOAD, FILTER = f"{BACKPORT}/backport-payload-content", f"{BACKPORT}/backport-filter-criteria"
 HEARTBEAT = f"{BACKPORT}/backport-heartbeat-period"
 TOPICS = {  # by the last part of the topic's address: what of a case it is about
-    "task": ("Task", "ServiceRequest"),
+    "task": ("Task",),
+    "service-request": ("ServiceRequest",),
     "care-plan": ("CarePlan", "Goal"),
     "episode-of-care": ("EpisodeOfCare",),
     "encounter": ("Encounter", "Communication"),
     "care-team": ("CareTeam",),
 }
-HEADER = re.compile(r"([A-Za-z0-9-]{1,64}): ?([\x20-\x7e]{1,2000})")
+HEADER = re.compile(r"([A-Za-z0-9-]{1,64}): *([\x21-\x7e](?:[\x20-\x7e]{0,1998}[\x21-\x7e])?)")
 OURS_TO_SET = (
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "upgrade",
-    "te",
-    "trailer",
+    *("host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "upgrade"),
+    *("te", "trailer", "expect", "keep-alive"),
 )
 SHORTEST_HEARTBEAT = 60  # seconds
 MOST_HEADERS = 10
@@ -59,11 +55,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Told:
-    """One event as a subscriber hears of it."""
+    """One event as a subscriber hears of it; without a focus where she may not read any more what it is about."""
 
     number: int
     at: datetime
-    focus: str
+    focus: str | None
 
 
 def topic_url(topic: str) -> str:
@@ -74,8 +70,10 @@ def wanted(said: dict[str, Any]) -> Wanted:
     """What a Subscription asks for. Raises `NotASubscription`."""
     if said.get("resourceType") != "Subscription":
         raise NotASubscription("Subscription", "send a resource of the type Subscription")
+    if said.get("status", "requested") != "requested":
+        raise NotASubscription("Subscription.status", "a new one is `requested`")
     topic = str(said.get("criteria")).removeprefix(topic_url(""))
-    if topic not in TOPICS:
+    if topic not in TOPICS or said["criteria"] != topic_url(topic):
         raise NotASubscription("Subscription.criteria", f"name a topic: {', '.join(map(topic_url, TOPICS))}")
     channel = said.get("channel")
     if not isinstance(channel, dict) or channel.get("type") != "rest-hook":
@@ -94,7 +92,7 @@ def wanted(said: dict[str, Any]) -> Wanted:
         )
     return Wanted(
         topic=topic,
-        patient=_patient(said.get("_criteria")),
+        patient=_patient(topic, said.get("_criteria")),
         url=url,
         headers=_headers(channel.get("header", [])),
         content=str(content),
@@ -103,31 +101,41 @@ def wanted(said: dict[str, Any]) -> Wanted:
     )
 
 
-def _extended(element: Any, url: str, name: str) -> Any:
-    """The value of an extension of an element; None without."""
-    extensions = element.get("extension", []) if isinstance(element, dict) else []
-    some = [one for one in extensions if isinstance(one, dict) and one.get("url") == url]
-    return some[0].get(name) if some else None
+def _extended(element: Any, url: str, name: str, where: str = "Subscription.channel") -> Any:
+    """The value of an extension of an element; None without. Raises `NotASubscription` for another shape."""
+    if element is None:
+        return None
+    extensions = element.get("extension", []) if isinstance(element, dict) else None
+    if not isinstance(extensions, list) or not all(isinstance(one, dict) for one in extensions):
+        raise NotASubscription(where, "its extensions are a list of objects")
+    some = [one for one in extensions if one.get("url") == url]
+    if len(some) > 1 or (some and name not in some[0]):
+        raise NotASubscription(where, f"give {url} once, as {name}")
+    return some[0][name] if some else None
 
 
-def _patient(criteria: Any) -> str | None:
+def _patient(topic: str, criteria: Any) -> str | None:
     """Whose resources are meant: the one filter that topics take."""
-    said = _extended(criteria, FILTER, "valueString")
+    where = "Subscription.criteria"
+    said = _extended(criteria, FILTER, "valueString", where)
     if said is None:
         return None
-    match = re.fullmatch(r"[A-Za-z]+\?patient=(?:Patient/)?([A-Za-z0-9.-]{1,64})", str(said))
-    if match is None:
-        raise NotASubscription("Subscription.criteria", "a topic is filtered by `…?patient=Patient/{id}` alone")
-    return match[1]
+    match = re.fullmatch(r"([A-Za-z]+)\?patient=(?:Patient/)?([A-Za-z0-9.-]{1,64})", str(said))
+    if match is None or match[1] not in TOPICS[topic]:
+        raise NotASubscription(where, f"a topic is filtered by `{TOPICS[topic][0]}?patient=Patient/{{id}}` alone")
+    return match[2]
 
 
 def _headers(said: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(said, list) or len(said) > MOST_HEADERS:
         raise NotASubscription("Subscription.channel.header", f"give at most {MOST_HEADERS} headers")
-    found = [HEADER.fullmatch(one) if isinstance(one, str) else None for one in said]
-    if any(match is None or match[1].lower() in OURS_TO_SET for match in found):
-        raise NotASubscription("Subscription.channel.header", "write each as `Name: value`; some are set by us")
-    return tuple((match[1], match[2]) for match in found if match is not None)
+    matches = [match for one in said if isinstance(one, str) and (match := HEADER.fullmatch(one))]
+    names = [match[1].lower() for match in matches]
+    if len(matches) < len(said) or len({*names}) < len(names) or not {*names}.isdisjoint(OURS_TO_SET):
+        raise NotASubscription(
+            "Subscription.channel.header", "write each once, as `Name: value`; some are set by us"
+        )
+    return tuple((match[1], match[2]) for match in matches)
 
 
 def _heartbeat(channel: dict[str, Any]) -> int | None:
@@ -144,11 +152,11 @@ def _end(said: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(said)
-    except (TypeError, ValueError):
-        found = None
-    if found is None or found.tzinfo is None:
-        raise NotASubscription("Subscription.end", "write the end as an instant, 2026-03-01T10:00:00Z")
-    return found
+        if found.tzinfo is not None:
+            return reasonable(found)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise NotASubscription("Subscription.end", "write the end as an instant, 2026-03-01T10:00:00Z")
 
 
 def subscription(row: Any, url: str) -> Resource:
@@ -198,14 +206,9 @@ def _event(row: Any, one: Told) -> dict[str, Any]:
         {"name": "event-number", "valueString": str(one.number)},
         {"name": "timestamp", "valueInstant": at(one.at)},
     ]
-    if row.content == "id-only":
-        said.append({"name": "focus", "valueReference": reference(*_focus(row, one))})
+    if row.content == "id-only" and one.focus is not None:
+        said.append({"name": "focus", "valueReference": {"reference": f"{row.base}/{one.focus}"}})
     return {"name": "notification-event", "part": said}
-
-
-def _focus(row: Any, one: Told) -> tuple[str, str]:
-    kind, _, name = one.focus.partition("/")
-    return f"{row.base}/{kind}", name
 
 
 def notification(row: Any, kind: str, now: datetime, told: Iterable[Told] = ()) -> Resource:
@@ -225,7 +228,7 @@ def notification(row: Any, kind: str, now: datetime, told: Iterable[Told] = ()) 
             "response": {"status": "200"},
         }
         for one in told
-        if row.content == "id-only"
+        if row.content == "id-only" and one.focus is not None
     ]
     return {
         "resourceType": "Bundle",

@@ -52,11 +52,15 @@ def check_url(url: str, loopback: bool) -> None:
         raise NotOutside("give an https address at the usual port") from None
     if parts.username or parts.password:
         raise NotOutside("leave name and password out of the address")
-    if loopback and host == "127.0.0.1":
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise NotOutside("write the address without blanks, in ASCII")
+    if loopback and host == "127.0.0.1" and parts.scheme in ("http", "https"):
         return
+    if _is_inside(host):
+        raise NotOutside("the address is not one of the outside world")
     if parts.scheme != "https" or port not in (None, 443):
         raise NotOutside("give an https address at the usual port")
-    if not url.isascii() or not url.isprintable() or not (":" in host or NAME.fullmatch(host)):
+    if not (":" in host or NAME.fullmatch(host)):
         raise NotOutside("give the name of a host in letters, digits and hyphens, an international one as `xn--…`")
 
 
@@ -100,6 +104,14 @@ async def _outside(host: str, port: int, loopback: bool) -> Address:
         if not is_outside(address) and not (loopback and address.is_loopback):
             raise NotOutside("the name leads to an address that is not of the outside world")
     return addresses[0]
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is written as an address that is not of the outside world."""
+    try:
+        return not is_outside(ipaddress.ip_address(host.rstrip(".")))
+    except ValueError:
+        return False
 
 
 def is_outside(address: Address) -> bool:

@@ -14,6 +14,7 @@ from infra.encryption import KeyRing
 from infra.names import keys_of
 from infra.person_tables import PersonHistoryRow, PersonKeyRow, PersonRow
 
+MOST_UNDER = 100_000
 _TENANT: Any = bindparam("tenant")
 _IDS: Any = bindparam("ids", expanding=True)
 _KEYS: Any = bindparam("keys", expanding=True)
@@ -24,13 +25,13 @@ _TAKEN = _OF_IDS.with_only_columns(col(PersonRow.id))
 _OF_KEYS = select(PersonKeyRow.key, PersonKeyRow.person_id).where(
     col(PersonKeyRow.tenant) == _TENANT, col(PersonKeyRow.key).in_(_KEYS)
 )
-_FOUND = (
+_UNDER = (
     select(PersonKeyRow.person_id)
     .where(PersonKeyRow.tenant == _TENANT, col(PersonKeyRow.key).in_(_KEYS))
-    .distinct()
-    .order_by(col(PersonKeyRow.person_id))
-    .limit(bindparam("most"))
+    .limit(MOST_UNDER)  # keeps SQLite from reading all persons in order, which it does where it has no statistics
+    .subquery()
 )
+_FOUND = select(_UNDER.c.person_id).distinct().order_by(_UNDER.c.person_id).limit(bindparam("most"))
 _MERGED = select(PersonRow.id).where(col(PersonRow.tenant) == _TENANT, col(PersonRow.merged_into).in_(_IDS))
 _INTO = select(PersonRow.merged_into).where(PersonRow.tenant == _TENANT, PersonRow.id == bindparam("id"))
 KEY_BYTES = 10  # of a look-up's keyed digest: two of a million persons share one by chance in a thousand billion

@@ -24,6 +24,7 @@ class SubscriptionRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     tenant: str
     reader: str
+    partner: str | None = None
     topic: str
     person_id: str | None = None
     base: str

@@ -4,6 +4,7 @@ The local key is made on first start, readable by its owner only.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ LOCAL_ALGORITHM = "EdDSA"
 PROVIDER_ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 PARTNER_ALGORITHMS = ["RS384", "ES384", "RS256", "ES256"]
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")  # of a partner: no dot, so that no two make the same account
 OF_PARTNERS = "system/"  # the only scopes that a partner's issuer can give
 LEEWAY = timedelta(seconds=30)
 OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})  # OpenID Connect Core 1.0, sections 2 and 3.3.2.11
@@ -146,8 +148,9 @@ def partners(said: str) -> dict[str, Partner]:
     found: dict[str, Partner] = {}
     for one in said.split():
         name, issuer, url, tenant = one.split("|")
-        if not all((name, issuer, url, tenant)) or issuer in found or name in {p.name for p in found.values()}:
-            raise ValueError("write each partner once, as name|issuer|jwks-url|tenant")
+        known = {partner.name for partner in found.values()}
+        if not (NAME.fullmatch(name) and issuer and url and tenant) or issuer in found or name in known:
+            raise ValueError("write each partner once, as name|issuer|jwks-url|tenant; a name has no dot")
         found[issuer] = Partner(name, ProviderKeys(url), tenant)
     return found
 
@@ -158,6 +161,8 @@ class Verifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._partners = partners(settings.smart_issuers)
+        if settings.issuer in self._partners:
+            raise ValueError("a partner's issuer is another than our own (CASELOOM_ISSUER)")
         self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else None
         self._local = None if self._keys else signing_key(settings.data_dir).public_key()
 
@@ -169,7 +174,7 @@ class Verifier:
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
             return self._decode(token, await self._keys.key(token), PROVIDER_ALGORITHMS)
-        except jwt.PyJWTError as fault:
+        except (jwt.PyJWTError, TypeError, ValueError) as fault:  # a key of another family than the token says
             raise InvalidToken(type(fault).__name__) from None
 
     async def _of_partner(self, token: str, partner: Partner) -> dict[str, Any]:
@@ -179,10 +184,10 @@ class Verifier:
         """
         key, issuer = await partner.keys.key(token), _issuer(token)
         claims = self._decode(token, key, PARTNER_ALGORITHMS, issuer)
-        client = claims.get("client_id") or claims.get("azp") or claims["sub"]
-        said = claims.get("scope", "")
-        words = said.split() if isinstance(said, str) else [str(word) for word in said]
-        scope = " ".join(word for word in words if word.startswith(OF_PARTNERS))
+        client = next((claims[name] for name in ("client_id", "azp", "sub") if name in claims), None)
+        if not isinstance(client, str) or not client:
+            raise InvalidToken("ClientMalformed")
+        scope = " ".join(word for word in _words(claims.get("scope")) if word.startswith(OF_PARTNERS))
         if not scope:
             raise InvalidToken("ScopeMissing")
         account = {"sub": f"{partner.name}.{client}", "role": Role.INTEGRATOR.value, "tenant": partner.tenant}
@@ -207,6 +212,14 @@ class Verifier:
         if claims["exp"] - claims["iat"] > self._settings.token_hours * 3600 + LEEWAY.total_seconds():
             raise InvalidToken("LivesTooLong")
         return claims
+
+
+def _words(scope: Any) -> list[str]:
+    """The scopes, each a word, however they are written. Raises `InvalidToken` for what is no text."""
+    said = [scope] if isinstance(scope, str) else scope
+    if not isinstance(said, list) or not all(isinstance(one, str) for one in said):
+        raise InvalidToken("ScopeMalformed")
+    return [word for one in said for word in one.split()]
 
 
 def _issuer(token: str) -> str:

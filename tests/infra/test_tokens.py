@@ -159,7 +159,15 @@ async def test_keys_of_a_provider_that_is_gone_are_trusted_for_less_than_five_mi
 
 
 @pytest.mark.parametrize(
-    "said", ["a|b|c", "a|b|c|d|e", "a|b|http://c|d a|x|http://c|d", "a|b|http://c|d x|b|http://c|d", "|b|c|d"]
+    "said",
+    [
+        "a|b|c",
+        "a|b|c|d|e",
+        "a|b|http://c|d a|x|http://c|d",
+        "a|b|http://c|d x|b|http://c|d",
+        "|b|c|d",
+        "a.b|b|http://c|d",
+    ],
 )
 def test_a_partner_that_is_not_written_as_it_should_be_is_refused(said: str) -> None:
     with pytest.raises(ValueError, match=r"write|unpack"):

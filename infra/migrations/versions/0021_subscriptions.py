@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("reader", sa.String(), nullable=False),
+        sa.Column("partner", sa.String(), nullable=True),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("person_id", sa.String(), nullable=True),
         sa.Column("base", sa.String(), nullable=False),

@@ -2,11 +2,18 @@
 
 import gc
 import warnings
+from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
 
+from activities.rows import table_of
 from infra import database
+from infra.encryption import KeyRing
+from infra.person_tables import PersonKeyRow, PersonRow
+from infra.persons import Persons
 
 
 async def test_a_connection_that_comes_back_late_is_closed(engine: AsyncEngine) -> None:
@@ -40,3 +47,17 @@ async def test_a_connection_that_comes_back_in_time_is_used_again(engine: AsyncE
     with found.connect() as connection:
         assert connection.connection.dbapi_connection is first
     found.dispose()
+
+
+def test_a_person_is_looked_for_by_her_keys_also_where_sqlite_has_no_statistics() -> None:
+    """Else it reads the look-ups of everybody in the order of their ids, at every referral."""
+    engine, said = create_engine("sqlite://"), list[tuple[str, Any]]()
+    tables = [table_of(model) for model in (PersonRow, PersonKeyRow)]
+    SQLModel.metadata.create_all(engine, tables)
+    event.listen(engine, "before_cursor_execute", lambda _, __, text, values, *___: said.append((text, values)))
+    with engine.connect() as connection:
+        Persons(connection, KeyRing([b"k" * 32]), b"i" * 32, "local").find(["word a", "word b"], 200)
+        asked, values = next(one for one in said if "person_keys" in one[0])
+        plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values)]
+    engine.dispose()
+    assert [step for step in plan if "person_keys" in step] == [step for step in plan if "key=?" in step] != []

@@ -1,7 +1,5 @@
 """One command to each of many cases: begun once by its key, carried on whatever dies, told case by case."""
 
-import asyncio
-import contextlib
 import json
 import uuid
 from dataclasses import dataclass
@@ -14,11 +12,10 @@ from sqlalchemy import ColumnElement, Connection, func, insert, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.submission import key_reused
+from api.submission import carry_on, key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.command import fingerprint_of
 from domain.values import Role
@@ -30,7 +27,6 @@ from workflows import messages
 router = APIRouter(tags=["bulk actions"], max_body_size=BODY_LIMIT)
 ActionId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 BY_CASE = Order([col(BulkItemRow.case_id)])
-START_SECONDS = 2.0
 SEE = (Role.SENIOR, Role.SUPERVISOR, Role.DIRECTOR, Role.AUDITOR)
 
 
@@ -94,7 +90,8 @@ async def begin(
         row = await session.get(BulkActionRow, action_id)
     if row is None or row.fingerprint != wanted.fingerprint:
         raise key_reused(action_id)
-    await start(parts, action_id, wanted.per_minute)
+    name = messages.bulk_action(action_id)
+    await carry_on(parts, messages.BULK_ACTION_WORKFLOW, name, action_id, wanted.per_minute)
     response.status_code = 202
     response.headers["Location"] = f"/bulk-actions/{action_id}"
     return await _view(parts, who, action_id)
@@ -126,18 +123,6 @@ def write_down(connection: Connection, keys: KeyRing, who: Principal, wanted: Wa
     row = {"action_id": action_id, "tenant": who.tenant, "status": "waiting"}
     if ids:
         connection.execute(insert(BulkItemRow), [{**row, "case_id": case_id} for case_id in ids])
-
-
-async def start(parts: System, action_id: str, per_minute: int) -> None:
-    """Let the engine carry it on. Where it does not answer now, the night watch begins it."""
-    with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
-        async with asyncio.timeout(START_SECONDS):
-            await parts.client.start_workflow(
-                messages.BULK_ACTION_WORKFLOW,
-                args=[action_id, per_minute],
-                id=messages.bulk_action(action_id),
-                task_queue=parts.settings.task_queue,
-            )
 
 
 @router.get("/bulk-actions/{action_id}", responses=responses(401, 403, 404, 503))

@@ -1,7 +1,5 @@
 """Erasing what is known of a person for good: asked for by one, confirmed by another, with a certificate."""
 
-import asyncio
-import contextlib
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.headers import WishDep
 from api.identity import survivor, with_persons
@@ -20,6 +17,7 @@ from api.pages import Order, Page, PagingDep
 from api.persons import PersonId, on_record
 from api.problems import Refusal, responses
 from api.retention import Matter, being_erased, looked, retention_of
+from api.submission import carry_on
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant
 from infra.erasure_tables import ErasedCaseRow, ErasureRow
@@ -30,7 +28,6 @@ router = APIRouter(tags=["retention"])
 ErasureId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 REFUSALS = responses(401, 403, 404, 409, 422, 503)
 NEWEST_FIRST = Order([col(ErasureRow.asked_at), col(ErasureRow.id)], descending=True)
-START_SECONDS = 2.0
 OVER = ("withdrawn", "incomplete")
 EXAMPLE = {"ground": "retention-over"}
 WHY_NOT = {
@@ -148,7 +145,7 @@ async def confirm_erasure(erasure_id: ErasureId, parts: SystemDep, who: Principa
 
         await _decide(parts, who, asked, "running", free)
     if asked.status != "done":
-        await _start(parts, erasure_id)
+        await carry_on(parts, messages.ERASURE_WORKFLOW, messages.erasure(erasure_id), erasure_id)
     return await _view(parts, who, erasure_id)
 
 
@@ -201,18 +198,6 @@ async def _decide(
 
     if not await with_persons(parts, who.tenant, write, write=True):
         raise Refusal(409, "Decided", "somebody else has decided on it meanwhile; read it again")
-
-
-async def _start(parts: System, erasure_id: str) -> None:
-    """Let the engine carry it out. Where it does not answer now, the night watch begins it."""
-    with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
-        async with asyncio.timeout(START_SECONDS):
-            await parts.client.start_workflow(
-                messages.ERASURE_WORKFLOW,
-                erasure_id,
-                id=messages.erasure(erasure_id),
-                task_queue=parts.settings.task_queue,
-            )
 
 
 async def _known(parts: System, who: Principal, erasure_id: str) -> ErasureView | None:

@@ -1,7 +1,6 @@
 """Case finding: a population's file is received part by part, screened, and followed. Nothing opens by itself."""
 
 import asyncio
-import contextlib
 import uuid
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -11,13 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Connection, func, insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from api.cases import require_team
 from api.headers import WishDep
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
-from api.submission import key_reused
+from api.submission import carry_on, key_reused
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.case.case import Source
 from domain.case.command import fingerprint_of
@@ -34,7 +32,6 @@ PartNumber = Annotated[int, Path(ge=1, le=10_000)]
 PART_LIMIT = 16 * 1024 * 1024
 SHARDS = 128  # of 100,000 people some eight hundred stand in each
 MOST_SHOWN = 20
-START_SECONDS = 2.0
 NEWEST_FIRST = Order([col(ScreeningRow.made_at), col(ScreeningRow.id)], descending=True)
 REFUSALS = responses(401, 403, 404, 409, 413, 422, 503)
 READING = asyncio.Semaphore(2)  # parts that are read at once: each may be sixteen megabytes
@@ -181,20 +178,8 @@ async def begin_screening(screening_id: ScreeningId, parts: SystemDep, who: Prin
         await parts.written(write)
     elif screening.status == "discarded":
         raise not_receiving(screening.status)
-    await _start(parts, screening_id)
+    await carry_on(parts, messages.SCREENING_WORKFLOW, messages.screening(screening_id), screening_id)
     return await _view(parts, who, screening_id)
-
-
-async def _start(parts: System, screening_id: str) -> None:
-    """Let the engine carry it on. Where it does not answer now, the night watch begins it."""
-    with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
-        async with asyncio.timeout(START_SECONDS):
-            await parts.client.start_workflow(
-                messages.SCREENING_WORKFLOW,
-                screening_id,
-                id=messages.screening(screening_id),
-                task_queue=parts.settings.task_queue,
-            )
 
 
 @router.post("/screenings/{screening_id}/stop", responses=REFUSALS)

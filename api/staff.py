@@ -10,11 +10,12 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.assignment import handing_over
-from api.bulk_actions import start, write_down
+from api.bulk_actions import write_down
 from api.commands import CaseId
 from api.identity import called_in
 from api.pages import Order, Page, PagingDep
 from api.problems import BODY_LIMIT, Refusal, responses
+from api.submission import carry_on
 from api.system import Principal, PrincipalDep, System, SystemDep
 from domain.values import Instant, Line, Opaque, Role, Slug, YesNo
 from infra import row_places
@@ -23,6 +24,7 @@ from infra.tables import (
     SignOutRow,
     StaffRow,
 )
+from workflows import messages
 
 router = APIRouter(tags=["staff"], max_body_size=BODY_LIMIT)
 BY_SUBJECT = Order([col(StaffRow.subject)])
@@ -104,7 +106,8 @@ async def put_staff(
             await connection.run_sync(write_down, parts.keys, who, handing_over(parts, who, subject), action_id)
         await session.commit()
     if not entry.active:
-        await start(parts, action_id, handing_over(parts, who, subject).per_minute)
+        name, pace = messages.bulk_action(action_id), handing_over(parts, who, subject).per_minute
+        await carry_on(parts, messages.BULK_ACTION_WORKFLOW, name, action_id, pace)
         response.headers["Link"] = f'</bulk-actions/{action_id}>; rel="monitor"'
     return StaffView(subject=subject, **entry.model_dump())
 

@@ -36,7 +36,7 @@ from infra.temporal import workflow_id
 from workflows import messages
 
 log = structlog.get_logger()
-UPDATE_SHARE = 0.7
+UPDATE_SHARE, START_SECONDS = 0.7, 2.0
 STATUS_OF = {"NotPermitted": 403, "CaseChanged": 412}
 _OUTCOME = select(col(CommandRow.outcome)).where(
     *(col(getattr(CommandRow, name)) == bindparam(name) for name in ("case_id", "command_id", "tenant"))
@@ -339,3 +339,11 @@ async def _take_back(parts: System, case_id: str, command_id: str) -> None:
     with contextlib.suppress(SQLAlchemyError, OSError):
         async with asyncio.timeout(parts.settings.record_seconds), parts.engine.begin() as connection:
             await connection.execute(delete(QueuedRow).where(*mine))
+
+
+async def carry_on(parts: System, workflow: str, name: str, *about: Any) -> None:
+    """Let the engine carry on what is on record. Where it does not answer now, the night watch begins it."""
+    with contextlib.suppress(WorkflowAlreadyStartedError, *messages.UNKNOWN):
+        async with asyncio.timeout(START_SECONDS):
+            queue = parts.settings.task_queue
+            await parts.client.start_workflow(workflow, args=about, id=name, task_queue=queue)

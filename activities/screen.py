@@ -29,6 +29,7 @@ from domain.steps.population import Population, Result, Screened
 from exchange import csv_population
 from exchange.fhir_population import Said, Unread, person_in
 from infra import row_places
+from infra.database import reading
 from infra.encryption import KeyRing, derived_id
 from infra.notices import tell_leads
 from infra.persons import Persons, one_person
@@ -45,6 +46,7 @@ class Screenings:
 
     def __init__(self, engine: Engine, keys: KeyRing, index_key: bytes, rulebook: Rulebook) -> None:
         self._engine, self._keys, self._index_key, self._rulebook = engine, keys, index_key, rulebook
+        self._looking = reading(engine)
 
     @activity.defn(name="screen")
     async def screen(self, screening_id: str) -> str:
@@ -55,7 +57,7 @@ class Screenings:
 
     def _next(self, screening_id: str) -> str:
         """Screen one shard, or end the screening where none is left."""
-        with self._engine.connect() as connection:
+        with self._looking.connect() as connection:
             screening = _of_id(connection, screening_id)
             if screening is None or screening.status != "running":
                 return screening.status if screening else "unknown"
@@ -105,7 +107,7 @@ class Screenings:
                 log.error("screening_fault", screening_id=screening.id, fault=type(fault).__name__)
                 found[whose] = Screened(result=Result.UNREADABLE, why="fault")
         references = {whose: _reference(screening, whose) for whose in people}
-        with self._engine.connect() as connection:
+        with self._looking.connect() as connection:
             known = self._known(connection, screening, {w: read[w][1] for w in read}, references)
             before = self._decided(connection, screening, references.values(), now)
         return [

@@ -18,6 +18,7 @@ from domain.values import Role
 from exchange.fhir_readable import READ, Reader, readable
 from exchange.fhir_subscription import TOPICS, Told, notification
 from infra import outbound, row_places
+from infra.database import reading
 from infra.encryption import KeyRing
 from infra.item_tables import ItemRow
 from infra.notices import tell_leads
@@ -41,6 +42,7 @@ class Subscriptions:
 
     def __init__(self, engine: Engine, keys: KeyRing, settings: Settings, rulebook: Rulebook) -> None:
         self._engine, self._keys, self._settings, self._rulebook = engine, keys, settings, rulebook
+        self._looking = reading(engine)
         self._partners = {partner.name for partner in partners(settings.smart_issuers).values()}
 
     def due(self, now: datetime) -> list[str]:
@@ -50,7 +52,7 @@ class Subscriptions:
         waits = or_(table.c.next_at.is_(None), table.c.next_at <= now)
         something = or_(table.c.status == "requested", table.c.position < newest, table.c.ends_at <= now)
         query = select_columns(table.c.id, table.c.heartbeat, table.c.heard_at, something.label("something"))
-        with self._engine.connect() as connection:
+        with self._looking.connect() as connection:
             rows = connection.execute(query.where(table.c.status.in_(LIVE), waits)).all()
         return [row.id for row in rows if row.something or _beats(row, now)]
 
@@ -70,6 +72,8 @@ class Subscriptions:
                 return True
             if told and not await self._post(row, "event-notification", told):
                 return False
+            if not told and event is not events[-1]:
+                continue  # where it stands is written down with the next that is told, or with the last
             next_row = await asyncio.to_thread(self._went_on, row, event, told)
             if next_row is None:
                 return True
@@ -148,7 +152,7 @@ class Subscriptions:
         """
         if event.at < row.created_at:
             return []
-        with self._engine.connect() as connection:
+        with self._looking.connect() as connection:
             ways = _ways(connection, row, event.case_id)
             if ways.isdisjoint(self._rulebook.policy.reach_of(Role.INTEGRATOR, READ)):
                 return []
@@ -171,19 +175,23 @@ class Subscriptions:
         readable_now = self._focus(row, event)
         table = table_of(SubscriptionEventRow)
         its = (table.c.subscription_id == row.id, table.c.case_id == event.case_id, table.c.seq == event.seq)
-        with self._engine.begin() as connection:
+        with self._looking.connect() as connection:
             kept = connection.execute(table.select().where(*its).order_by(table.c.number)).all()
-            if kept:
-                return [Told(one.number, one.at, one.focus if one.focus in readable_now else None) for one in kept]
+        if kept:
+            return [Told(one.number, one.at, one.focus if one.focus in readable_now else None) for one in kept]
+        told = [Told(row.events + number, event.at, focus) for number, focus in enumerate(readable_now, 1)]
+        return told if not told or self._keep(row, event, told) else None
+
+    def _keep(self, row: Row, event: Row, told: list[Told]) -> bool:
+        """Put the numbers of an event on record; False where the subscription has been ended meanwhile."""
+        of_event = {"subscription_id": row.id, "case_id": event.case_id, "seq": event.seq}
+        rows = [{**of_event, "number": one.number, "focus": one.focus, "at": one.at} for one in told]
+        with self._engine.begin() as connection:
             same = update(table_of(SubscriptionRow)).where(*_still(row)).values(position=row.position)
             if not connection.execute(same).rowcount:
-                return None
-            told = [Told(row.events + number, event.at, focus) for number, focus in enumerate(readable_now, 1)]
-            of_event = {"subscription_id": row.id, "case_id": event.case_id, "seq": event.seq}
-            rows = [{**of_event, "number": one.number, "focus": one.focus, "at": one.at} for one in told]
-            if rows:
-                connection.execute(insert(table), rows)
-        return told
+                return False
+            connection.execute(insert(table_of(SubscriptionEventRow)), rows)
+        return True
 
     def _went_on(self, row: Row, event: Row, told: list[Told]) -> Row | None:
         """The subscription after an event; None where somebody has ended it, or told it already, meanwhile."""

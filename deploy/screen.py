@@ -115,7 +115,7 @@ def show(found: Any) -> None:
     for name, number in sorted(found["why"].items(), key=lambda one: -one[1]):
         table.add_row(f"· {name}", f"{number:,}", style="dim")
     console.print(table)
-    console.print("Whom somebody has to decide on: GET /screened, or the page “Found” of the desk")
+    console.print("Whom somebody has to decide on: GET /screened, or the page “Found by screening” of the desk")
 
 
 def main() -> int:

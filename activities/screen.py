@@ -17,7 +17,7 @@ from sqlmodel import col
 from temporalio import activity
 
 from activities.rows import add, table_of
-from domain.case.case import Patient, Source
+from domain.case.case import Patient
 from domain.case.command import Moment
 from domain.case.staff import Directory
 from domain.persons.person import REFERENCE, Person
@@ -25,7 +25,7 @@ from domain.programs.eligibility import by_record
 from domain.programs.policies import Tier
 from domain.programs.program import DIED
 from domain.programs.rulebook import Rulebook
-from domain.steps.population import Population, Result, Screened
+from domain.steps.population import Finding, Population, Result, Screened
 from exchange import csv_population
 from exchange.fhir_population import Said, Unread, person_in
 from infra import row_places
@@ -91,7 +91,7 @@ class Screenings:
         program = self._rulebook.at(screening.program, screening.version, screening.team, now.date())
         moment = Moment(screening.as_of, self._rulebook, Directory(known=False))
         population = Population(moment, program, screening.team, Tier(screening.tier))
-        as_of, source = program.day_of(screening.as_of), Source(screening.source)
+        as_of = program.day_of(screening.as_of)
         read: dict[str, tuple[Patient, Person]] = {}
         found: dict[str, Screened] = {}
         for whose, said in people.items():
@@ -99,7 +99,7 @@ class Screenings:
                 patient, person, numbers = _read(screening, whose, said, as_of)
                 homes = [a.postal_code for a in person.addresses if a.postal_code]
                 record = by_record(program.eligibility.criteria, [c.payer for c in person.coverage], homes)
-                found[whose] = population.screen(patient, numbers, record, source)
+                found[whose] = population.screen(patient, numbers, record)
                 read[whose] = (patient, person)
             except Unread as fault:
                 found[whose] = Screened(result=Result.UNREADABLE, why=str(fault))
@@ -110,38 +110,29 @@ class Screenings:
         with self._looking.connect() as connection:
             known = self._known(connection, screening, {w: read[w][1] for w in read}, references)
             before = self._decided(connection, screening, references.values(), now)
-        return [
-            self._row(screening, shard, references[whose], one, read.get(whose), known.get(whose), before)
-            for whose, one in found.items()
-        ]
+        rows = []
+        for whose, screened in found.items():
+            person_id, left_out = known.get(whose, (None, None))
+            key = person_key(self._index_key, screening.tenant, references[whose])
+            decided, points = before.get(key, ("", 0))
+            why = left_out or (decided if decided and screened.points <= points else None)
+            if why and screened.result is not Result.UNREADABLE:
+                found[whose] = screened.changed(result=Result.LEFT_OUT, why=why)
+            row = self._row(screening, references[whose], found[whose], read.get(whose))
+            rows.append({**row, "shard": shard, "person_key": key, "person_id": person_id})
+        return rows
 
     def _row(
-        self,
-        screening: Row,
-        shard: int,
-        reference: str,
-        found: Screened,
-        read: tuple[Patient, Person] | None,
-        known: tuple[str, str | None] | None,
-        before: Mapping[str, tuple[str, int]],
+        self, screening: Row, reference: str, found: Screened, who: tuple[Patient, Person] | None
     ) -> dict[str, Any]:
-        key = person_key(self._index_key, screening.tenant, reference)
-        decided, points = before.get(key, ("", 0))
-        why = (known[1] if known else None) or (decided if decided and found.points <= points else None)
-        if why and found.result is not Result.UNREADABLE:
-            found = found.changed(result=Result.LEFT_OUT, why=why)
+        """What is kept of one person: who she is and why only of those who are proposed."""
         row_id = derived_id(self._index_key, f"{screening.tenant}/screened/{screening.id}/{reference}").hex
         sealed = None
-        if found.result is Result.PROPOSED and read is not None:
-            said = {"patient": read[0], "person": read[1], "screened": found}
-            plain = json.dumps({name: value.model_dump(mode="json") for name, value in said.items()})
-            sealed = self._keys.encrypted(plain.encode(), row_places.screened(row_id))
-        return {
-            **{"id": row_id, "screening_id": screening.id, "tenant": screening.tenant, "shard": shard},
-            **{"person_key": key, "person_id": known[0] if known else None, "sealed": sealed},
-            **{name: getattr(found, name) for name in ("result", "tier", "points", "at_least")},
-            "why": found.why,
-        }
+        if who is not None and found.result is Result.PROPOSED:
+            plain = Finding(patient=who[0], person=who[1], screened=found).model_dump_json().encode()
+            sealed = self._keys.encrypted(plain, row_places.screened(row_id))
+        said = {name: getattr(found, name) for name in ("result", "tier", "points", "at_least", "why")}
+        return {"id": row_id, "screening_id": screening.id, "tenant": screening.tenant, "sealed": sealed, **said}
 
     def _known(
         self, connection: Connection, screening: Row, read: Mapping[str, Person], references: Mapping[str, str]
@@ -217,7 +208,9 @@ class Screenings:
         )
         with self._engine.begin() as connection:
             done = update(ScreeningRow).where(*running).values(status="done", ended_at=now, touched_at=now)
-            if connection.execute(done).rowcount and connection.execute(proposed).scalar():
+            if not connection.execute(done).rowcount:
+                return "stopped"
+            if connection.execute(proposed).scalar():
                 tell_leads(
                     connection, self._keys, screening.tenant, screening.team, screening.id, "screening", now
                 )

@@ -43,7 +43,7 @@ class Subscriptions:
     def __init__(self, engine: Engine, keys: KeyRing, settings: Settings, rulebook: Rulebook) -> None:
         self._engine, self._keys, self._settings, self._rulebook = engine, keys, settings, rulebook
         self._looking = reading(engine)
-        self._partners = {partner.name for partner in partners(settings.smart_issuers).values()}
+        self._partners = {partner.name for partner in partners(settings.smart_issuers)}
 
     def due(self, now: datetime) -> list[str]:
         """The subscriptions that wait for a handshake, an event that may be theirs, a heartbeat or their end."""

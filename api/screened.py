@@ -1,6 +1,5 @@
 """Who was found by a screening: a lead opens a case for her, says why not, or looks again later."""
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,10 +17,9 @@ from api.screening_decisions import ACCEPTING, as_before, decide, resolved
 from api.screenings import within_reach
 from api.submission import CommandResult, Wish, untried
 from api.system import Principal, PrincipalDep, System, SystemDep
-from domain.case.case import Patient, Referral, Source
-from domain.persons.person import Person
+from domain.case.case import Referral, Source
 from domain.programs.policies import Tier
-from domain.steps.population import Screened
+from domain.steps.population import Finding
 from domain.values import Instant, Line, Opaque, Slug, Text
 from infra import row_places
 from infra.screening_tables import ScreenedRow, ScreeningRow
@@ -144,27 +142,25 @@ def _sleeps(now: datetime) -> ColumnElement[bool]:
 
 
 def _found(parts: System, row: ScreenedRow, screening: ScreeningRow) -> FoundPerson:
-    _, person, screened = _opened(parts, row)
+    found = _opened(parts, row)
     return FoundPerson(
         **row.model_dump(include={"id", "screening_id", "person_id", "tier", "points", "at_least", "until"}),
         program=screening.program,
         team=screening.team,
-        name=person.called,
-        birth_date=person.birth_date,
-        reasons=list(screened.reasons),
-        missing=list(screened.missing),
+        name=found.person.called,
+        birth_date=found.person.birth_date,
+        reasons=list(found.screened.reasons),
+        missing=list(found.screened.missing),
         snoozed_by=row.decided_by if row.decision == "snoozed" else None,
     )
 
 
-def _opened(parts: System, row: ScreenedRow) -> tuple[Patient, Person, Screened]:
+def _opened(parts: System, row: ScreenedRow) -> Finding:
     """Raises 409 where it cannot be read any more."""
     plain = parts.keys.decrypted(row.sealed, row_places.screened(row.id)) if row.sealed is not None else None
     if plain is None:
         raise Refusal(409, "Unreadable", "what was found cannot be read any more; decline it")
-    said = json.loads(plain)
-    patient, person = Patient.model_validate(said["patient"], strict=False), Person.model_validate(said["person"])
-    return patient, person, Screened.model_validate(said["screened"])
+    return Finding.model_validate_json(plain)
 
 
 async def _to_decide_on(parts: System, who: Principal, found_id: str) -> ScreenedRow:
@@ -205,11 +201,11 @@ async def accept_screened(
         row = await resolved(parts, who, row)
     if row.decision == "accepted":
         return await as_before(parts, who, row, response)
-    patient, person, screened = _opened(parts, row)
-    await _require_not_enrolled(parts, who, row, screening, patient, person)
+    finding = _opened(parts, row)
+    await _require_not_enrolled(parts, who, row, screening, finding)
     case_id = await untried(parts, who.tenant, f"{who.tenant}/screened/{row.id}")
     row = await decide(parts, who, row, ACCEPTING, None, case_id=case_id.hex)
-    new = _referral(screening, patient, person, screened, wanted, row.person_id)
+    new = _referral(screening, finding, wanted, row.person_id)
     try:
         result = await refer_as(parts, who, case_id, new, Wish(key=f"screened/{row.id}"), response)
     except Refusal as refusal:
@@ -221,20 +217,14 @@ async def accept_screened(
     return result
 
 
-def _referral(
-    screening: ScreeningRow,
-    patient: Patient,
-    person: Person,
-    screened: Screened,
-    wanted: AcceptFound,
-    person_id: str | None,
-) -> NewCase:
+def _referral(screening: ScreeningRow, finding: Finding, wanted: AcceptFound, person_id: str | None) -> NewCase:
+    screened = finding.screened
     reasons = "; ".join(screened.reasons)
     said = f"Found by a screening: {screened.tier} risk, {screened.points} points ({reasons})"[:MOST_REASON]
     return NewCase(
         program=screening.program,
-        referral=Referral(source=Source(screening.source), reason=said, patient=patient),
-        person=person,
+        referral=Referral(source=Source(screening.source), reason=said, patient=finding.patient),
+        person=finding.person,
         person_id=wanted.person_id or person_id,
         is_new=wanted.is_new,
         team=wanted.team or screening.team,
@@ -244,10 +234,10 @@ def _referral(
 
 
 async def _require_not_enrolled(
-    parts: System, who: Principal, row: ScreenedRow, screening: ScreeningRow, patient: Patient, person: Person
+    parts: System, who: Principal, row: ScreenedRow, screening: ScreeningRow, finding: Finding
 ) -> None:
     """Raises 409 for somebody who has come into the programme since she was found."""
-    known_by = (referred(patient.reference), *person.identifiers)
+    known_by = (referred(finding.patient.reference), *finding.person.identifiers)
     ids = await with_persons(parts, who.tenant, lambda store: list(by_identifiers(store, known_by)))
     for person_id in dict.fromkeys((*ids, *([row.person_id] if row.person_id else []))):
         if await open_in(parts, who.tenant, person_id, screening.program):

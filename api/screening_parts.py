@@ -58,10 +58,9 @@ async def send_part(
         raise Refusal(422, "NotThisFile", "send plain text in UTF-8: not packed, and in no other encoding")
     async with READING:
         try:
-            received = await asyncio.to_thread(_received, parts.keys, screening_id, part, body, mapping)
+            row, blocks = await asyncio.to_thread(_received, parts.keys, screening_id, part, body, mapping)
         except csv_population.NotThisFile as fault:
             raise Refusal(422, "NotThisFile", str(fault)) from None
-    row, blocks = received
 
     def write(connection: Connection) -> None:
         own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status) == "receiving")
@@ -100,9 +99,8 @@ def _received(
     for shard, people in shards.items():
         sealed = keys.encrypted(json.dumps(people).encode(), row_places.block(screening_id, shard, part))
         blocks.append({"screening_id": screening_id, "shard": shard, "part": part, "sealed": sealed})
-    digest = hashlib.sha256(body).hexdigest()
     counts = {"lines": lines, "kept": kept, "unread": unread}
-    return PartRow(screening_id=screening_id, part=part, digest=digest, issues=issues, **counts), blocks
+    return PartRow(screening_id=screening_id, part=part, issues=issues, **counts), blocks
 
 
 def _resources(body: bytes) -> Iterator[tuple[int, list[tuple[str, Said]] | Unread]]:

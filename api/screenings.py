@@ -1,6 +1,5 @@
 """Case finding: a population's file is received part by part, screened, and followed. Nothing opens by itself."""
 
-import asyncio
 import uuid
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -28,13 +27,9 @@ from workflows import messages
 
 router = APIRouter(tags=["case finding"], max_body_size=BODY_LIMIT)
 ScreeningId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-PartNumber = Annotated[int, Path(ge=1, le=10_000)]
-PART_LIMIT = 16 * 1024 * 1024
-SHARDS = 128  # of 100,000 people some eight hundred stand in each
 MOST_SHOWN = 20
 NEWEST_FIRST = Order([col(ScreeningRow.made_at), col(ScreeningRow.id)], descending=True)
-REFUSALS = responses(401, 403, 404, 409, 413, 422, 503)
-READING = asyncio.Semaphore(2)  # parts that are read at once: each may be sixteen megabytes
+REFUSALS = responses(401, 403, 404, 409, 422, 503)
 EXAMPLE: dict[str, JsonValue] = {"program": "complex-care", "team": "north", "source": "payer"}
 
 
@@ -162,22 +157,24 @@ def _tier(program: Program, asked: Tier | None) -> str:
 @router.post("/screenings/{screening_id}/begin", status_code=202, responses=REFUSALS)
 async def begin_screening(screening_id: ScreeningId, parts: SystemDep, who: PrincipalDep) -> ScreeningView:
     """All parts are there: screen them. One that was stopped goes on where it was."""
-    screening = await of_id(parts, who, screening_id)
+    await of_id(parts, who, screening_id)
 
     def write(connection: Connection) -> None:
         now = _row(connection, who, screening_id)
-        own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status).in_(("receiving", "stopped")))
-        begun = {"status": "running", "touched_at": datetime.now(UTC)}
-        shards = _left(connection, screening_id)
-        if not shards and now is not None and now.status == "receiving":
-            raise Refusal(409, "NothingReceived", "nothing was received that could be read; send the file's parts")
-        known = {} if now is not None and now.shards else {"shards": shards}
-        connection.execute(update(ScreeningRow).where(*own).values(**begun, **known))
+        if now is None or now.status == "discarded":
+            raise not_receiving("discarded")
+        if now.status not in ("receiving", "stopped"):
+            return
+        begun: dict[str, Any] = {"status": "running", "touched_at": datetime.now(UTC)}
+        if now.status == "receiving":
+            begun["shards"] = _left(connection, screening_id)
+            if not begun["shards"]:
+                detail = "nothing was received that could be read; send the file's parts"
+                raise Refusal(409, "NothingReceived", detail)
+        own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status) == now.status)
+        connection.execute(update(ScreeningRow).where(*own).values(**begun))
 
-    if screening.status in ("receiving", "stopped"):
-        await parts.written(write)
-    elif screening.status == "discarded":
-        raise not_receiving(screening.status)
+    await parts.written(write)
     await carry_on(parts, messages.SCREENING_WORKFLOW, messages.screening(screening_id), screening_id)
     return await _view(parts, who, screening_id)
 
@@ -188,7 +185,9 @@ async def stop_screening(screening_id: ScreeningId, parts: SystemDep, who: Princ
     screening = await of_id(parts, who, screening_id)
     if screening.status not in ("running", "stopped"):
         raise Refusal(409, "NotRunning", f"the screening is {screening.status}")
-    await parts.written(lambda connection: _become(connection, screening_id, "stopped", ("running",)))
+    own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status) == "running")
+    stopped = update(ScreeningRow).where(*own).values(status="stopped", touched_at=datetime.now(UTC))
+    await parts.written(lambda connection: connection.execute(stopped))
     return await _view(parts, who, screening_id)
 
 
@@ -203,11 +202,6 @@ async def discard_screening(screening_id: ScreeningId, parts: SystemDep, who: Pr
 
     await parts.written(write)
     return await _view(parts, who, screening_id)
-
-
-def _become(connection: Connection, screening_id: str, status: str, before: tuple[str, ...]) -> None:
-    own = (col(ScreeningRow.id) == screening_id, col(ScreeningRow.status).in_(before))
-    connection.execute(update(ScreeningRow).where(*own).values(status=status, touched_at=datetime.now(UTC)))
 
 
 @router.get("/screenings", responses=responses(401, 403, 422, 503))

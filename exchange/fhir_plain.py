@@ -1,6 +1,6 @@
 """A FHIR resource as it came, read by name like one that was checked; what is not there is None.
 
-Checking each resource of a population's file would take a hundred times longer than reading it.
+Checking each resource of a population's file takes nine times as long as reading it (150 synthetic patients).
 """
 
 from typing import Any

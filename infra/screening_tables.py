@@ -37,13 +37,12 @@ class ScreeningRow(SQLModel, table=True):
 
 
 class PartRow(SQLModel, table=True):
-    """One part of a screening's file. `digest` tells whether it was sent again as it was."""
+    """One part of a screening's file: how many of its lines were kept, and which were not read."""
 
     __tablename__ = "screening_parts"
 
     screening_id: str = Field(primary_key=True)
     part: int = Field(primary_key=True)
-    digest: str
     lines: int
     kept: int
     unread: int

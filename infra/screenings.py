@@ -20,7 +20,9 @@ def discard(connection: Connection, screening_id: str, at: datetime) -> None:
     connection.execute(delete(BlockRow).where(col(BlockRow.screening_id) == screening_id))
     decision = col(ScreenedRow.decision)
     undecided = decision.is_(None) | decision.not_in(DECIDED)
-    connection.execute(delete(ScreenedRow).where(col(ScreenedRow.screening_id) == screening_id, undecided))
+    hers = col(ScreenedRow.screening_id) == screening_id
+    connection.execute(delete(ScreenedRow).where(hers, undecided))
+    connection.execute(update(ScreenedRow).where(hers).values(sealed=None))
     settled(connection, screening_id, at)
 
 

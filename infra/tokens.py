@@ -30,7 +30,9 @@ LOCAL_ALGORITHM = "EdDSA"
 PROVIDER_ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 PARTNER_ALGORITHMS = ["RS384", "ES384", "RS256", "ES256"]
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")  # of a partner: no dot, so that no two make the same account
+PARTNER = re.compile(  # a name has no dot, so that no two partners make the same account
+    r"(?P<name>[a-z0-9][a-z0-9-]{0,30})\|(?P<issuer>[^|]+)\|(?P<jwks_url>[^|]+)\|(?P<tenant>[^|]+)"
+)
 OF_PARTNERS = "system/"  # the only scopes that a partner's issuer can give
 LEEWAY = timedelta(seconds=30)
 OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})  # OpenID Connect Core 1.0, sections 2 and 3.3.2.11
@@ -133,26 +135,25 @@ class ProviderKeys:
 
 @dataclass(frozen=True)
 class Partner:
-    """A partner's issuer of tokens (SMART Backend Services): its name here, its keys, and its tenant."""
+    """A partner's issuer of tokens (SMART Backend Services): its name here, and its tenant."""
 
     name: str
-    keys: ProviderKeys
+    issuer: str
+    jwks_url: str
     tenant: str
 
 
-def partners(said: str) -> dict[str, Partner]:
-    """The partners by their issuers, from `name|issuer|key set's address|tenant`, with blanks between partners.
+def partners(said: str) -> list[Partner]:
+    """The partners, from `name|issuer|key set's address|tenant` each, with blanks between them.
 
     Raises `ValueError` for one that is written otherwise, or twice.
     """
-    found: dict[str, Partner] = {}
-    for one in said.split():
-        name, issuer, url, tenant = one.split("|")
-        known = {partner.name for partner in found.values()}
-        if not (NAME.fullmatch(name) and issuer and url and tenant) or issuer in found or name in known:
-            raise ValueError("write each partner once, as name|issuer|jwks-url|tenant; a name has no dot")
-        found[issuer] = Partner(name, ProviderKeys(url), tenant)
-    return found
+    written = [PARTNER.fullmatch(one) for one in said.split()]
+    known = [Partner(**match.groupdict()) for match in written if match]
+    names, issuers = {partner.name for partner in known}, {partner.issuer for partner in known}
+    if not len(written) == len(known) == len(names) == len(issuers):
+        raise ValueError("write each partner once, as name|issuer|jwks-url|tenant; a name has no dot")
+    return known
 
 
 class Verifier:
@@ -160,7 +161,8 @@ class Verifier:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._partners = partners(settings.smart_issuers)
+        known = partners(settings.smart_issuers)
+        self._partners = {partner.issuer: (partner, ProviderKeys(partner.jwks_url)) for partner in known}
         if settings.issuer in self._partners:
             raise ValueError("a partner's issuer is another than our own (CASELOOM_ISSUER)")
         self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else None
@@ -169,21 +171,20 @@ class Verifier:
     async def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token that is to be trusted. Raises `InvalidToken`, `ProviderAway`."""
         try:
-            if self._partners and (partner := self._partners.get(_issuer(token))) is not None:
-                return await self._of_partner(token, partner)
+            if self._partners and (found := self._partners.get(_issuer(token))) is not None:
+                return await self._of_partner(token, *found)
             if self._keys is None:
                 return self._decode(token, self._local, [LOCAL_ALGORITHM])
             return self._decode(token, await self._keys.key(token), PROVIDER_ALGORITHMS)
         except (jwt.PyJWTError, TypeError, ValueError) as fault:  # a key of another family than the token says
             raise InvalidToken(type(fault).__name__) from None
 
-    async def _of_partner(self, token: str, partner: Partner) -> dict[str, Any]:
+    async def _of_partner(self, token: str, partner: Partner, keys: ProviderKeys) -> dict[str, Any]:
         """A partner's client as an account of ours: under the partner's name, as an integrator, with its scopes.
 
         Whatever else the token says of a role, a tenant or other scopes is not the partner's to say.
         """
-        key, issuer = await partner.keys.key(token), _issuer(token)
-        claims = self._decode(token, key, PARTNER_ALGORITHMS, issuer)
+        claims = self._decode(token, await keys.key(token), PARTNER_ALGORITHMS, partner.issuer)
         client = next((claims[name] for name in ("client_id", "azp", "sub") if name in claims), None)
         if not isinstance(client, str) or not client:
             raise InvalidToken("ClientMalformed")

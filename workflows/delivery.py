@@ -3,7 +3,9 @@
 When something is due stands in the record; a lane that is lost is rung again, and idle ones cost nothing.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -57,16 +59,7 @@ class Endpoint:
 
     @workflow.run
     async def run(self, endpoint_id: str) -> None:
-        for _ in range(ROUNDS_A_LANE):
-            more = await workflow.execute_activity_method(
-                Webhooks.post_events,
-                endpoint_id,
-                start_to_close_timeout=timedelta(minutes=30),
-                heartbeat_timeout=timedelta(seconds=30),
-                retry_policy=PATIENT,
-            )
-            if not more:
-                return
+        await _until_heard(Webhooks.post_events, endpoint_id)
 
 
 @workflow.defn(name=messages.SUBSCRIBER_WORKFLOW)
@@ -75,13 +68,17 @@ class Subscriber:
 
     @workflow.run
     async def run(self, subscription_id: str) -> None:
-        for _ in range(ROUNDS_A_LANE):
-            more = await workflow.execute_activity_method(
-                Subscriptions.notify,
-                subscription_id,
-                start_to_close_timeout=timedelta(minutes=30),
-                heartbeat_timeout=timedelta(seconds=30),
-                retry_policy=PATIENT,
-            )
-            if not more:
-                return
+        await _until_heard(Subscriptions.notify, subscription_id)
+
+
+async def _until_heard(tell: Callable[[Any, str], Awaitable[bool]], whom: str) -> None:
+    for _ in range(ROUNDS_A_LANE):
+        more = await workflow.execute_activity_method(
+            tell,
+            whom,
+            start_to_close_timeout=timedelta(minutes=30),
+            heartbeat_timeout=timedelta(seconds=30),
+            retry_policy=PATIENT,
+        )
+        if not more:
+            return

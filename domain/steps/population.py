@@ -6,6 +6,7 @@ from enum import StrEnum
 from domain.case.case import Patient, Referral, Source
 from domain.case.command import Draft, Moment
 from domain.case.open_parts import TierFactor
+from domain.persons.person import Person
 from domain.programs.eligibility import Met
 from domain.programs.policies import Measure, Tier
 from domain.programs.program import Program
@@ -50,6 +51,14 @@ class Screened(Value):
         )
 
 
+class Finding(Value):
+    """What is kept of somebody who is proposed, until a lead has decided."""
+
+    patient: Patient
+    person: Person
+    screened: Screened
+
+
 class Population:
     """Screens one person after the other for one programme, as of one moment.
 
@@ -63,9 +72,7 @@ class Population:
         self._factors, self._tiers = rule.factors, [one.tier for one in rule.tiers]
         self._proposed = self._tiers[: self._tiers.index(wanted) + 1]
 
-    def screen(
-        self, patient: Patient, given: Mapping[Measure, float], by_record: Mapping[str, Met], source: Source
-    ) -> Screened:
+    def screen(self, patient: Patient, given: Mapping[Measure, float], by_record: Mapping[str, Met]) -> Screened:
         """What the factors say of her; `given` are numbers of a file that names no codes and no encounters."""
         if patient.deceased:
             return Screened(result=Result.LEFT_OUT, why="deceased")
@@ -75,7 +82,7 @@ class Population:
         found, missing = evaluate(draft, known, said)
         reached = found.tier in self._proposed and not (missing and found.tier is self._tiers[-1])
         result = Result.PROPOSED if reached else Result.INCOMPLETE if missing else Result.BELOW
-        why = self._refused(patient, by_record, source) if reached else None
+        why = self._refused(patient, by_record) if reached else None
         return Screened(
             result=Result.LEFT_OUT if why else result,
             tier=found.tier,
@@ -96,17 +103,17 @@ class Population:
             opened_by=SYSTEM.subject,
             zone=program.time_zone,
             team=self._team,
-            referral=_referral(patient, Source.COMMUNITY),
+            referral=_referral(patient),
         )
         return Draft(self._moment, SYSTEM, NOBODY_YET, opened.begin(now))
 
-    def _refused(self, patient: Patient, by_record: Mapping[str, Met], source: Source) -> str | None:
+    def _refused(self, patient: Patient, by_record: Mapping[str, Met]) -> str | None:
         """Whether the programme would not take her; what only has to be asked hinders nobody."""
         command = Open(
             case_id=NOBODY_YET,
             tenant=NOBODY_YET,
             program=self._program.program,
-            referral=_referral(patient, source),
+            referral=_referral(patient),
             team=self._team,
             by_record=dict(by_record),
         )
@@ -120,5 +127,5 @@ class Population:
 ASKED = ("BirthDateNeeded", "TargetGroupMissing")  # whoever accepts the proposal says it
 
 
-def _referral(patient: Patient, source: Source) -> Referral:
-    return Referral(source=source, reason="Found by screening a population", patient=patient)
+def _referral(patient: Patient) -> Referral:
+    return Referral(source=Source.COMMUNITY, reason="Found by screening a population", patient=patient)

@@ -1,4 +1,4 @@
-"""A population's files are read by the rules by which a referral is read, and a hundred times faster."""
+"""A population's files are read by the rules by which a referral is read."""
 
 import gzip
 import json

@@ -38,7 +38,6 @@ def upgrade() -> None:
         "screening_parts",
         sa.Column("screening_id", sa.String(), primary_key=True),
         sa.Column("part", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("digest", sa.String(), nullable=False),
         sa.Column("lines", sa.Integer(), nullable=False),
         sa.Column("kept", sa.Integer(), nullable=False),
         sa.Column("unread", sa.Integer(), nullable=False),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.case.case import Patient, Source
+from domain.case.case import Patient
 from domain.case.command import Moment
 from domain.case.staff import Directory
 from domain.programs.policies import Measure, Tier
@@ -25,7 +25,7 @@ def population(program: str = "complex-care", tier: Tier = Tier.HIGH) -> Populat
 
 def screened(given: dict[Measure, float] | None = None, tier: Tier = Tier.HIGH, **more: Any) -> Screened:
     patient = Patient.model_validate({"reference": "Patient/1", "birth_date": "1950-05-05", **more}, strict=False)
-    return population(tier=tier).screen(patient, given or {}, {}, Source.PAYER)
+    return population(tier=tier).screen(patient, given or {}, {})
 
 
 @pytest.mark.parametrize("codes", [["I50.9"], ["I50.9", "J44.9", "E11.9", "C34.9"], ["I10"]])
